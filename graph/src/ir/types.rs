@@ -1,0 +1,165 @@
+//! Element types, shapes, and the type of a value.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::dim::{Bindings, Dim};
+use crate::error::{GraphError, Result};
+
+/// How elements are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum DType {
+    F64,
+    F32,
+    F16,
+    BF16,
+    I64,
+    I32,
+    U8,
+    Bool,
+}
+
+impl DType {
+    /// Bytes per element.
+    pub fn size(self) -> usize {
+        match self {
+            DType::F64 | DType::I64 => 8,
+            DType::F32 | DType::I32 => 4,
+            DType::F16 | DType::BF16 => 2,
+            DType::U8 | DType::Bool => 1,
+        }
+    }
+
+    /// Whether this is a floating-point type.
+    pub fn is_float(self) -> bool {
+        matches!(self, DType::F64 | DType::F32 | DType::F16 | DType::BF16)
+    }
+
+    /// The name used in text: `f32`, `bf16`, `i64`, ….
+    pub fn name(self) -> &'static str {
+        match self {
+            DType::F64 => "f64",
+            DType::F32 => "f32",
+            DType::F16 => "f16",
+            DType::BF16 => "bf16",
+            DType::I64 => "i64",
+            DType::I32 => "i32",
+            DType::U8 => "u8",
+            DType::Bool => "bool",
+        }
+    }
+
+    /// The type of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [DType::F64, DType::F32, DType::F16, DType::BF16, DType::I64, DType::I32, DType::U8, DType::Bool]
+            .into_iter()
+            .find(|dtype| dtype.name() == name)
+    }
+}
+
+/// The dimensions of a value, outermost first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Shape(pub Vec<Dim>);
+
+impl Shape {
+    /// A shape of known sizes.
+    pub fn known(sizes: &[usize]) -> Self {
+        Self(sizes.iter().map(|&size| Dim::constant(size)).collect())
+    }
+
+    /// Number of dimensions.
+    pub fn rank(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The sizes, if no symbol occurs.
+    pub fn sizes(&self) -> Option<Vec<usize>> {
+        self.0.iter().map(Dim::known).collect()
+    }
+
+    /// The product of all dimensions.
+    pub fn elements(&self) -> Dim {
+        self.0.iter().fold(Dim::constant(1), |product, dim| product.times(dim))
+    }
+
+    /// The sizes under `bindings`.
+    ///
+    /// # Errors
+    /// When a symbol is not bound.
+    pub fn eval(&self, bindings: &Bindings) -> Result<Vec<usize>> {
+        self.0.iter().map(|dim| dim.eval(bindings)).collect()
+    }
+
+    /// Binds the symbols of this shape from a concrete one, checking what is bound already.
+    ///
+    /// # Errors
+    /// When the rank differs or a size does not fit its dimension; `name` is the input's name for the message.
+    pub fn bind(&self, name: &str, sizes: &[usize], bindings: &mut Bindings) -> Result<()> {
+        let fail = |reason: String| GraphError::Input { name: name.into(), reason };
+        if sizes.len() != self.rank() {
+            return Err(fail(format!("has {} dimensions {sizes:?}, the graph wants {self}", sizes.len())));
+        }
+        for (dim, &size) in self.0.iter().zip(sizes) {
+            if let Some((symbol, factor)) = dim.as_scaled_symbol()
+                && !bindings.contains_key(symbol)
+            {
+                if size % factor != 0 || size == 0 {
+                    return Err(fail(format!("has size {size} where {dim} needs a positive multiple of {factor}")));
+                }
+                bindings.insert(symbol.clone(), size / factor);
+            }
+            let wanted = dim.eval(bindings)?;
+            if wanted != size {
+                return Err(fail(format!("has shape {sizes:?}, the graph wants {self} with {dim} = {wanted}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[")?;
+        for (i, dim) in self.0.iter().enumerate() {
+            write!(f, "{}{dim}", if i == 0 { "" } else { ", " })?;
+        }
+        f.write_str("]")
+    }
+}
+
+impl<D: Into<Dim>, const N: usize> From<[D; N]> for Shape {
+    fn from(dims: [D; N]) -> Self {
+        Self(dims.into_iter().map(Into::into).collect())
+    }
+}
+
+/// Element type and shape of a value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Type {
+    /// How elements are stored.
+    pub dtype: DType,
+    /// The dimensions.
+    pub shape: Shape,
+}
+
+impl Type {
+    /// A 32-bit float value.
+    pub fn f32(shape: impl Into<Shape>) -> Self {
+        Self { dtype: DType::F32, shape: shape.into() }
+    }
+
+    /// A 64-bit integer value.
+    pub fn i64(shape: impl Into<Shape>) -> Self {
+        Self { dtype: DType::I64, shape: shape.into() }
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.dtype.name(), self.shape)
+    }
+}

@@ -1,0 +1,18 @@
+//! The graph IR of dmdx, pure: no Burn, no ONNX, no file formats, no clock, no randomness without a seed.
+//!
+//! A [`Graph`] is a list of single-result operations over symbolic shapes, with weights that are evaluated only when
+//! somebody streams them. The [`interp`] module defines what every [`Op`] means; [`rewrite`] changes graphs and logs why.
+
+pub mod error;
+pub mod infer;
+pub mod interp;
+pub mod ir;
+pub mod manifest;
+pub mod rewrite;
+pub mod text;
+pub mod verify;
+pub mod weights;
+
+pub use error::GraphError;
+pub use ir::{Bindings, DType, Def, Dim, Graph, Op, Shape, Type, ValueId};
+pub use weights::Weight;

@@ -1,0 +1,180 @@
+//! Lazy weights: a range of a mapped file, owned bytes, or a pure expression over other weights.
+
+mod expr;
+mod mapped;
+
+use std::sync::Arc;
+
+pub use expr::WeightExpr;
+pub use mapped::MappedFile;
+use sha2::{Digest, Sha256};
+
+use crate::ir::DType;
+
+/// A tensor's data, evaluated one at a time when somebody streams it. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub enum Weight {
+    /// Bytes of a mapped file, little-endian, row-major.
+    Mapped {
+        /// The file.
+        file: Arc<MappedFile>,
+        /// First byte.
+        offset: usize,
+        /// Storage type.
+        dtype: DType,
+        /// Sizes.
+        shape: Vec<usize>,
+    },
+    /// Bytes in memory, little-endian, row-major.
+    Owned {
+        /// The bytes.
+        bytes: Arc<[u8]>,
+        /// Storage type.
+        dtype: DType,
+        /// Sizes.
+        shape: Vec<usize>,
+    },
+    /// Computed from other weights when asked for.
+    Expr(Arc<WeightExpr>),
+}
+
+impl Weight {
+    /// A range of a mapped file.
+    ///
+    /// # Errors
+    /// When the range does not lie in the file, or the size overflows.
+    pub fn mapped(file: Arc<MappedFile>, offset: usize, dtype: DType, shape: Vec<usize>) -> Result<Self, String> {
+        let length = byte_length(dtype, &shape).ok_or_else(|| format!("shape {shape:?} is too large"))?;
+        let end = offset.checked_add(length).filter(|end| *end <= file.bytes().len());
+        match end {
+            Some(_) => Ok(Weight::Mapped { file, offset, dtype, shape }),
+            None => Err(format!("needs bytes {offset}..+{length} of a file of {} bytes", file.bytes().len())),
+        }
+    }
+
+    /// Bytes in memory.
+    ///
+    /// # Errors
+    /// When the number of bytes is not that of the shape.
+    pub fn owned(bytes: Arc<[u8]>, dtype: DType, shape: Vec<usize>) -> Result<Self, String> {
+        match byte_length(dtype, &shape) {
+            Some(length) if length == bytes.len() => Ok(Weight::Owned { bytes, dtype, shape }),
+            _ => Err(format!("has {} bytes, which is not {shape:?} of {}", bytes.len(), dtype.name())),
+        }
+    }
+
+    /// A 32-bit float tensor.
+    ///
+    /// # Errors
+    /// When the number of values is not that of the shape.
+    pub fn from_f32(values: &[f32], shape: Vec<usize>) -> Result<Self, String> {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self::owned(bytes.into(), DType::F32, shape)
+    }
+
+    /// Storage type.
+    pub fn dtype(&self) -> DType {
+        match self {
+            Weight::Mapped { dtype, .. } | Weight::Owned { dtype, .. } => *dtype,
+            Weight::Expr(expr) => expr.dtype(),
+        }
+    }
+
+    /// Sizes.
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Weight::Mapped { shape, .. } | Weight::Owned { shape, .. } => shape,
+            Weight::Expr(expr) => expr.shape(),
+        }
+    }
+
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape().iter().product()
+    }
+
+    /// Number of bytes in the storage type.
+    pub fn byte_length(&self) -> usize {
+        self.elements() * self.dtype().size()
+    }
+
+    /// Calls `f` with the bytes in the storage type; mapped and owned data are not copied.
+    pub fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+        match self {
+            // Construction checked the range.
+            Weight::Mapped { file, offset, .. } => f(&file.bytes()[*offset..*offset + self.byte_length()]),
+            Weight::Owned { bytes, .. } => f(bytes),
+            Weight::Expr(expr) => f(&expr.evaluate()),
+        }
+    }
+
+    /// All elements as `f32`, row-major (integers are converted, `f64` is rounded).
+    pub fn to_f32(&self) -> Vec<f32> {
+        self.with_bytes(|bytes| decode(bytes, self.dtype(), |value| value as f32))
+    }
+
+    /// All elements as `f64`, row-major.
+    pub fn to_f64(&self) -> Vec<f64> {
+        self.with_bytes(|bytes| decode(bytes, self.dtype(), |value| value))
+    }
+
+    /// All elements as `i64` (floats are truncated).
+    pub fn to_i64(&self) -> Vec<i64> {
+        self.with_bytes(|bytes| match self.dtype() {
+            DType::I64 => bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect(),
+            dtype => decode(bytes, dtype, |value| value as i64),
+        })
+    }
+
+    /// SHA-256 of type, shape and bytes.
+    pub fn hash(&self) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        hasher.update(self.dtype().name());
+        hasher.update(format!("{:?}", self.shape()));
+        self.with_bytes(|bytes| hasher.update(bytes));
+        hasher.finalize().into()
+    }
+
+    /// Number of elements that are NaN or infinite.
+    pub fn nonfinite(&self) -> usize {
+        if !self.dtype().is_float() {
+            return 0;
+        }
+        self.with_bytes(|bytes| decode(bytes, self.dtype(), |v| v.is_finite()).into_iter().filter(|ok| !ok).count())
+    }
+}
+
+/// Bytes of a tensor, or `None` when the product overflows.
+pub fn byte_length(dtype: DType, shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(dtype.size(), |product, &size| product.checked_mul(size))
+}
+
+/// Decodes little-endian elements one by one.
+fn decode<T>(bytes: &[u8], dtype: DType, f: impl Fn(f64) -> T) -> Vec<T> {
+    match dtype {
+        DType::F64 => bytes.as_chunks().0.iter().map(|b| f(f64::from_le_bytes(*b))).collect(),
+        DType::F32 => bytes.as_chunks().0.iter().map(|b| f(f64::from(f32::from_le_bytes(*b)))).collect(),
+        DType::F16 => bytes.as_chunks().0.iter().map(|b| f(half::f16::from_le_bytes(*b).to_f64())).collect(),
+        DType::BF16 => bytes.as_chunks().0.iter().map(|b| f(half::bf16::from_le_bytes(*b).to_f64())).collect(),
+        DType::I64 => bytes.as_chunks().0.iter().map(|b| f(i64::from_le_bytes(*b) as f64)).collect(),
+        DType::I32 => bytes.as_chunks().0.iter().map(|b| f(f64::from(i32::from_le_bytes(*b)))).collect(),
+        DType::U8 | DType::Bool => bytes.iter().map(|b| f(f64::from(*b))).collect(),
+    }
+}
+
+/// Encodes elements in a storage type, rounding to nearest even.
+pub fn encode(values: impl Iterator<Item = f64>, dtype: DType) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for value in values {
+        match dtype {
+            DType::F64 => bytes.extend(value.to_le_bytes()),
+            DType::F32 => bytes.extend((value as f32).to_le_bytes()),
+            DType::F16 => bytes.extend(half::f16::from_f64(value).to_le_bytes()),
+            DType::BF16 => bytes.extend(half::bf16::from_f64(value).to_le_bytes()),
+            DType::I64 => bytes.extend((value as i64).to_le_bytes()),
+            DType::I32 => bytes.extend((value as i32).to_le_bytes()),
+            DType::U8 | DType::Bool => bytes.push(value as u8),
+        }
+    }
+    bytes
+}
