@@ -48,6 +48,16 @@ pub enum GraphError {
         /// Why.
         reason: String,
     },
+    /// An operation met values that it cannot take, such as an id outside its table.
+    #[error("{origin}: {op} cannot be computed: {reason}")]
+    Run {
+        /// The operation's name.
+        op: &'static str,
+        /// The module path of the node.
+        origin: String,
+        /// What is wrong with the values.
+        reason: String,
+    },
     /// The graph breaks invariants; all of them are listed.
     #[error("graph `{graph}` breaks {} invariant(s): {}", .defects.len(), .defects.join("; "))]
     Invalid {

@@ -37,22 +37,32 @@ pub fn infer(op: &Op, inputs: &[&Type]) -> Inferred {
         Op::Conv2d { stride, padding, dilation, groups } => conv2d(inputs, *stride, *padding, *dilation, *groups),
         Op::GroupNorm { groups, .. } => {
             let channels = x.shape.0.get(1).ok_or("x needs at least two dimensions")?;
-            expect(inputs[1], &[channels.clone()], "weight")?;
-            expect(inputs[2], &[channels.clone()], "bias")?;
+            expect(inputs[1], std::slice::from_ref(channels), "weight")?;
+            expect(inputs[2], std::slice::from_ref(channels), "bias")?;
             channels.exact_div(*groups).map_err(|_| format!("{channels} channels do not divide into {groups} groups"))?;
             same()
         }
         Op::LayerNorm { .. } => {
             let channels = last(x)?;
             for (input, name) in inputs[1..].iter().zip(["weight", "bias"]) {
-                expect(input, &[channels.clone()], name)?;
+                expect(input, std::slice::from_ref(channels), name)?;
             }
             same()
         }
         Op::Sdpa { causal, .. } => sdpa(inputs, *causal),
         Op::RelPos2d { height, width } => rel_pos(inputs, *height, *width),
-        Op::Silu | Op::Gelu { .. } | Op::QuickGelu | Op::Sigmoid | Op::Tanh | Op::Neg | Op::Exp | Op::Sqrt | Op::Sin | Op::Cos
-        | Op::Clamp { .. } | Op::Affine { .. } => same(),
+        Op::Silu
+        | Op::Gelu { .. }
+        | Op::QuickGelu
+        | Op::Sigmoid
+        | Op::Tanh
+        | Op::Neg
+        | Op::Exp
+        | Op::Sqrt
+        | Op::Sin
+        | Op::Cos
+        | Op::Clamp { .. }
+        | Op::Affine { .. } => same(),
         Op::Geglu => {
             let half = last(x)?.exact_div(2).map_err(|e| e.to_string())?;
             Ok(with_axis(x, x.shape.rank() - 1, half))
@@ -109,7 +119,10 @@ pub fn infer(op: &Op, inputs: &[&Type]) -> Inferred {
                 return Err("the window is empty".into());
             }
             let count = height.div_ceil(*window) * width.div_ceil(*window);
-            Ok(Type { dtype: x.dtype, shape: Shape(vec![batch.scaled(count), (*window).into(), (*window).into(), channels.clone()]) })
+            Ok(Type {
+                dtype: x.dtype,
+                shape: Shape(vec![batch.scaled(count), (*window).into(), (*window).into(), channels.clone()]),
+            })
         }
         Op::WindowMerge { window, height, width } => {
             let [batch, rows, columns, channels] = dims::<4>(x)?;
@@ -160,10 +173,31 @@ fn arity(op: &Op) -> (usize, usize) {
         Op::LayerNorm { .. } => (1, 3),
         Op::Sdpa { .. } => (3, 4),
         Op::Concat { .. } => (1, usize::MAX),
-        Op::Silu | Op::Gelu { .. } | Op::QuickGelu | Op::Geglu | Op::Sigmoid | Op::Tanh | Op::Softmax { .. } | Op::Neg | Op::Exp
-        | Op::Sqrt | Op::Sin | Op::Cos | Op::Clamp { .. } | Op::Affine { .. } | Op::Reshape { .. } | Op::Permute { .. } | Op::Slice { .. }
-        | Op::Pad { .. } | Op::Expand { .. } | Op::WindowPartition { .. } | Op::WindowMerge { .. } | Op::UpNearest { .. }
-        | Op::TimestepEmbed { .. } | Op::Reduce { .. } | Op::Cast { .. } => (1, 1),
+        Op::Silu
+        | Op::Gelu { .. }
+        | Op::QuickGelu
+        | Op::Geglu
+        | Op::Sigmoid
+        | Op::Tanh
+        | Op::Softmax { .. }
+        | Op::Neg
+        | Op::Exp
+        | Op::Sqrt
+        | Op::Sin
+        | Op::Cos
+        | Op::Clamp { .. }
+        | Op::Affine { .. }
+        | Op::Reshape { .. }
+        | Op::Permute { .. }
+        | Op::Slice { .. }
+        | Op::Pad { .. }
+        | Op::Expand { .. }
+        | Op::WindowPartition { .. }
+        | Op::WindowMerge { .. }
+        | Op::UpNearest { .. }
+        | Op::TimestepEmbed { .. }
+        | Op::Reduce { .. }
+        | Op::Cast { .. } => (1, 1),
     }
 }
 
@@ -215,7 +249,7 @@ fn linear(inputs: &[&Type]) -> Inferred {
         return Err(format!("x is {}, weight is {}", inputs[0].shape, inputs[1].shape));
     }
     if let Some(bias) = inputs.get(2) {
-        expect(bias, &[out.clone()], "bias")?;
+        expect(bias, std::slice::from_ref(out), "bias")?;
     }
     Ok(with_axis(inputs[0], inputs[0].shape.rank() - 1, out.clone()))
 }
@@ -245,15 +279,16 @@ fn conv2d(inputs: &[&Type], stride: [usize; 2], padding: [usize; 4], dilation: [
         return Err(format!("x is {}, weight is {}, groups is {groups}", inputs[0].shape, inputs[1].shape));
     }
     if let Some(bias) = inputs.get(2) {
-        expect(bias, &[out.clone()], "bias")?;
+        expect(bias, std::slice::from_ref(out), "bias")?;
     }
     let side = |size: &Dim, kernel: &Dim, axis: usize| -> Result<Dim, String> {
-        let reach = dilation[axis] * (known(kernel)?.max(1) - 1) + 1;
+        let reach = dilation[axis].checked_mul(known(kernel)?.max(1) - 1).and_then(|reach| i64::try_from(reach).ok());
+        let reach = reach.and_then(|reach| reach.checked_add(1)).ok_or("the dilated kernel is too large")?;
         let padded = size.plus(&Dim::constant(padding[axis])).plus(&Dim::constant(padding[axis + 2]));
-        if padded.known().is_some_and(|padded| padded < reach) {
+        if padded.known().is_some_and(|padded| (padded as u64) < reach as u64) {
             return Err(format!("the kernel of {reach} is larger than the padded input of {padded}"));
         }
-        Ok(padded.offset(-(reach as i64)).floor_div(stride[axis]).map_err(|e| e.to_string())?.offset(1))
+        Ok(padded.offset(-reach).floor_div(stride[axis]).map_err(|e| e.to_string())?.offset(1))
     };
     let shape = vec![batch.clone(), out.clone(), side(height, kernel_h, 0)?, side(width, kernel_w, 1)?];
     Ok(Type { dtype: inputs[0].dtype, shape: Shape(shape) })

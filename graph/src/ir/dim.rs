@@ -138,6 +138,11 @@ impl Dim {
         }
     }
 
+    /// The monomials: sorted factors, empty for the constant term, and the coefficient.
+    pub fn terms(&self) -> impl Iterator<Item = (&[Symbol], i64)> {
+        self.terms.iter().map(|(factors, coefficient)| (factors.as_slice(), *coefficient))
+    }
+
     /// Every symbol that occurs, sorted.
     pub fn symbols(&self) -> impl Iterator<Item = &Symbol> {
         self.terms.keys().flatten()

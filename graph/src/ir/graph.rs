@@ -138,6 +138,18 @@ impl Graph {
     /// # Errors
     /// When the name is taken or the weight's shape differs.
     pub fn param(&mut self, name: &str, shape: &[usize], weight: Option<Weight>) -> Result<ValueId> {
+        let dtype = match &weight {
+            Some(weight) if !weight.dtype().is_float() => DType::I64,
+            _ => DType::F32,
+        };
+        self.param_of(name, dtype, shape, weight)
+    }
+
+    /// As [`Graph::param`], with the value's type given: `f32`, or `i64` for tables of integers.
+    ///
+    /// # Errors
+    /// When the name is taken or the weight's shape differs.
+    pub fn param_of(&mut self, name: &str, dtype: DType, shape: &[usize], weight: Option<Weight>) -> Result<ValueId> {
         if self.params.contains_key(name) {
             return Err(GraphError::Name { kind: "parameter", name: name.into(), reason: "is declared twice" });
         }
@@ -147,10 +159,6 @@ impl Graph {
             let reason = format!("has shape {:?}, the network needs {shape:?}", weight.shape());
             return Err(GraphError::Weight { name: name.into(), reason });
         }
-        let dtype = match &weight {
-            Some(weight) if !weight.dtype().is_float() => DType::I64,
-            _ => DType::F32,
-        };
         let key: Arc<str> = name.into();
         let ty = Type { dtype, shape: Shape::known(shape) };
         let value = self.insert(Value { def: Def::Param(key.clone()), ty, origin: key.clone() });
@@ -164,8 +172,7 @@ impl Graph {
     /// When the inputs do not fit the operation.
     pub fn push(&mut self, op: Op, inputs: &[ValueId], origin: &str) -> Result<ValueId> {
         let types: Vec<&Type> = inputs.iter().map(|&id| &self.value(id).ty).collect();
-        let ty = infer(&op, &types)
-            .map_err(|reason| GraphError::Infer { op: op.name(), origin: origin.into(), reason })?;
+        let ty = infer(&op, &types).map_err(|reason| GraphError::Infer { op: op.name(), origin: origin.into(), reason })?;
         Ok(self.insert(Value { def: Def::Op { op, inputs: inputs.into() }, ty, origin: origin.into() }))
     }
 
@@ -362,6 +369,38 @@ impl Graph {
         removed
     }
 
+    /// Removes the given operations and parameters if nothing reads them, then what only they read, and returns how many
+    /// operations went. Inputs, outputs and marks stay.
+    pub fn remove_unread(&mut self, candidates: &[ValueId]) -> usize {
+        let mut reads = vec![0usize; self.values.len()];
+        for (_, value) in self.values() {
+            if let Def::Op { inputs, .. } = &value.def {
+                inputs.iter().for_each(|input| reads[input.index()] += 1);
+            }
+        }
+        self.outputs.iter().map(|output| output.value).chain(self.marks.values().copied()).for_each(|id| reads[id.index()] += 1);
+        let mut removed = 0;
+        let mut candidates = candidates.to_vec();
+        while let Some(id) = candidates.pop() {
+            if reads[id.index()] > 0 {
+                continue;
+            }
+            match self.values[id.index()].take() {
+                Some(Value { def: Def::Op { inputs, .. }, .. }) => {
+                    removed += 1;
+                    inputs.iter().for_each(|input| reads[input.index()] -= 1);
+                    candidates.extend(inputs);
+                }
+                Some(Value { def: Def::Param(name), .. }) => {
+                    self.params.remove(&name);
+                }
+                input @ Some(Value { def: Def::Input(_), .. }) => self.values[id.index()] = input,
+                None => {}
+            }
+        }
+        removed
+    }
+
     /// Drops an input that nothing reads.
     ///
     /// # Errors
@@ -414,6 +453,14 @@ impl Graph {
         graph.retain_marks(|path| paths.iter().any(|p| p == path));
         graph.remove_dead();
         Ok(graph)
+    }
+
+    /// Breaks the graph for the tests of `verify`.
+    #[cfg(test)]
+    pub(crate) fn corrupt(&mut self, id: ValueId, change: impl FnOnce(&mut Value)) {
+        if let Some(Some(value)) = self.values.get_mut(id.index()) {
+            change(value);
+        }
     }
 
     fn insert(&mut self, value: Value) -> ValueId {

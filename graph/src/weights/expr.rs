@@ -31,7 +31,7 @@ impl WeightExpr {
             return Err(format!("{axes:?} does not reorder the dimensions of {:?}", weight.shape()));
         }
         let shape = axes.iter().map(|&axis| weight.shape()[axis]).collect();
-        Ok(Self::new(weight.dtype(), shape, Kind::Permute(weight, axes.to_vec())))
+        Ok(Self::weight(weight.dtype(), shape, Kind::Permute(weight, axes.to_vec())))
     }
 
     /// The same elements in another shape.
@@ -43,20 +43,20 @@ impl WeightExpr {
         if elements != Some(weight.elements()) {
             return Err(format!("{:?} cannot be reshaped to {shape:?}", weight.shape()));
         }
-        Ok(Self::new(weight.dtype(), shape, Kind::Reshape(weight)))
+        Ok(Self::weight(weight.dtype(), shape, Kind::Reshape(weight)))
     }
 
     /// The same elements in another storage type, rounded to nearest even.
     pub fn cast(weight: Weight, dtype: DType) -> Weight {
-        Self::new(dtype, weight.shape().to_vec(), Kind::Cast(weight))
+        Self::weight(dtype, weight.shape().to_vec(), Kind::Cast(weight))
     }
 
     /// Every element times a factor, computed in f64 and rounded once.
     pub fn scale(weight: Weight, factor: f64) -> Weight {
-        Self::new(weight.dtype(), weight.shape().to_vec(), Kind::Scale(weight, factor))
+        Self::weight(weight.dtype(), weight.shape().to_vec(), Kind::Scale(weight, factor))
     }
 
-    fn new(dtype: DType, shape: Vec<usize>, kind: Kind) -> Weight {
+    fn weight(dtype: DType, shape: Vec<usize>, kind: Kind) -> Weight {
         Weight::Expr(std::sync::Arc::new(Self { kind, dtype, shape }))
     }
 

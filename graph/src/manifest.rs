@@ -1,0 +1,344 @@
+//! `dmdx.json`, the manifest of an exported bundle: how the networks are called, what every file must hash to, and how far
+//! each component was measured to be from its source.
+//!
+//! The exporter writes it and the runtime reads it. The text is deterministic: fields in the order of their declaration,
+//! maps in the order of their keys, a newline at the end. Every name in it is checked when it is read, because the file
+//! may come from a stranger.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The name of the manifest inside a bundle.
+pub const FILE_NAME: &str = "dmdx.json";
+
+/// The one version of the format that this build writes and reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// No manifest is larger than this many bytes.
+pub const MAX_BYTES: usize = 1 << 20;
+
+/// What is wrong with a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// The text is not a manifest: bad JSON, a missing, unknown or mistyped field.
+    #[error("dmdx.json cannot be read ({0}); export the bundle again with dmdx-export")]
+    Syntax(String),
+    /// The text is larger than [`MAX_BYTES`].
+    #[error("dmdx.json has {0} bytes, more than the limit of {MAX_BYTES}; export the bundle again with dmdx-export")]
+    TooLarge(usize),
+    /// The manifest was written by another version of the format.
+    #[error(
+        "dmdx.json has format version {0} but this build reads version {FORMAT_VERSION}; use a matching dmdx-run or export again"
+    )]
+    Version(String),
+    /// A field holds a value that no bundle can have.
+    #[error("dmdx.json: {field} {problem}; export the bundle again with dmdx-export")]
+    Value {
+        /// The dotted path of the field.
+        field: String,
+        /// What is wrong with its value, as the rest of a sentence.
+        problem: String,
+    },
+}
+
+/// Everything a bundle says about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// The pipeline class of diffusers whose networks these are, for example `StableDiffusionXLPipeline`.
+    pub pipeline: String,
+    /// Whether the networks are a few-step student or the teacher itself.
+    pub role: Role,
+    /// The times fed to the network, in calling order, strictly falling: `[999.0]` for a one-step SDXL student.
+    pub steps: Vec<f64>,
+    /// What the network's raw output means.
+    pub parameterisation: Parameterisation,
+    /// The forward process of the teacher.
+    pub schedule: Schedule,
+    /// Weight w of classifier-free guidance, o = u + w (c - u); absent where the network runs once per step.
+    pub guidance_scale: Option<f64>,
+    /// What the unconditional half of guidance is fed.
+    pub unconditional: Unconditional,
+    /// Channels, height and width of one latent.
+    pub latent_shape: [usize; 3],
+    /// How latents relate to what the decoder reads.
+    pub vae: VaeScaling,
+    /// The six values of SDXL's `time_ids` (original size, crop corner, target size); absent for other families.
+    pub time_ids: Option<Vec<f64>>,
+    /// What the ONNX files were written for.
+    pub target: Target,
+    /// Size and hash of every file of the bundle but this one, by path relative to the bundle, with `/`.
+    pub files: BTreeMap<String, FileRecord>,
+    /// The measured errors against the source, by component (`unet`, `vae_decoder`, ...).
+    pub verification: BTreeMap<String, Vec<Verification>>,
+    /// Where the weights come from.
+    pub provenance: Provenance,
+}
+
+/// What the networks of a bundle are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// A distilled few-step generator.
+    Student,
+    /// The network that students are distilled from.
+    Teacher,
+}
+
+/// What the raw output `o` of the network at (x_t, t) means (distillation.md, sections 1 and 3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Parameterisation {
+    /// o is the noise: x0 = (x_t - sigma o) / alpha.
+    Epsilon,
+    /// o is v = alpha eps - sigma x0.
+    VPrediction,
+    /// o is the velocity eps - x0 of the straight path alpha = 1 - t, sigma = t.
+    Flow,
+    /// o is the velocity on the line between noise and picture, whatever the teacher's schedule: x0 = z - o(z, t).
+    /// The one-step student of ADP and ADM.
+    LineVelocity,
+}
+
+/// The forward process x_t = alpha x0 + sigma eps.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Schedule {
+    /// alpha = sqrt(abar), sigma = sqrt(1 - abar), abar the running product of 1 - beta, sqrt(beta) linear in the index.
+    ScaledLinear {
+        /// The first beta.
+        beta_start: f64,
+        /// The last beta.
+        beta_end: f64,
+        /// The number of betas.
+        num_train_timesteps: usize,
+    },
+    /// sigma = t / num_train_timesteps, alpha = 1 - sigma.
+    Flow {
+        /// The time fed to the network at sigma = 1.
+        num_train_timesteps: usize,
+    },
+}
+
+/// The unconditional input of classifier-free guidance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unconditional {
+    /// Embeddings of zeros (`force_zeros_for_empty_prompt`).
+    Zeros,
+    /// The embeddings of the empty prompt.
+    EmptyPrompt,
+}
+
+/// The decoder reads `latent / scaling_factor + shift_factor`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VaeScaling {
+    /// `scaling_factor` of the VAE's config.
+    pub scaling_factor: f64,
+    /// `shift_factor` of the VAE's config, 0 where it has none.
+    pub shift_factor: f64,
+}
+
+/// What the ONNX files were written for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// The exporter's name of the target, for example `onnxruntime-cpu`.
+    pub name: String,
+    /// The version of the default operator set.
+    pub opset: u32,
+    /// The ONNX IR version.
+    pub ir_version: u32,
+    /// The precision of the weights and activations, for example `float32`.
+    pub precision: String,
+    /// The runtimes that the target is known to run on, for example `["tract", "onnxruntime>=1.24"]`.
+    pub runtimes: Vec<String>,
+}
+
+/// The size and hash of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileRecord {
+    /// Length in bytes.
+    pub bytes: u64,
+    /// SHA-256, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+/// One measurement of a component against its source.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verification {
+    /// The engine that ran the file and its version, for example `tract 0.23.9`.
+    pub engine: String,
+    /// The largest absolute difference over all outputs.
+    pub max_absolute: f64,
+    /// The largest absolute difference divided by the largest absolute value of the source's output.
+    pub relative: f64,
+    /// The largest `relative` that the exporter accepted.
+    pub tolerance: f64,
+}
+
+/// Where the weights come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// The program and version that wrote the bundle, for example `dmdx-export 0.1.0`.
+    pub tool: String,
+    /// What the source was called, without any machine's path.
+    pub source: String,
+    /// SHA-256 over the source checkpoint's files.
+    pub source_sha256: String,
+    /// The licence of the weights, empty if the source does not say.
+    pub licence: String,
+}
+
+impl Manifest {
+    /// Reads a manifest and checks every value in it.
+    ///
+    /// # Errors
+    /// [`ManifestError`] for text that is no manifest, another format version, or an impossible value.
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        if text.len() > MAX_BYTES {
+            return Err(ManifestError::TooLarge(text.len()));
+        }
+        let value: serde_json::Value = serde_json::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string()))?;
+        // The version comes first: a newer manifest may have any other field.
+        match value.get("format_version") {
+            Some(version) if version.as_u64() == Some(u64::from(FORMAT_VERSION)) => {}
+            Some(version) => return Err(ManifestError::Version(version.to_string())),
+            None => return Err(ManifestError::Syntax("format_version is missing".into())),
+        }
+        let manifest: Manifest = serde_json::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string()))?;
+        manifest.validate()?;
+        Ok(manifest)
+    }
+
+    /// The canonical text of the manifest: the same manifest gives the same bytes.
+    ///
+    /// # Errors
+    /// [`ManifestError::Value`] if a value could not be read back.
+    pub fn to_json(&self) -> Result<String, ManifestError> {
+        self.validate()?;
+        let mut text = serde_json::to_string_pretty(self).map_err(|e| ManifestError::Syntax(e.to_string()))?;
+        text.push('\n');
+        Ok(text)
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// [`ManifestError::Version`] or [`ManifestError::Value`] with the first defect.
+    pub fn validate(&self) -> Result<(), ManifestError> {
+        if self.format_version != FORMAT_VERSION {
+            return Err(ManifestError::Version(self.format_version.to_string()));
+        }
+        self.validate_diffusion()?;
+        self.validate_numbers()?;
+        for (path, record) in &self.files {
+            validate_path(path).map_err(|problem| bad(format!("files[{path:?}]"), problem))?;
+            if !is_sha256(&record.sha256) {
+                return Err(bad(format!("files[{path:?}].sha256"), "is not 64 lower-case hexadecimal digits"));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_diffusion(&self) -> Result<(), ManifestError> {
+        let (count, ddpm) = match self.schedule {
+            Schedule::ScaledLinear { beta_start, beta_end, num_train_timesteps } => {
+                if !(0.0 < beta_start && beta_start <= beta_end && beta_end < 1.0) {
+                    return Err(bad("schedule", "needs 0 < beta_start <= beta_end < 1"));
+                }
+                (num_train_timesteps, true)
+            }
+            Schedule::Flow { num_train_timesteps } => (num_train_timesteps, false),
+        };
+        if !(1..=100_000).contains(&count) {
+            return Err(bad("schedule.num_train_timesteps", format!("is {count}, not in 1..=100000")));
+        }
+        if ddpm == (self.parameterisation == Parameterisation::Flow) && self.parameterisation != Parameterisation::LineVelocity {
+            return Err(bad("parameterisation", "does not go with the schedule's type"));
+        }
+        if self.steps.is_empty() || self.steps.len() > 1000 {
+            return Err(bad("steps", format!("has {} entries, not 1 to 1000", self.steps.len())));
+        }
+        let last = if ddpm { count - 1 } else { count } as f64;
+        for &step in &self.steps {
+            // Written so that a NaN fails too.
+            if !(step >= 0.0 && step <= last && (!ddpm || step.fract() == 0.0)) {
+                return Err(bad("steps", format!("holds {step}, which is no time of the schedule (0 to {last})")));
+            }
+        }
+        if self.steps.windows(2).any(|pair| pair[0] <= pair[1]) {
+            return Err(bad("steps", "do not fall strictly"));
+        }
+        if self.parameterisation == Parameterisation::LineVelocity && self.steps.len() != 1 {
+            return Err(bad("steps", "must be one time for the parameterisation line_velocity"));
+        }
+        Ok(())
+    }
+
+    fn validate_numbers(&self) -> Result<(), ManifestError> {
+        if self.latent_shape.iter().any(|&size| size == 0 || size > 1 << 16) {
+            return Err(bad("latent_shape", format!("is {:?}, not three sizes from 1 to 65536", self.latent_shape)));
+        }
+        if !(self.vae.scaling_factor.is_finite() && self.vae.scaling_factor != 0.0) {
+            return Err(bad("vae.scaling_factor", format!("is {}, not a finite number other than 0", self.vae.scaling_factor)));
+        }
+        if !self.vae.shift_factor.is_finite() {
+            return Err(bad("vae.shift_factor", "is not finite"));
+        }
+        if self.guidance_scale.is_some_and(|scale| !scale.is_finite()) {
+            return Err(bad("guidance_scale", "is not finite"));
+        }
+        if let Some(ids) = &self.time_ids
+            && (ids.is_empty() || ids.len() > 64 || ids.iter().any(|id| !id.is_finite()))
+        {
+            return Err(bad("time_ids", "are not 1 to 64 finite numbers"));
+        }
+        for (component, measured) in &self.verification {
+            for one in measured {
+                // JSON has no NaN or infinity, so an error of that kind could not be read back.
+                if [one.max_absolute, one.relative, one.tolerance].iter().any(|v| !v.is_finite() || *v < 0.0) {
+                    return Err(bad(format!("verification.{component}"), "holds an error that is negative or not finite"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks that `path` can name a file inside a bundle and nothing else: relative, `/` between the parts, no `.`, `..` or
+/// empty part, no backslash, colon or control character, at most 512 bytes. Returns what is wrong as the rest of a sentence.
+///
+/// # Errors
+/// The problem, for example `leaves the bundle's folder`.
+pub fn validate_path(path: &str) -> Result<(), String> {
+    if path.is_empty() || path.len() > 512 {
+        return Err("is empty or longer than 512 bytes".into());
+    }
+    if path.chars().any(|c| c == '\\' || c == ':' || c.is_control()) {
+        return Err("holds a backslash, a colon or a control character".into());
+    }
+    if path.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
+        return Err("leaves the bundle's folder or is not in its plain form".into());
+    }
+    Ok(())
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+fn bad(field: impl Into<String>, problem: impl Into<String>) -> ManifestError {
+    ManifestError::Value { field: field.into(), problem: problem.into() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! Reads one line from left to right.
+
+use serde::de::DeserializeOwned;
+
+use super::is_plain_byte;
+use crate::ir::{DType, Shape, Type};
+
+/// What is wrong with a line.
+pub(super) type Lexed<T> = Result<T, String>;
+
+/// The rest of a line.
+pub(super) struct Cursor<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(line: &'a str) -> Self {
+        Self { rest: line.trim() }
+    }
+
+    /// Consumes `text` if it comes next, and spaces after it.
+    pub(super) fn eat(&mut self, text: &str) -> bool {
+        match self.rest.strip_prefix(text) {
+            Some(rest) => {
+                self.rest = rest.trim_start();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Consumes `text`, which must come next.
+    pub(super) fn expect(&mut self, text: &str) -> Lexed<()> {
+        if self.eat(text) { Ok(()) } else { Err(format!("expected `{text}` before {}", self.shown())) }
+    }
+
+    /// Nothing may be left.
+    pub(super) fn end(&self) -> Lexed<()> {
+        if self.rest.is_empty() { Ok(()) } else { Err(format!("expected the end of the line before {}", self.shown())) }
+    }
+
+    /// What comes next, shortened for messages.
+    fn shown(&self) -> String {
+        if self.rest.is_empty() { "the end of the line".into() } else { format!("`{}`", shorten(self.rest)) }
+    }
+
+    /// A run of letters, digits and `_./-`.
+    pub(super) fn plain(&mut self, what: &str) -> Lexed<&'a str> {
+        let length = self.rest.bytes().take_while(|byte| is_plain_byte(*byte)).count();
+        if length == 0 {
+            return Err(format!("expected {what} before {}", self.shown()));
+        }
+        let (word, rest) = self.rest.split_at(length);
+        self.rest = rest.trim_start();
+        Ok(word)
+    }
+
+    /// A plain word or a JSON string.
+    pub(super) fn name(&mut self, what: &str) -> Lexed<String> {
+        if self.rest.starts_with('"') {
+            let (_, name) = self.json::<String>(what)?;
+            Ok(name)
+        } else {
+            self.plain(what).map(str::to_string)
+        }
+    }
+
+    /// A JSON value and its source text.
+    pub(super) fn json<T: DeserializeOwned>(&mut self, what: &str) -> Lexed<(&'a str, T)> {
+        let mut stream = serde_json::Deserializer::from_str(self.rest).into_iter::<T>();
+        match stream.next() {
+            Some(Ok(value)) => {
+                let (source, rest) = self.rest.split_at(stream.byte_offset());
+                self.rest = rest.trim_start();
+                Ok((source, value))
+            }
+            Some(Err(error)) => Err(format!("{what} is not valid JSON: {error}")),
+            None => Err(format!("expected {what} before the end of the line")),
+        }
+    }
+
+    /// Whether a JSON object comes next.
+    pub(super) fn at_object(&self) -> bool {
+        self.rest.starts_with('{')
+    }
+
+    /// A decimal number.
+    pub(super) fn number(&mut self, what: &str) -> Lexed<usize> {
+        let word = self.plain(what)?;
+        if !word.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(format!("expected {what} instead of `{}`", shorten(word)));
+        }
+        word.parse().map_err(|_| format!("{what} `{}` is too large", shorten(word)))
+    }
+
+    /// An element type by name.
+    pub(super) fn dtype(&mut self) -> Lexed<DType> {
+        let word = self.plain("an element type")?;
+        DType::from_name(word).ok_or_else(|| format!("`{}` is not an element type", shorten(word)))
+    }
+
+    /// A type such as `f32[b, 4]`.
+    pub(super) fn ty(&mut self) -> Lexed<Type> {
+        let dtype = self.dtype()?;
+        self.expect("[")?;
+        let (inside, rest) = self.rest.split_once(']').ok_or("a shape is not closed by `]`")?;
+        self.rest = rest.trim_start();
+        let inside = inside.trim();
+        if inside.is_empty() {
+            return Ok(Type { dtype, shape: Shape::default() });
+        }
+        let dims: Lexed<Vec<_>> = inside.split(',').map(|dim| dim.trim().parse().map_err(|e| format!("{e}"))).collect();
+        Ok(Type { dtype, shape: Shape(dims?) })
+    }
+
+    /// Everything up to the end.
+    pub(super) fn remainder(&mut self) -> &'a str {
+        std::mem::take(&mut self.rest)
+    }
+}
+
+/// The first characters of untrusted text, for messages.
+pub(super) fn shorten(text: &str) -> String {
+    let mut shown: String = text.chars().take(40).flat_map(char::escape_debug).collect();
+    if text.chars().nth(40).is_some() {
+        shown.push('…');
+    }
+    shown
+}

@@ -1,0 +1,125 @@
+//! The interpreter against numpy, torch, diffusers and transformers.
+
+use std::collections::BTreeSet;
+
+use dmdx_graph::{Op, interp, text};
+
+use crate::op_cases::load;
+
+#[test]
+fn every_case_agrees_with_its_reference() {
+    let cases = load().unwrap();
+    let mut worst = (0.0, String::new());
+    let mut failures = Vec::new();
+    for case in &cases {
+        let graph = case.graph().unwrap();
+        let run = interp::run(&graph, &case.graph_inputs()).unwrap();
+        let difference = case.difference(&run.outputs["y"]);
+        // References are rounded to f32 once (6e-8); only timestep embeddings are f32 throughout, on both sides.
+        let limit = if matches!(case.op, Op::TimestepEmbed { .. }) { case.tolerance } else { 1e-6 };
+        if difference > limit {
+            failures.push(format!("{} is off by {difference:.1e}", case.name));
+        }
+        if difference > worst.0 && !matches!(case.op, Op::TimestepEmbed { .. }) {
+            worst = (difference, case.name.clone());
+        }
+    }
+    println!("{} cases, worst {:.1e} in {}", cases.len(), worst.0, worst.1);
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn the_cases_cover_every_operation() {
+    let covered: BTreeSet<&str> = load().unwrap().iter().map(|case| case.op.name()).collect();
+    let all = [
+        "linear",
+        "mat_mul",
+        "embedding",
+        "conv2d",
+        "group_norm",
+        "layer_norm",
+        "sdpa",
+        "rel_pos2d",
+        "silu",
+        "gelu",
+        "quick_gelu",
+        "geglu",
+        "sigmoid",
+        "tanh",
+        "softmax",
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "neg",
+        "exp",
+        "sqrt",
+        "sin",
+        "cos",
+        "clamp",
+        "affine",
+        "reshape",
+        "permute",
+        "concat",
+        "slice",
+        "pad",
+        "expand",
+        "window_partition",
+        "window_merge",
+        "up_nearest",
+        "timestep_embed",
+        "pool_token",
+        "reduce",
+        "cast",
+    ];
+    assert_eq!(covered, BTreeSet::from(all));
+}
+
+#[test]
+fn every_case_survives_the_text_form() {
+    for case in load().unwrap() {
+        let graph = case.graph().unwrap();
+        let printed = text::print(&graph);
+        let parsed = text::parse(&printed).unwrap_or_else(|error| panic!("{}: {error}\n{printed}", case.name));
+        assert_eq!(text::print(&parsed), printed);
+    }
+}
+
+#[test]
+fn a_missing_weight_is_named() {
+    let graph = text::parse(
+        "graph 1 g\ninput %0 x : f32[2, 3]\nparam layer.weight : f32[4, 3]\n%1 = linear %0 @layer.weight : f32[2, 4]\noutput y %1\n",
+    );
+    let x = interp::Tensor::from_f64(vec![0.0; 6], &[2, 3]).unwrap();
+    let error = interp::run(&graph.unwrap(), &[("x".to_string(), x)].into()).unwrap_err();
+    assert_eq!(error.to_string(), "weight `layer.weight`: has no data; load the checkpoint before running the graph");
+}
+
+#[test]
+fn values_outside_an_operation_are_errors() {
+    let graph = text::parse(
+        "graph 1 g\ninput %0 ids : i64[2]\ninput %1 table : f32[3, 2]\n%2 = embedding %0 %1 : f32[2, 2]  # tokens\noutput y %2\n",
+    )
+    .unwrap();
+    let ids = interp::Tensor::from_i64(vec![0, 3], &[2]).unwrap();
+    let table = interp::Tensor::from_f64(vec![0.0; 6], &[3, 2]).unwrap();
+    let mut inputs = [("ids".to_string(), ids), ("table".to_string(), table.clone())].into();
+    let error = interp::run(&graph, &inputs).unwrap_err();
+    assert_eq!(error.to_string(), "tokens: embedding cannot be computed: id 3 is not in a table of 3 rows");
+    inputs.insert("ids".into(), interp::Tensor::from_f64(vec![0.0; 2], &[2]).unwrap());
+    assert_eq!(interp::run(&graph, &inputs).unwrap_err().to_string(), "input `ids`: holds floats, the graph wants i64[2]");
+}
+
+/// The reference must stay fast enough for whole small networks: 300 million products here.
+#[test]
+fn a_convolution_of_a_decoder_takes_seconds_at_most() {
+    let graph = text::parse(
+        "graph 1 g\ninput %0 x : f32[1, 64, 64, 64]\ninput %1 w : f32[64, 64, 3, 3]\n\
+         %2 = conv2d %0 %1 {\"stride\":[1,1],\"padding\":[1,1,1,1],\"dilation\":[1,1],\"groups\":1} : f32[1, 64, 64, 64]\noutput y %2\n",
+    );
+    let graph = graph.unwrap();
+    let start = std::time::Instant::now();
+    interp::run(&graph, &crate::values::inputs(&graph)).unwrap();
+    println!("{:?}", start.elapsed());
+    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+}

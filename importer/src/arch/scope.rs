@@ -1,0 +1,209 @@
+//! A graph under construction, seen from one module of the reference class.
+
+use dmdx_graph::{Dim, Graph, Op, Shape, ValueId};
+
+use crate::Result;
+
+/// Builds inside the module at a dotted path; parameters, origins and marks get their names from it.
+pub struct Scope<'g> {
+    graph: &'g mut Graph,
+    path: String,
+}
+
+/// How a convolution with a square kernel moves.
+#[derive(Clone, Copy)]
+pub struct Conv {
+    /// Side of the kernel.
+    pub kernel: usize,
+    /// Step in both directions.
+    pub stride: usize,
+    /// Top, left, bottom, right.
+    pub padding: [usize; 4],
+    /// Whether a bias is added.
+    pub bias: bool,
+}
+
+impl Conv {
+    /// An odd kernel that keeps the size, with bias.
+    pub fn same(kernel: usize) -> Self {
+        Self { kernel, stride: 1, padding: [(kernel - 1) / 2; 4], bias: true }
+    }
+
+    /// Non-overlapping patches.
+    pub fn patches(size: usize, bias: bool) -> Self {
+        Self { kernel: size, stride: size, padding: [0; 4], bias }
+    }
+}
+
+impl<'g> Scope<'g> {
+    /// The root module.
+    pub fn new(graph: &'g mut Graph) -> Self {
+        Self { graph, path: String::new() }
+    }
+
+    /// The submodule `name`, without a mark of its own.
+    pub fn child(&mut self, name: &str) -> Scope<'_> {
+        let path = self.join(name);
+        Scope { graph: self.graph, path }
+    }
+
+    /// Builds the submodule `name` and marks its result.
+    pub fn module(&mut self, name: &str, body: impl FnOnce(&mut Scope<'_>) -> Result<ValueId>) -> Result<ValueId> {
+        let mut child = self.child(name);
+        let value = body(&mut child)?;
+        child.mark_self(value);
+        Ok(value)
+    }
+
+    /// Marks `value` as the result of this module.
+    pub fn mark_self(&mut self, value: ValueId) {
+        self.graph.mark(&self.path, value);
+    }
+
+    /// Marks `value` as the result of the submodule `name`.
+    pub fn mark(&mut self, name: &str, value: ValueId) {
+        let path = self.join(name);
+        self.graph.mark(&path, value);
+    }
+
+    fn join(&self, name: &str) -> String {
+        if self.path.is_empty() { name.into() } else { format!("{}.{name}", self.path) }
+    }
+
+    /// Adds an operation of this module.
+    pub fn op(&mut self, op: Op, inputs: &[ValueId]) -> Result<ValueId> {
+        Ok(self.graph.push(op, inputs, &self.path)?)
+    }
+
+    /// Declares a parameter of this module.
+    pub fn param(&mut self, name: &str, shape: &[usize]) -> Result<ValueId> {
+        let name = self.join(name);
+        Ok(self.graph.param(&name, shape, None)?)
+    }
+
+    /// The shape of a value.
+    pub fn shape(&self, value: ValueId) -> Shape {
+        self.graph.value(value).ty.shape.clone()
+    }
+
+    /// One dimension of a value.
+    pub fn dim(&self, value: ValueId, axis: usize) -> Dim {
+        self.graph.value(value).ty.shape.0.get(axis).cloned().unwrap_or_default()
+    }
+
+    /// A dimension that the configuration determines, such as a number of channels.
+    pub fn size(&self, value: ValueId, axis: usize) -> usize {
+        self.dim(value, axis).known().unwrap_or_default()
+    }
+
+    fn last(&self, value: ValueId) -> usize {
+        self.size(value, self.shape(value).rank().saturating_sub(1))
+    }
+
+    /// `torch.nn.Linear`.
+    pub fn linear(&mut self, name: &str, x: ValueId, width: usize, bias: bool) -> Result<ValueId> {
+        let from = self.last(x);
+        self.module(name, |m| {
+            let mut inputs = vec![x, m.param("weight", &[width, from])?];
+            if bias {
+                inputs.push(m.param("bias", &[width])?);
+            }
+            m.op(Op::Linear, &inputs)
+        })
+    }
+
+    /// `torch.nn.Conv2d` with a square kernel.
+    pub fn conv2d(&mut self, name: &str, x: ValueId, channels: usize, conv: Conv) -> Result<ValueId> {
+        let from = self.size(x, 1);
+        self.module(name, |m| {
+            let mut inputs = vec![x, m.param("weight", &[channels, from, conv.kernel, conv.kernel])?];
+            if conv.bias {
+                inputs.push(m.param("bias", &[channels])?);
+            }
+            let Conv { stride, padding, .. } = conv;
+            m.op(Op::Conv2d { stride: [stride; 2], padding, dilation: [1; 2], groups: 1 }, &inputs)
+        })
+    }
+
+    /// `torch.nn.GroupNorm`.
+    pub fn group_norm(&mut self, name: &str, x: ValueId, groups: usize, eps: f64) -> Result<ValueId> {
+        self.module(name, |m| m.group_norm_op(x, groups, eps, false))
+    }
+
+    /// `torch.nn.GroupNorm` and SiLU in one operation. The norm alone has no value, so nothing is marked.
+    pub fn group_norm_silu(&mut self, name: &str, x: ValueId, groups: usize, eps: f64) -> Result<ValueId> {
+        self.child(name).group_norm_op(x, groups, eps, true)
+    }
+
+    fn group_norm_op(&mut self, x: ValueId, groups: usize, eps: f64, silu: bool) -> Result<ValueId> {
+        let channels = self.size(x, 1);
+        let inputs = [x, self.param("weight", &[channels])?, self.param("bias", &[channels])?];
+        self.op(Op::GroupNorm { groups, eps, silu }, &inputs)
+    }
+
+    /// `torch.nn.LayerNorm` over the last dimension.
+    pub fn layer_norm(&mut self, name: &str, x: ValueId, eps: f64) -> Result<ValueId> {
+        let channels = self.last(x);
+        self.module(name, |m| {
+            let inputs = [x, m.param("weight", &[channels])?, m.param("bias", &[channels])?];
+            m.op(Op::LayerNorm { eps }, &inputs)
+        })
+    }
+
+    /// `a + b`.
+    pub fn add(&mut self, a: ValueId, b: ValueId) -> Result<ValueId> {
+        self.op(Op::Add, &[a, b])
+    }
+
+    /// Another shape.
+    pub fn reshape(&mut self, x: ValueId, dims: impl Into<Vec<Dim>>) -> Result<ValueId> {
+        self.op(Op::Reshape { shape: Shape(dims.into()) }, &[x])
+    }
+
+    /// Another order of dimensions.
+    pub fn permute(&mut self, x: ValueId, axes: &[usize]) -> Result<ValueId> {
+        self.op(Op::Permute { axes: axes.to_vec() }, &[x])
+    }
+
+    /// `[b, c, h, w]` → `[b, h*w, c]`.
+    pub fn flatten_image(&mut self, x: ValueId) -> Result<ValueId> {
+        let dims = [self.dim(x, 0), self.dim(x, 2).times(&self.dim(x, 3)), self.dim(x, 1)];
+        let x = self.permute(x, &[0, 2, 3, 1])?;
+        self.reshape(x, dims)
+    }
+
+    /// `[b, h*w, c]` → `[b, c, h, w]` with the height and width of `like [b, _, h, w]`.
+    pub fn unflatten_image(&mut self, x: ValueId, like: ValueId) -> Result<ValueId> {
+        let dims = [self.dim(x, 0), self.dim(like, 2), self.dim(like, 3), self.dim(x, 2)];
+        let x = self.reshape(x, dims)?;
+        self.permute(x, &[0, 3, 1, 2])
+    }
+
+    /// `[b, s, c]` → `[b, heads, s, c/heads]`.
+    pub fn split_heads(&mut self, x: ValueId, heads: usize) -> Result<ValueId> {
+        let width = self.size(x, 2) / heads.max(1);
+        let dims = [self.dim(x, 0), self.dim(x, 1), heads.into(), width.into()];
+        let x = self.reshape(x, dims)?;
+        self.permute(x, &[0, 2, 1, 3])
+    }
+
+    /// `[b, heads, s, d]` → `[b, s, heads*d]`.
+    pub fn merge_heads(&mut self, x: ValueId) -> Result<ValueId> {
+        let dims = [self.dim(x, 0), self.dim(x, 2), self.dim(x, 1).times(&self.dim(x, 3))];
+        let x = self.permute(x, &[0, 2, 1, 3])?;
+        self.reshape(x, dims)
+    }
+
+    /// Attention of `q [b, heads, s, d]` over `k, v [b, heads, t, d]`, scaled by the root of `d`; a bias may follow.
+    pub fn sdpa(&mut self, inputs: &[ValueId], causal: bool) -> Result<ValueId> {
+        let width = inputs.first().map_or(1, |q| self.size(*q, 3));
+        self.op(Op::Sdpa { scale: (width as f64).powf(-0.5), causal }, inputs)
+    }
+
+    /// Multi-head attention of `q [b, s, c]` over `k, v [b, t, c]`.
+    pub fn attention(&mut self, [q, k, v]: [ValueId; 3], heads: usize, causal: bool) -> Result<ValueId> {
+        let inputs = [self.split_heads(q, heads)?, self.split_heads(k, heads)?, self.split_heads(v, heads)?];
+        let x = self.sdpa(&inputs, causal)?;
+        self.merge_heads(x)
+    }
+}

@@ -1,0 +1,126 @@
+//! Weights that do not fit their network: one error lists everything.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{copy, edit, edit_text, fixture, sentence};
+use dmdx_importer::{ImportError, ImportOptions, Nonfinite, import};
+use safetensors::tensor::Dtype;
+
+const NORM: &str = "text_model.final_layer_norm.weight";
+
+fn options() -> ImportOptions {
+    ImportOptions::default()
+}
+
+#[test]
+fn every_defect_is_listed_at_once() {
+    let folder = copy("zoo/clip_l");
+    edit(&folder.path().join("model.safetensors"), |tensors| {
+        tensors.remove("text_model.embeddings.position_embedding.weight").unwrap();
+        let moved = tensors.remove("text_model.encoder.layers.1.mlp.fc1.bias").unwrap();
+        tensors.insert("text_model.encoder.layers.1.mlp.fc1.bais".into(), moved);
+        tensors.get_mut(NORM).unwrap().shape = vec![2, 12];
+        let bias = tensors.get_mut("text_model.final_layer_norm.bias").unwrap();
+        (bias.dtype, bias.bytes) = (Dtype::I32, vec![0; 96]);
+    });
+    assert_eq!(
+        sentence(import(folder.path(), &options()), folder.path()),
+        "the weights in `DIR` do not fit CLIPTextModel: 2 missing tensor(s): \
+         text_model.embeddings.position_embedding.weight, text_model.encoder.layers.1.mlp.fc1.bias; \
+         1 tensor(s) of wrong shape: text_model.final_layer_norm.weight is [2, 12] but [24] is needed; \
+         1 tensor(s) of wrong type: text_model.final_layer_norm.bias is i32 but f32 is needed; \
+         1 unused tensor(s): text_model.encoder.layers.1.mlp.fc1.bais"
+    );
+}
+
+#[test]
+fn long_lists_are_shortened() {
+    let folder = copy("zoo/clip_l");
+    edit(&folder.path().join("model.safetensors"), |tensors| tensors.retain(|name, _| name == NORM));
+    let error = import(folder.path(), &options()).unwrap_err();
+    assert!(error.to_string().ends_with(" and 31 more"), "{error}");
+    let ImportError::Binding { defects, .. } = error else { panic!("{error}") };
+    assert_eq!(defects.missing.len(), 51);
+}
+
+#[test]
+fn unused_tensors_are_reported_or_refused() {
+    let folder = copy("zoo/clip_l");
+    edit(&folder.path().join("model.safetensors"), |tensors| {
+        let tensor = tensors[NORM].clone();
+        tensors.insert("lora.up.weight".into(), tensor);
+    });
+    assert_eq!(import(folder.path(), &options()).unwrap().report.unused, ["lora.up.weight"]);
+    let deny = ImportOptions { deny_unused: true, ..options() };
+    assert_eq!(
+        sentence(import(folder.path(), &deny), folder.path()),
+        "the weights in `DIR` do not fit CLIPTextModel: 1 unused tensor(s): lora.up.weight"
+    );
+}
+
+#[test]
+fn tensors_that_are_left_out_on_purpose() {
+    let folder = copy("zoo/clip_l");
+    edit(&folder.path().join("model.safetensors"), |tensors| {
+        let ids: Vec<u8> = (0i64..77).flat_map(i64::to_le_bytes).collect();
+        let position_ids = common::Raw { dtype: Dtype::I64, shape: vec![1, 77], bytes: ids };
+        tensors.insert("text_model.embeddings.position_ids".into(), position_ids);
+    });
+    let deny = ImportOptions { deny_unused: true, ..options() };
+    let report = import(folder.path(), &deny).unwrap().report;
+    let ignored: Vec<&String> = report.ignored.values().flatten().collect();
+    assert_eq!(ignored, ["text_model.embeddings.position_ids"]);
+}
+
+#[test]
+fn names_of_older_files() {
+    let old = |name: &str| {
+        name.replace("to_q.", "query.").replace("to_k.", "key.").replace("to_v.", "value.").replace("to_out.0.", "proj_attn.")
+    };
+    let folder = copy("zoo/vae_sdxl");
+    edit(&folder.path().join("diffusion_pytorch_model.safetensors"), |tensors| {
+        *tensors = tensors.iter().map(|(name, tensor)| (old(name), tensor.clone())).collect();
+    });
+    let component = import(folder.path(), &ImportOptions { deny_unused: true, ..options() }).unwrap();
+    assert_eq!(component.report.renamed.len(), 16);
+    let today = import(&fixture("zoo/vae_sdxl"), &options()).unwrap();
+    for (part, graph) in &today.parts {
+        for (name, param) in graph.params() {
+            let other = component.parts[part].params()[name].weight.as_ref().unwrap();
+            assert_eq!(other.hash(), param.weight.as_ref().unwrap().hash(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn nan_weights() {
+    let folder = copy("zoo/clip_l");
+    edit(&folder.path().join("model.safetensors"), |tensors| {
+        let bytes = &mut tensors.get_mut(NORM).unwrap().bytes;
+        bytes[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+        bytes[8..12].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    });
+    let found = import(folder.path(), &options()).unwrap().report.nonfinite.unwrap();
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), [(NORM.to_string(), 2)]);
+    let with = |nonfinite| ImportOptions { nonfinite, ..options() };
+    assert_eq!(import(folder.path(), &with(Nonfinite::Skip)).unwrap().report.nonfinite, None);
+    assert_eq!(
+        sentence(import(folder.path(), &with(Nonfinite::Deny)), folder.path()),
+        format!("the weights in `DIR` hold 2 NaN or infinite values in {NORM}; take an undamaged file")
+    );
+}
+
+#[test]
+fn the_hash_is_that_of_the_bytes() {
+    let folder = copy("zoo/clip_l");
+    let hash = || import(folder.path(), &options()).unwrap().hash().to_string();
+    let before = hash();
+    assert_eq!(before.len(), 64);
+    assert_eq!(before, import(&fixture("zoo/clip_l"), &options()).unwrap().hash());
+    edit(&folder.path().join("model.safetensors"), |tensors| tensors.get_mut(NORM).unwrap().bytes[0] ^= 1);
+    assert_ne!(before, hash());
+    let after = hash();
+    edit_text(&folder.path().join("config.json"), |text| text + "\n");
+    assert_ne!(after, hash());
+}

@@ -1,0 +1,145 @@
+//! The command: exit codes, one line per error, nothing half-written when the disk is full or the user stops it.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::process::{Command, Output};
+
+use common::{copy, fixture};
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_dmdx-import")).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn path(name: &str) -> String {
+    fixture(name).display().to_string()
+}
+
+#[test]
+fn inspect_a_component() {
+    let output = run(&["inspect", &path("zoo/clip_l")]);
+    assert_eq!(output.status.code(), Some(0));
+    let shown = text(&output.stdout);
+    let expected = "CLIPTextModel\n  \
+           parameters: 40368 in 52 tensors, 161472 bytes (40368 f32)\n  \
+           NaN or infinite: none\n  \
+           unused tensors: none\n  \
+           text_encoder\n    \
+             input input_ids: i64[b, s]\n    \
+             output last_hidden_state: f32[b, s, 24]\n    \
+             output pooler_output: f32[b, 24]\n";
+    assert!(shown.starts_with(expected), "{shown}");
+    assert!(shown.contains("\n    where b = batch (usually 2)\n") && shown.contains(" layer_norm 7, linear 18, "), "{shown}");
+    let marks = text(&run(&["inspect", "--marks", &path("zoo/clip_l")]).stdout);
+    assert!(marks.contains("    mark text_model.encoder.layers.1: f32[b, s, 24]\n"), "{marks}");
+}
+
+#[test]
+fn inspect_prints_json() {
+    let json =
+        |name: &str| -> serde_json::Value { serde_json::from_slice(&run(&["inspect", "--json", &path(name)]).stdout).unwrap() };
+    let component = json("zoo/clip_l");
+    assert_eq!(component["parameters"], 40368);
+    assert_eq!(component["parts"][0]["ops"]["sdpa"], 3);
+    assert_eq!(component["weights"]["nonfinite"], serde_json::json!({}));
+    let pipeline = json("digits-sdxl");
+    assert_eq!(pipeline["class"], "StableDiffusionXLPipeline");
+    assert_eq!(pipeline["components"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn check_passes_and_fails() {
+    let (folder, io) = (path("zoo/clip_l"), path("zoo/clip_l/io.safetensors"));
+    let output = run(&["check", &folder, "--io", &io]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let output = run(&["check", &folder, "--io", &io, "--tolerance", "1e-12"]);
+    assert_eq!(output.status.code(), Some(1));
+    let output = run(&["check", &folder, "--io", &path("zoo/clip_l/model.safetensors")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("error: the reference file `"));
+}
+
+#[test]
+fn errors_are_one_line() {
+    let output = run(&["inspect", "/nowhere/at/all"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        text(&output.stderr),
+        "error: `/nowhere/at/all` does not exist; give a component folder, a .safetensors file or a pipeline folder\n"
+    );
+    let folder = copy("zoo/clip_l");
+    std::fs::write(folder.path().join("config.json"), "{\"_class_name\": \"a\\nb\"}").unwrap();
+    let output = run(&["inspect", &folder.path().display().to_string()]);
+    assert_eq!(text(&output.stderr).lines().count(), 1);
+    assert!(text(&output.stderr).contains("`a b`"));
+}
+
+#[test]
+fn wrong_usage() {
+    for arguments in [&["inspect"][..], &["explode"], &["check", "x"], &["convert", "x"], &["inspect", "x", "--what"]] {
+        assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn convert_writes_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("clip.safetensors").display().to_string();
+    let output = run(&["convert", &path("zoo/clip_l"), "-o", &file]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), format!("wrote {file}\n")));
+    let output = run(&["convert", &path("zoo/clip_l"), "-o", &file]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(run(&["convert", &path("zoo/clip_l"), "-o", &file, "--force"]).status.code(), Some(0));
+    let output = run(&["check", &file, "--io", &path("zoo/clip_l/io.safetensors")]);
+    assert_eq!(output.status.code(), Some(0));
+    let output = run(&["convert", &path("zoo/clip_l"), "-o", &format!("{file}/x")]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+}
+
+/// Files that a write may not exceed stand for a full disk: the kernel refuses in the middle of the weights.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("unet.safetensors");
+    let script = "trap '' XFSZ; ulimit -f 1000; exec \"$0\" \"$@\"";
+    let output = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_dmdx-import"), "convert", &path("zoo/unet_sdxl"), "-o"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).starts_with("error: cannot write `"), "{}", text(&output.stderr));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// Whenever Ctrl-C comes, the pipeline is there in full or not at all.
+#[cfg(unix)]
+#[test]
+fn stopping_leaves_all_or_nothing() {
+    let mut stopped = 0;
+    for delay in 0..12 {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_dmdx-import"))
+            .args(["convert", &path("digits-sdxl"), "-o"])
+            .arg(folder.path().join("out"))
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(delay * 5));
+        Command::new("kill").args(["-INT", &child.id().to_string()]).output().unwrap();
+        if child.wait().unwrap().success() {
+            let out = folder.path().join("out").display().to_string();
+            assert_eq!(run(&["inspect", &out]).status.code(), Some(0));
+        } else {
+            stopped += 1;
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "after {delay} × 5 ms");
+        }
+    }
+    assert!(stopped > 0, "every run was over before it could be stopped");
+}

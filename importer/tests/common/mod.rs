@@ -1,0 +1,81 @@
+//! What the tests share: copies of fixtures, hand-made safetensors files, sentences without machine paths.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use dmdx_importer::ImportError;
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+
+/// A folder of `fixtures/`.
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name)
+}
+
+/// A temporary copy of the files of a fixture folder.
+pub fn copy(name: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy_into(&fixture(name), folder.path());
+    folder
+}
+
+/// Copies the files of a folder.
+pub fn copy_into(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.path().is_dir() {
+            copy_into(&entry.path(), &to.join(entry.file_name()));
+        } else {
+            std::fs::write(to.join(entry.file_name()), std::fs::read(entry.path()).unwrap()).unwrap();
+        }
+    }
+}
+
+/// The message of an error, with `DIR` for the folder.
+pub fn sentence<T>(result: Result<T, ImportError>, folder: &Path) -> String {
+    let text = result.err().expect("an error was expected").to_string();
+    let canonical = folder.canonicalize().unwrap_or(folder.into());
+    text.replace(&canonical.display().to_string(), "DIR").replace(&folder.display().to_string(), "DIR")
+}
+
+/// A safetensors file of a header as it stands and the bytes after it.
+pub fn file_of(header: &str, data: &[u8]) -> Vec<u8> {
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.extend(data);
+    bytes
+}
+
+/// A tensor of a file that is being changed.
+#[derive(Clone)]
+pub struct Raw {
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    pub bytes: Vec<u8>,
+}
+
+/// Rewrites a safetensors file.
+pub fn edit(path: &Path, change: impl FnOnce(&mut BTreeMap<String, Raw>)) {
+    let bytes = std::fs::read(path).unwrap();
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+    let mut tensors: BTreeMap<String, Raw> = SafeTensors::deserialize(&bytes)
+        .unwrap()
+        .tensors()
+        .into_iter()
+        .map(|(name, view)| (name, Raw { dtype: view.dtype(), shape: view.shape().into(), bytes: view.data().into() }))
+        .collect();
+    change(&mut tensors);
+    let views =
+        tensors.iter().map(|(name, raw)| (name.clone(), TensorView::new(raw.dtype, raw.shape.clone(), &raw.bytes).unwrap()));
+    std::fs::write(path, safetensors::serialize(views, metadata.metadata().clone()).unwrap()).unwrap();
+}
+
+/// Changes the text of a file.
+pub fn edit_text(path: &Path, change: impl FnOnce(String) -> String) {
+    let text = std::fs::read_to_string(path).unwrap();
+    let changed = change(text.clone());
+    assert_ne!(text, changed, "the change did nothing");
+    std::fs::write(path, changed).unwrap();
+}

@@ -1,0 +1,144 @@
+//! Malformed safetensors files: every rule of the format has a sentence.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{copy, file_of, fixture, sentence};
+use dmdx_importer::hf::tensors::open;
+use dmdx_importer::{ImportOptions, Limits};
+
+fn refused(bytes: &[u8]) -> String {
+    refused_with(bytes, &ImportOptions::default())
+}
+
+fn refused_with(bytes: &[u8], options: &ImportOptions) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("model.safetensors"), bytes).unwrap();
+    let text = sentence(open(folder.path(), options), folder.path());
+    let text = text.strip_prefix("`DIR/model.safetensors`").expect(&text);
+    text.strip_prefix(" is not a usable safetensors file: ").unwrap_or(text).to_string()
+}
+
+const ONE: &str = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
+
+#[test]
+fn a_sound_file_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("model.safetensors"), file_of(ONE, &[0; 8])).unwrap();
+    let tensors = open(folder.path(), &ImportOptions::default()).unwrap();
+    assert_eq!(tensors.weights["a"].shape(), [2]);
+}
+
+#[test]
+fn lengths_that_lie() {
+    assert_eq!(refused(&[]), "it has 0 bytes, fewer than the 8 that hold the header's length; download it again");
+    assert_eq!(refused(&[1; 7]), "it has 7 bytes, fewer than the 8 that hold the header's length; download it again");
+    let mut long = file_of(ONE, &[0; 8]);
+    long[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+    assert_eq!(
+        refused(&long),
+        "it claims a header of 18446744073709551615 bytes but only 62 follow; it is cut short or of another format"
+    );
+    assert_eq!(refused(&file_of(ONE, &[0; 5])), "it is 3 bytes too short for the tensors in its header; download it again");
+    assert_eq!(refused(&file_of(ONE, &[0; 9])), "1 bytes follow its last tensor; nothing may be hidden there");
+    assert_eq!(
+        refused(b"PK\x03\x04\0\0\0\0"),
+        "it claims a header of 67324752 bytes but only 0 follow; it is cut short or of another format"
+    );
+}
+
+#[test]
+fn a_truncated_checkpoint() {
+    let folder = copy("zoo/clip_l");
+    let path = folder.path().join("model.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() - 1000]).unwrap();
+    assert_eq!(
+        sentence(dmdx_importer::import(folder.path(), &ImportOptions::default()), folder.path()),
+        "`DIR/model.safetensors` is not a usable safetensors file: it is 1000 bytes too short for the tensors in its \
+         header; download it again"
+    );
+}
+
+#[test]
+fn headers_that_are_not_what_they_should_be() {
+    assert_eq!(refused(&file_of("[1]", &[])), "its header does not begin with `{`; it is of another format");
+    assert!(refused(&file_of("{\"a\":", &[])).starts_with("in its header, EOF while parsing"));
+    let mut bytes = file_of(ONE, &[0; 8]);
+    bytes[10] = 0xff;
+    assert!(refused(&bytes).starts_with("its header is not UTF-8"));
+    let twice = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#;
+    assert_eq!(refused(&file_of(twice, &[0; 8])), "in its header, the key \"a\" occurs twice at line 1 column 107");
+    let metadata = r#"{"__metadata__":{"x":"1","x":"2"}}"#;
+    assert_eq!(refused(&file_of(metadata, &[])), "in its header, the key \"x\" occurs twice at line 1 column 33");
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(refused(&file_of(&deep, &[])).starts_with("in its header, it is nested deeper than 3 levels"));
+}
+
+#[test]
+fn tensors_that_cannot_be() {
+    let of = |entry: &str| refused(&file_of(&format!("{{\"a\":{entry}}}"), &[0; 8]));
+    assert!(of(r#"{"dtype":"F77","shape":[2],"data_offsets":[0,8]}"#).contains("unknown variant `F77`"));
+    assert_eq!(
+        of(r#"{"dtype":"U64","shape":[1],"data_offsets":[0,8]}"#),
+        "tensor \"a\" has type U64; only F64, F32, F16, BF16, I64, I32, U8 and BOOL are read"
+    );
+    assert!(of(r#"{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}"#).contains("invalid value: integer `-2`"));
+    assert!(of(r#"{"dtype":"F32","shape":[3],"data_offsets":[0,8]}"#).contains("invalid shape, data type, or offset"));
+    assert!(of(r#"{"dtype":"F32","shape":[2],"data_offsets":[8,0]}"#).contains("invalid offset for tensor `a`"));
+    assert!(of(r#"{"dtype":"F32","shape":[2],"data_offsets":[0,8],"dtype":"F16"}"#).contains("occurs twice"));
+    for sizes in ["[4294967296,4294967296,2]", "[9223372036854775807,9]", "[18446744073709551615]"] {
+        let entry = format!("{{\"dtype\":\"F32\",\"shape\":{sizes},\"data_offsets\":[0,8]}}");
+        assert!(of(&entry).contains("overflow computing buffer size"), "{sizes}: {}", of(&entry));
+    }
+    assert!(of(r#"{"dtype":"F32","shape":[18446744073709551616],"data_offsets":[0,8]}"#).contains("invalid type"));
+}
+
+#[test]
+fn tensors_that_overlap_or_leave_holes() {
+    let two = |second: &str, bytes: usize| {
+        let header = format!(
+            "{{\"a\":{{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}},\
+             \"b\":{{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":{second}}}}}"
+        );
+        refused(&file_of(&header, &vec![0; bytes]))
+    };
+    for (offsets, bytes) in [("[4,12]", 12), ("[0,8]", 8), ("[12,20]", 20)] {
+        assert!(two(offsets, bytes).contains("invalid offset for tensor"), "{offsets}");
+    }
+}
+
+#[test]
+fn limits() {
+    let with = |change: fn(&mut Limits)| {
+        let mut options = ImportOptions::default();
+        change(&mut options.limits);
+        refused_with(&file_of(ONE, &[0; 8]), &options)
+    };
+    assert_eq!(
+        with(|limits| limits.header_bytes = 10),
+        ": the header's size in bytes is 54, the limit is 10; raise `Limits::header_bytes` if you trust the file"
+    );
+    assert!(with(|limits| limits.tensors = 0).starts_with(": the number of tensors is 1, the limit is 0"));
+    let four = r#"{"a":{},"b":{},"c":{},"d":{}}"#;
+    let options = ImportOptions { limits: Limits { tensors: 2, ..Limits::default() }, ..ImportOptions::default() };
+    assert!(refused_with(&file_of(four, &[]), &options).starts_with("in its header, it has more than 3 entries"));
+    assert!(with(|limits| limits.mapped_bytes = 8).starts_with(": the size in bytes is 70"));
+    assert!(with(|limits| limits.rank = 0).starts_with(": the number of dimensions of tensor \"a\" is 1"));
+    assert!(with(|limits| limits.dimension = 1).starts_with(": a dimension of tensor \"a\" is 2"));
+    assert!(with(|limits| limits.elements = 1).starts_with(": the number of elements of tensor \"a\" is 2"));
+    assert!(with(|limits| limits.tensor_bytes = 7).starts_with(": the size in bytes of tensor \"a\" is 8"));
+    assert!(with(|limits| limits.name_bytes = 0).starts_with(": the length of the name of tensor \"a\" is 1"));
+    let nine = r#"{"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,2],"data_offsets":[0,8]}}"#;
+    assert_eq!(
+        refused(&file_of(nine, &[0; 8])),
+        ": the number of dimensions of tensor \"a\" is 9, the limit is 8; raise `Limits::rank` if you trust the file"
+    );
+}
+
+#[test]
+fn every_storage_type_is_kept() {
+    let half = open(&fixture("zoo/half_unet_sdxl"), &ImportOptions::default()).unwrap();
+    assert!(half.weights.values().all(|weight| weight.dtype() == dmdx_graph::DType::F16));
+    assert_eq!(half.notes, ["only the variant `fp16` is there (diffusion_pytorch_model.fp16.safetensors); it is used"]);
+}

@@ -1,0 +1,3 @@
+//! Tests that cross crates
+
+pub mod op_cases;
