@@ -61,7 +61,7 @@ fn import_with(folder: &Path, name: &str, bytes: &[u8]) {
 }
 
 proptest! {
-    #![proptest_config(config(512))]
+    #![proptest_config(config(256))]
 
     #[test]
     fn safetensors(changes in damage(WEIGHTS.len(), 6000)) {
@@ -111,7 +111,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(48))]
+    #![proptest_config(config(24))]
 
     #[test]
     fn pipelines(changes in damage(PIPELINE.len(), PIPELINE.len())) {

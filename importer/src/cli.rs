@@ -1,0 +1,149 @@
+//! The command line of `dmdx-import`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{Args, Parser, Subcommand};
+use dmdx_importer::graph_file::WriteOptions;
+use dmdx_importer::{FilePolicy, ImportError, ImportOptions, Nonfinite, check, convert, inspect};
+
+/// Set by Ctrl-C while a file is being written.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Imports diffusion checkpoints: says what is in them, checks them against reference activations, converts them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dmdx-import",
+    version,
+    after_help = "Exit codes: 0 done, 1 the input is at fault, 2 wrong usage, 3 disk or rights."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Says what a component, a converted file or a pipeline is: parameters, inputs, outputs, operations.
+    Inspect {
+        #[command(flatten)]
+        source: Source,
+        /// List every module path that can be tapped.
+        #[arg(long)]
+        marks: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        /// Count NaN and infinite values in files of any size (without this: up to 2 GiB).
+        #[arg(long)]
+        scan: bool,
+    },
+    /// Runs a component on the inputs of a reference file and compares every output and activation in it.
+    Check {
+        #[command(flatten)]
+        source: Source,
+        /// The reference file (in.*, out.*, act.* as safetensors).
+        #[arg(long)]
+        io: PathBuf,
+        /// Largest absolute difference that passes.
+        #[arg(long, default_value_t = 1e-4)]
+        tolerance: f64,
+    },
+    /// Writes a component into one file with its graph, or a pipeline into a folder of such files.
+    Convert {
+        #[command(flatten)]
+        source: Source,
+        /// The file (or, for a pipeline, the folder) to write.
+        #[arg(short, long)]
+        output: PathBuf,
+        /// Replace an existing file.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Source {
+    /// A component folder, a .safetensors file beside its config.json, a converted file, or a pipeline folder.
+    path: PathBuf,
+    /// Read the weights of this variant (`fp16` reads *.fp16.safetensors).
+    #[arg(long)]
+    variant: Option<String>,
+    /// A folder into which links may lead, such as the model's folder in the Hugging Face cache; may be repeated.
+    #[arg(long)]
+    root: Vec<PathBuf>,
+    /// Accept shards that have several hard links.
+    #[arg(long)]
+    allow_hard_links: bool,
+    /// Refuse NaN and infinite weights.
+    #[arg(long)]
+    deny_nonfinite: bool,
+    /// Refuse tensors that the network has no place for.
+    #[arg(long)]
+    deny_unused: bool,
+}
+
+impl Source {
+    fn options(&self) -> ImportOptions {
+        ImportOptions {
+            files: FilePolicy { roots: self.root.clone(), hard_links: self.allow_hard_links },
+            variant: self.variant.clone(),
+            nonfinite: if self.deny_nonfinite { Nonfinite::Deny } else { Nonfinite::Count },
+            deny_unused: self.deny_unused,
+            ..ImportOptions::default()
+        }
+    }
+}
+
+/// Runs a command and returns its exit code.
+pub fn run(cli: &Cli) -> ExitCode {
+    match execute(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {}", chain(&error));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn execute(cli: &Cli) -> Result<ExitCode, ImportError> {
+    match &cli.command {
+        Command::Inspect { source, marks, json, scan } => {
+            let description = inspect(&source.path, &source.options(), *scan)?;
+            match (json, marks) {
+                (true, _) => print(&format!("{:#}\n", serde_json::json!(description))),
+                (false, true) => print(&format!("{description:#}")),
+                (false, false) => print(&description.to_string()),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check { source, io, tolerance } => {
+            let report = check::run(&source.path, io, *tolerance, &source.options())?;
+            print(&report.to_string());
+            Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        }
+        Command::Convert { source, output, force } => {
+            // A second handler cannot be there, and without one Ctrl-C still ends the program.
+            let _ = ctrlc::set_handler(|| STOP.store(true, Ordering::Relaxed));
+            let write = WriteOptions { force: *force, stop: Some(&STOP) };
+            for path in convert(&source.path, output, &source.options(), write)? {
+                print(&format!("wrote {}\n", path.display()));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Prints, and stays quiet when nobody reads any more (`| head`).
+fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// An error and its causes in one line; line breaks of quoted messages become spaces.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,100 @@
+//! `dmdx-import convert`: one component to one file, a pipeline to a folder of the same layout.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::component::{Component, import};
+use crate::error::{ImportError, Result};
+use crate::graph_file::{self, Model, WriteOptions};
+use crate::hf::{config, tokenizer};
+use crate::options::ImportOptions;
+use crate::pipeline::{Pipeline, import_pipeline, is_pipeline};
+
+/// Converts a component to the file `to`, or a pipeline to the folder `to`, and returns what was written.
+///
+/// A pipeline becomes a folder of the diffusers layout in which every network's weights are one converted file beside
+/// its `config.json`; scheduler and tokenizers are copied. The folder appears complete or not at all and must not exist.
+///
+/// # Errors
+/// As [`import`] and [`graph_file::write`].
+pub fn convert(from: &Path, to: &Path, options: &ImportOptions, write: WriteOptions<'_>) -> Result<Vec<PathBuf>> {
+    if is_pipeline(from) {
+        return convert_pipeline(from, to, options, write.stop);
+    }
+    let component = import(from, options)?;
+    graph_file::write(to, Model::from(&component), write)?;
+    Ok(vec![to.into()])
+}
+
+fn convert_pipeline(from: &Path, to: &Path, options: &ImportOptions, stop: Option<&AtomicBool>) -> Result<Vec<PathBuf>> {
+    let fail = |error| ImportError::Write { path: to.into(), error };
+    // --force replaces files; a whole folder of the user's is never removed.
+    if to.symlink_metadata().is_ok() {
+        return Err(ImportError::FolderExists { path: to.into() });
+    }
+    let pipeline = import_pipeline(from, options)?;
+    let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let temporary = tempfile::Builder::new().prefix(".dmdx-").suffix(".part").tempdir_in(parent).map_err(fail)?;
+    // A temporary folder is private to the user; one inside it has the rights of any new folder.
+    let root = temporary.path().join("pipeline");
+    let mut files = Vec::new();
+    for (name, bytes) in small_files(from, &pipeline, options)? {
+        put(&root, &name, &bytes).map_err(fail)?;
+        files.push(to.join(name));
+    }
+    for (folder, component) in &pipeline.components {
+        if stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            return Err(ImportError::Interrupted { path: to.into() });
+        }
+        let name = format!("{folder}/{}", weights_name(component));
+        // The error of a file in the temporary folder would name a place that is gone.
+        graph_file::write(&root.join(&name), Model::from(component), WriteOptions { force: false, stop })
+            .map_err(|error| relocated(error, to))?;
+        files.push(to.join(name));
+    }
+    std::fs::rename(&root, to).map_err(fail)?;
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// Everything that is not weights: `model_index.json`, configurations, scheduler and tokenizers, by relative path.
+fn small_files(from: &Path, pipeline: &Pipeline, options: &ImportOptions) -> Result<Vec<(String, Vec<u8>)>> {
+    let read = |folder: &Path, name: &str| config::read(folder, name, &options.limits, &options.files);
+    let mut files = vec![("model_index.json".to_string(), read(from, "model_index.json")?.text.into_bytes())];
+    for (folder, component) in &pipeline.components {
+        files.push((format!("{folder}/config.json"), component.config_text.clone().into_bytes()));
+    }
+    if pipeline.scheduler.is_some() {
+        let text = read(&from.join("scheduler"), "scheduler_config.json")?.text;
+        files.push(("scheduler/scheduler_config.json".into(), text.into_bytes()));
+    }
+    for (folder, path) in &pipeline.tokenizers {
+        for (name, bytes) in tokenizer::read(path, &options.limits, &options.files)? {
+            files.push((format!("{folder}/{name}"), bytes));
+        }
+    }
+    Ok(files)
+}
+
+fn weights_name(component: &Component) -> &'static str {
+    match component.config.get("_class_name") {
+        Some(_) => "diffusion_pytorch_model.safetensors",
+        None => "model.safetensors",
+    }
+}
+
+fn put(root: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let path = root.join(name);
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(path, bytes)
+}
+
+fn relocated(error: ImportError, to: &Path) -> ImportError {
+    match error {
+        ImportError::Write { error, .. } => ImportError::Write { path: to.into(), error },
+        ImportError::Interrupted { .. } => ImportError::Interrupted { path: to.into() },
+        other => other,
+    }
+}

@@ -1,0 +1,262 @@
+//! The one error type of this crate. Every message is one sentence: what is wrong, where, and what to do.
+
+use std::path::{Path, PathBuf};
+
+use dmdx_graph::GraphError;
+
+use crate::defects::Defects;
+
+/// Why a checkpoint was refused, or why a file could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The path that the user gave leads nowhere.
+    #[error("`{}` does not exist; give a component folder, a .safetensors file or a pipeline folder", .path.display())]
+    NotFound {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// The operating system refused to read.
+    #[error("cannot read `{}`: {error}", .path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        error: std::io::Error,
+    },
+    /// The operating system refused to write; no partial file is left.
+    #[error("cannot write `{}`: {error}; nothing was left there, give another place or make room", .path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        error: std::io::Error,
+    },
+    /// The destination is taken.
+    #[error("`{}` exists already; give --force to replace it", .path.display())]
+    Exists {
+        /// The destination.
+        path: PathBuf,
+    },
+    /// The destination folder is taken.
+    #[error("`{}` exists already; name a new folder, dmdx never replaces a whole one", .path.display())]
+    FolderExists {
+        /// The destination.
+        path: PathBuf,
+    },
+    /// A model names a file outside its folder, or one that is not an ordinary file.
+    #[error("`{}` names the file {name:?}, which {reason}", .file.display())]
+    Path {
+        /// The file that contains the name (an index, a pipeline), or the folder for fixed names.
+        file: PathBuf,
+        /// The name as written.
+        name: String,
+        /// The rule that it breaks and what to do.
+        reason: String,
+    },
+    /// Something is larger than this importer accepts.
+    #[error("`{}`: {what} is {value}, the limit is {limit}; raise `Limits::{setting}` if you trust the file", .path.display())]
+    Limit {
+        /// The file.
+        path: PathBuf,
+        /// What was measured.
+        what: String,
+        /// Its size.
+        value: u128,
+        /// The largest accepted.
+        limit: u128,
+        /// The field of [`crate::Limits`].
+        setting: &'static str,
+    },
+    /// A JSON file that is not what it should be.
+    #[error("`{}` is not valid JSON for this purpose: {reason}", .path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A configuration that does not say of which class the network is.
+    #[error("the configuration names no class; add `_class_name` (diffusers) or `architectures` (transformers)")]
+    NoClass,
+    /// A configuration lacks a key that the architecture needs.
+    #[error("the configuration of {class} has no key `{key}`; add it as the reference library writes it")]
+    MissingKey {
+        /// The class.
+        class: String,
+        /// Dotted path of the key.
+        key: String,
+    },
+    /// A configuration value that is not supported or makes no sense.
+    #[error("the configuration of {class} has `{key}` = {value}, but {supported}")]
+    ConfigValue {
+        /// The class.
+        class: String,
+        /// Dotted path of the key.
+        key: String,
+        /// The value as JSON, shortened.
+        value: String,
+        /// What is supported, as a clause ("only `silu` and `gelu` are supported").
+        supported: String,
+    },
+    /// A network class for which there is no builder.
+    #[error("the network class `{class}` is not supported; known are {}", .known.join(", "))]
+    UnknownClass {
+        /// The class that the configuration names.
+        class: String,
+        /// Every class with a builder.
+        known: Vec<String>,
+    },
+    /// A pipeline with classes that are not supported; all of them are listed.
+    #[error("`{}` uses classes that are not supported: {}; import the other folders one by one", .path.display(), .classes.join(", "))]
+    UnknownPipelineClasses {
+        /// The model_index.json.
+        path: PathBuf,
+        /// `component: Class`.
+        classes: Vec<String>,
+    },
+    /// A whole pipeline where one network is wanted.
+    #[error("`{}` is a whole pipeline; give one of the folders in it, such as its `unet`", .path.display())]
+    IsPipeline {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder holds no weights.
+    #[error("`{}` holds no safetensors weights; looked for {}", .path.display(), .wanted.join(", "))]
+    NoWeights {
+        /// The folder.
+        path: PathBuf,
+        /// The names that were looked for.
+        wanted: Vec<String>,
+    },
+    /// More than one file could be meant.
+    #[error("`{}` holds several sets of weights ({}); say which with --variant, or move the others away", .path.display(), .found.join(", "))]
+    Ambiguous {
+        /// The folder.
+        path: PathBuf,
+        /// The candidates.
+        found: Vec<String>,
+    },
+    /// Only pickle files are there, which can run any code when read.
+    #[error("`{}` holds weights only as pickle ({}), which can run any code when it is read; convert it where you trust it, with `model.save_pretrained(folder, safe_serialization=True)`", .path.display(), .files.join(", "))]
+    Pickle {
+        /// The folder.
+        path: PathBuf,
+        /// The pickle files.
+        files: Vec<String>,
+    },
+    /// A tokenizer folder without a vocabulary.
+    #[error("`{}` holds no tokenizer; it needs vocab.json with merges.txt, spiece.model, or tokenizer.json", .path.display())]
+    Tokenizer {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A safetensors file that breaks its format.
+    #[error("`{}` is not a usable safetensors file: {reason}", .path.display())]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// The rule that it breaks and what to do.
+        reason: String,
+    },
+    /// A shard that the index names is not there.
+    #[error("`{}` needs the shard {shard:?} ({tensors} tensors), which is not in the folder; download it again", .index.display())]
+    MissingShard {
+        /// The index.
+        index: PathBuf,
+        /// The shard's name.
+        shard: String,
+        /// How many tensors the index expects in it.
+        tensors: usize,
+    },
+    /// The index and its shards disagree.
+    #[error("`{}` does not fit its shards: {reason}", .index.display())]
+    Index {
+        /// The index.
+        index: PathBuf,
+        /// Where they disagree.
+        reason: String,
+    },
+    /// Weights and network do not fit; every defect is listed.
+    #[error("the weights in `{}` do not fit {class}: {defects}", .path.display())]
+    Binding {
+        /// The class.
+        class: String,
+        /// The folder or file.
+        path: PathBuf,
+        /// All of them.
+        defects: Box<Defects>,
+    },
+    /// NaN or infinite weights where they are refused.
+    #[error("the weights in `{}` hold {count} NaN or infinite values in {tensors}; take an undamaged file", .path.display())]
+    Nonfinite {
+        /// The folder or file.
+        path: PathBuf,
+        /// Number of such elements.
+        count: u64,
+        /// The tensors, as a list in words.
+        tensors: String,
+    },
+    /// A converted file whose graph, configuration and weights do not belong together.
+    #[error("`{}` is not a converted model: {reason}", .path.display())]
+    Converted {
+        /// The file.
+        path: PathBuf,
+        /// What is missing or wrong.
+        reason: String,
+    },
+    /// A file of reference inputs and outputs that cannot be used.
+    #[error("the reference file `{}`: {reason}", .path.display())]
+    Reference {
+        /// The file.
+        path: PathBuf,
+        /// What is missing or wrong.
+        reason: String,
+    },
+    /// The user stopped the program while it was writing.
+    #[error("stopped while writing `{}`; nothing was left there", .path.display())]
+    Interrupted {
+        /// The destination.
+        path: PathBuf,
+    },
+    /// A graph could not be built, parsed or run.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// An error of something that does not know its file.
+    #[error("`{}`: {error}", .path.display())]
+    In {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong there.
+        error: Box<ImportError>,
+    },
+}
+
+/// Shorthand used throughout the crate.
+pub type Result<T> = std::result::Result<T, ImportError>;
+
+impl ImportError {
+    /// Adds the file to an error that does not know it.
+    pub fn at(self, path: &Path) -> Self {
+        ImportError::In { path: path.into(), error: Box::new(self) }
+    }
+
+    /// Whether the reason is a class without a builder.
+    pub(crate) fn is_unknown_class(&self) -> bool {
+        match self {
+            ImportError::UnknownClass { .. } => true,
+            ImportError::In { error, .. } => error.is_unknown_class(),
+            _ => false,
+        }
+    }
+
+    /// The exit code of a program that ends with this error: 1 for input, 3 for the environment (disk, rights).
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            ImportError::Write { .. } => 3,
+            ImportError::Read { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => 3,
+            ImportError::In { error, .. } => error.exit_code(),
+            _ => 1,
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! A converted model: one safetensors file with the weights under the reference library's names, and with the class,
+//! the configuration and the canonical text of every graph in the header's `__metadata__`. Any safetensors tool reads
+//! the weights; `format` is what PyTorch's loaders ask for.
+
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dmdx_graph::weights::byte_length;
+use dmdx_graph::{Graph, Weight, text};
+use indexmap::IndexMap;
+use serde_json::{Value, json};
+
+use crate::arch::ArchGraphs;
+use crate::bind::bind;
+use crate::component::Component;
+use crate::error::{ImportError, Result};
+use crate::hf::json::{self, JsonFile};
+use crate::hf::safetensors::safetensors_dtype;
+use crate::hf::tensors::Tensors;
+use crate::options::ImportOptions;
+
+const VERSION_KEY: &str = "dmdx.version";
+const VERSION: &str = "1";
+const CLASS_KEY: &str = "dmdx.class";
+const CONFIG_KEY: &str = "dmdx.config";
+const PARTS_KEY: &str = "dmdx.parts";
+const GRAPH_KEY: &str = "dmdx.graph.";
+/// Most parts of one network.
+const MOST_PARTS: usize = 16;
+/// Bytes between two looks at the stop flag.
+const CHUNK: usize = 8 << 20;
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WriteOptions<'a> {
+    /// Replace an existing file.
+    pub force: bool,
+    /// Stop, leaving nothing behind, when this becomes true.
+    pub stop: Option<&'a AtomicBool>,
+}
+
+/// What a converted file holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Model<'a> {
+    /// The reference class.
+    pub class: &'a str,
+    /// The text of its `config.json`.
+    pub config_text: &'a str,
+    /// The graphs by part; every parameter has its weight.
+    pub parts: &'a IndexMap<String, Graph>,
+}
+
+impl<'a> From<&'a Component> for Model<'a> {
+    fn from(component: &'a Component) -> Self {
+        Self { class: &component.class, config_text: &component.config_text, parts: &component.parts }
+    }
+}
+
+/// Writes a model into one file, tensor by tensor: a temporary file in the same folder, synced, then renamed. The same
+/// model gives the same bytes.
+///
+/// # Errors
+/// When the file exists and is not to be replaced, a parameter has no weight, or the disk refuses; nothing is left.
+pub fn write(path: &Path, model: Model<'_>, options: WriteOptions<'_>) -> Result<()> {
+    if !options.force && path.symlink_metadata().is_ok() {
+        return Err(ImportError::Exists { path: path.into() });
+    }
+    let weights = collect(path, model.parts)?;
+    let header = header(path, model, &weights)?;
+    let fail = |error| ImportError::Write { path: path.into(), error };
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let temporary = new_temporary(folder).map_err(fail)?;
+    write_to(&mut temporary.as_file(), path, &header, &weights, options.stop)?;
+    temporary.as_file().sync_all().map_err(fail)?;
+    let renamed = match options.force {
+        true => temporary.persist(path),
+        false => temporary.persist_noclobber(path),
+    };
+    renamed.map_err(|error| match error.error.kind() {
+        std::io::ErrorKind::AlreadyExists => ImportError::Exists { path: path.into() },
+        _ => fail(error.error),
+    })?;
+    // The rename itself must reach the disk; some file systems cannot sync a folder, which loses nothing.
+    if let Ok(folder) = std::fs::File::open(folder) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
+}
+
+/// Writes a model to anything; `path` is for messages.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_stream(out: &mut impl Write, path: &Path, model: Model<'_>, stop: Option<&AtomicBool>) -> Result<()> {
+    let weights = collect(path, model.parts)?;
+    let header = header(path, model, &weights)?;
+    write_to(out, path, &header, &weights, stop)
+}
+
+fn new_temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".dmdx-").suffix(".part");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // The user's umask decides who may read the result, as for any file.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
+fn write_to(
+    out: &mut impl Write,
+    path: &Path,
+    header: &[u8],
+    weights: &[(&str, &Weight)],
+    stop: Option<&AtomicBool>,
+) -> Result<()> {
+    let fail = |error| ImportError::Write { path: path.into(), error };
+    let mut out = BufWriter::with_capacity(1 << 20, out);
+    out.write_all(&(header.len() as u64).to_le_bytes()).map_err(fail)?;
+    out.write_all(header).map_err(fail)?;
+    for (_, weight) in weights {
+        weight.with_bytes(|bytes| {
+            for chunk in bytes.chunks(CHUNK) {
+                if stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+                    return Err(ImportError::Interrupted { path: path.into() });
+                }
+                out.write_all(chunk).map_err(fail)?;
+            }
+            Ok(())
+        })?;
+    }
+    out.flush().map_err(fail)
+}
+
+/// Every weight once, largest element size first (so that all are aligned), then by name.
+fn collect<'a>(path: &Path, parts: &'a IndexMap<String, Graph>) -> Result<Vec<(&'a str, &'a Weight)>> {
+    let mut weights: BTreeMap<&str, &Weight> = BTreeMap::new();
+    for (part, graph) in parts {
+        for (name, param) in graph.params() {
+            let fail = |reason| ImportError::Converted { path: path.into(), reason };
+            let weight = param.weight.as_ref();
+            let weight = weight.ok_or_else(|| fail(format!("parameter `{name}` of `{part}` has no weight to write")))?;
+            let other = *weights.entry(name).or_insert(weight);
+            if !std::ptr::eq(other, weight) && other.hash() != weight.hash() {
+                return Err(fail(format!("`{name}` has another weight in `{part}` than in the part before")));
+            }
+        }
+    }
+    let mut weights: Vec<(&str, &Weight)> = weights.into_iter().collect();
+    weights.sort_by_key(|(_, weight)| std::cmp::Reverse(weight.dtype().size()));
+    Ok(weights)
+}
+
+fn header(path: &Path, model: Model<'_>, weights: &[(&str, &Weight)]) -> Result<Vec<u8>> {
+    let fail = |reason: String| ImportError::Converted { path: path.into(), reason };
+    let names: Vec<&String> = model.parts.keys().collect();
+    let mut metadata = BTreeMap::from([
+        ("format".to_string(), "pt".to_string()),
+        (VERSION_KEY.into(), VERSION.into()),
+        (CLASS_KEY.into(), model.class.into()),
+        (CONFIG_KEY.into(), model.config_text.into()),
+        (PARTS_KEY.into(), json!(names).to_string()),
+    ]);
+    for (part, graph) in model.parts {
+        metadata.insert(format!("{GRAPH_KEY}{part}"), text::print(graph));
+    }
+    let mut entries = serde_json::Map::new();
+    entries.insert("__metadata__".into(), json!(metadata));
+    let mut offset = 0usize;
+    for (name, weight) in weights {
+        let length = byte_length(weight.dtype(), weight.shape());
+        let end = length.and_then(|length| offset.checked_add(length));
+        let end = end.ok_or_else(|| fail(format!("`{name}` is too large")))?;
+        let dtype = safetensors_dtype(weight.dtype()).to_string();
+        entries.insert((*name).into(), json!({"dtype": dtype, "shape": weight.shape(), "data_offsets": [offset, end]}));
+        offset = end;
+    }
+    let mut header = Value::Object(entries).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Ok(header)
+}
+
+/// Whether the metadata of a safetensors file says that it holds a graph.
+pub(crate) fn is_converted(metadata: &BTreeMap<String, String>) -> bool {
+    metadata.contains_key(VERSION_KEY)
+}
+
+/// The component of a converted file: everything in it is checked as if a stranger had written it.
+pub(crate) fn component(path: &Path, tensors: Tensors, options: &ImportOptions) -> Result<Component> {
+    let metadata = &tensors.metadata;
+    let fail = |reason: String| ImportError::Converted { path: path.into(), reason };
+    let get = |key: &str| metadata.get(key).ok_or_else(|| fail(format!("its header has no `{key}`; convert it again")));
+    let version = get(VERSION_KEY)?;
+    if version != VERSION {
+        let version: String = version.chars().take(20).collect();
+        return Err(fail(format!("it has version {version:?}, this program reads {VERSION:?}; convert it again")));
+    }
+    let config = get(CONFIG_KEY)?;
+    if config.len() as u64 > options.limits.config_bytes {
+        return Err(over(path, "the configuration's size in bytes", config.len(), options.limits.config_bytes, "config_bytes"));
+    }
+    let value = json::parse_object(config, options.limits.json_depth)
+        .map_err(|reason| fail(format!("its configuration is broken: {reason}")))?;
+    let names: Vec<String> =
+        serde_json::from_str(get(PARTS_KEY)?).map_err(|error| fail(format!("its list of parts is broken: {error}")))?;
+    if names.is_empty() || names.len() > MOST_PARTS {
+        return Err(fail(format!("it lists {} parts, 1 to {MOST_PARTS} are possible", names.len())));
+    }
+    let mut parts: Vec<(String, Graph)> = Vec::new();
+    for name in names {
+        if parts.iter().any(|(other, _)| *other == name) {
+            return Err(fail(format!("it lists the part {name:?} twice")));
+        }
+        let source = get(&format!("{GRAPH_KEY}{name}"))?;
+        if source.len() as u64 > options.limits.graph_bytes {
+            return Err(over(path, "the graph's size in bytes", source.len(), options.limits.graph_bytes, "graph_bytes"));
+        }
+        let graph = text::parse(source).map_err(|error| ImportError::from(error).at(path))?;
+        graph.verify().map_err(|error| ImportError::from(error).at(path))?;
+        parts.push((name, graph));
+    }
+    let class = get(CLASS_KEY)?.clone();
+    let mut network = ArchGraphs { class, parts, ignored: Vec::new(), renames: Vec::new(), warnings: tensors.notes.clone() };
+    let report = bind(path, &mut network, &tensors.weights, options)?;
+    if !report.unused.is_empty() {
+        let listed = crate::defects::shortened(&report.unused);
+        return Err(fail(format!("its graphs do not use the tensors {listed}; it was changed after it was written")));
+    }
+    let config = JsonFile { text: config.clone(), value };
+    Ok(Component::new(network, config, report, tensors.files))
+}
+
+fn over(path: &Path, what: &str, value: usize, limit: u64, setting: &'static str) -> ImportError {
+    ImportError::Limit { path: path.into(), what: what.into(), value: value as u128, limit: limit.into(), setting }
+}

@@ -1,0 +1,115 @@
+//! Which weights a component folder holds, by the names that diffusers and transformers write.
+
+use std::path::Path;
+
+use crate::error::{ImportError, Result};
+use crate::limits::Limits;
+use crate::path::check_name;
+
+/// File names without extension that `save_pretrained` uses: diffusers, transformers.
+const STEMS: [&str; 2] = ["diffusion_pytorch_model", "model"];
+/// Extensions of files that Python unpickles.
+const PICKLE: [&str; 6] = ["bin", "ckpt", "pt", "pth", "pkl", "pickle"];
+
+/// The set of weights that will be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The safetensors file or the index of its shards.
+    pub name: String,
+    /// Whether `name` is an index.
+    pub sharded: bool,
+    /// The variant, such as `fp16`.
+    pub variant: Option<String>,
+}
+
+/// Finds the weights of a folder. Without a variant the plain files are read; if there are none but exactly one
+/// variant is there, that one.
+///
+/// # Errors
+/// When there are none, only pickle files, or several sets between which nothing decides.
+pub fn weights(folder: &Path, variant: Option<&str>, limits: &Limits) -> Result<Found> {
+    if let Some(variant) = variant {
+        check_name(variant).map_err(|reason| ImportError::Path { file: folder.into(), name: variant.into(), reason })?;
+    }
+    let names = list(folder, limits)?;
+    let all: Vec<Found> = names.iter().filter_map(|name| classify(name)).collect();
+    let of =
+        |wanted: Option<&str>| -> Vec<Found> { all.iter().filter(|found| found.variant.as_deref() == wanted).cloned().collect() };
+    let mut candidates = of(variant);
+    if candidates.is_empty() && variant.is_none() {
+        candidates = all.clone();
+    }
+    match candidates.len() {
+        1 => Ok(candidates.remove(0)),
+        0 if all.is_empty() => Err(nothing(folder, variant, &names)),
+        0 => Err(no_weights(folder, variant)),
+        _ => Err(ImportError::Ambiguous { path: folder.into(), found: candidates.into_iter().map(|found| found.name).collect() }),
+    }
+}
+
+/// Splits `stem[.variant].safetensors`, `stem[.variant].safetensors.index.json` and
+/// `stem.safetensors.index.variant.json` into its parts.
+fn classify(name: &str) -> Option<Found> {
+    let found = |variant: &str, sharded| Found {
+        name: name.into(),
+        sharded,
+        variant: Some(variant.trim_matches('.').to_string()).filter(|v| !v.is_empty()),
+    };
+    for stem in STEMS {
+        let Some(rest) = name.strip_prefix(stem).filter(|rest| rest.starts_with('.')) else { continue };
+        if let Some(variant) = rest.strip_suffix(".safetensors") {
+            return Some(found(variant, false));
+        }
+        if let Some(variant) = rest.strip_suffix(".safetensors.index.json") {
+            return Some(found(variant, true));
+        }
+        if let Some(variant) = rest.strip_prefix(".safetensors.index.").and_then(|r| r.strip_suffix(".json")) {
+            return Some(found(variant, true));
+        }
+    }
+    None
+}
+
+/// Whether Python would unpickle a file of this name.
+pub fn is_pickle(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, extension)| PICKLE.contains(&extension))
+}
+
+fn nothing(folder: &Path, variant: Option<&str>, names: &[String]) -> ImportError {
+    let files: Vec<String> = names.iter().filter(|name| is_pickle(name)).cloned().collect();
+    match files.is_empty() {
+        true => no_weights(folder, variant),
+        false => ImportError::Pickle { path: folder.into(), files },
+    }
+}
+
+fn no_weights(folder: &Path, variant: Option<&str>) -> ImportError {
+    let middle = variant.map_or_else(String::new, |variant| format!(".{variant}"));
+    let wanted = STEMS.iter().map(|stem| format!("{stem}{middle}.safetensors")).collect();
+    ImportError::NoWeights { path: folder.into(), wanted }
+}
+
+/// The names in a folder, sorted; names that are not UTF-8 are none that the libraries write.
+fn list(folder: &Path, limits: &Limits) -> Result<Vec<String>> {
+    let read = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => ImportError::NotFound { path: folder.into() },
+        _ => ImportError::Read { path: folder.into(), error },
+    };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(read)? {
+        if names.len() == limits.folder_entries {
+            return Err(ImportError::Limit {
+                path: folder.into(),
+                what: "the number of files".into(),
+                value: limits.folder_entries as u128 + 1,
+                limit: limits.folder_entries as u128,
+                setting: "folder_entries",
+            });
+        }
+        if let Ok(name) = entry.map_err(read)?.file_name().into_string() {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}

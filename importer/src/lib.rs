@@ -1,0 +1,32 @@
+//! Checkpoints to graphs: every byte is hostile until checked.
+//!
+//! [`import`] reads one component (a diffusers or transformers folder, a `.safetensors` file beside its `config.json`,
+//! or a file written by `dmdx-import convert`); [`import_pipeline`] reads a whole pipeline folder.
+
+pub mod arch;
+mod bind;
+pub mod check;
+mod component;
+mod convert;
+mod defects;
+mod error;
+pub mod graph_file;
+pub mod hf;
+mod inspect;
+mod limits;
+mod nonfinite;
+mod options;
+pub mod path;
+mod pipeline;
+pub mod reference;
+
+pub use bind::{BindReport, bind};
+pub use component::{Component, import};
+pub use convert::convert;
+pub use defects::{Defects, WrongShape};
+pub use error::{ImportError, Result};
+pub use inspect::{Description, Network, Part, inspect};
+pub use limits::Limits;
+pub use options::{ImportOptions, Nonfinite};
+pub use path::FilePolicy;
+pub use pipeline::{Pipeline, import_pipeline, is_pipeline};

@@ -1,0 +1,64 @@
+//! Every size, depth and count that a file may have before it is refused. All of them can be raised by the caller.
+
+/// Limits on what is read. The defaults are far above every released checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a config.json, model_index.json or scheduler_config.json.
+    pub config_bytes: u64,
+    /// Nesting of arrays and objects in any JSON file.
+    pub json_depth: usize,
+    /// Bytes of a `*.safetensors.index.json` (one line per tensor).
+    pub index_bytes: u64,
+    /// Shards of one index.
+    pub shards: usize,
+    /// Bytes of a tokenizer file (`tokenizer.json` of the largest released vocabularies has 17 MiB).
+    pub tokenizer_bytes: u64,
+    /// Bytes of a safetensors header; the format itself stops at 100 MB.
+    pub header_bytes: u64,
+    /// Tensors of one checkpoint.
+    pub tensors: usize,
+    /// Bytes of a tensor's name.
+    pub name_bytes: usize,
+    /// Dimensions of a tensor.
+    pub rank: usize,
+    /// Size of one dimension.
+    pub dimension: u64,
+    /// Elements of one tensor.
+    pub elements: u64,
+    /// Bytes of one tensor.
+    pub tensor_bytes: u64,
+    /// Bytes mapped for one component.
+    pub mapped_bytes: u64,
+    /// Bytes of the graph text in a converted file.
+    pub graph_bytes: u64,
+    /// Components of a pipeline.
+    pub components: usize,
+    /// Entries of a folder that are looked at.
+    pub folder_entries: usize,
+}
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            config_bytes: MIB,
+            json_depth: 32,
+            index_bytes: 64 * MIB,
+            shards: 10_000,
+            tokenizer_bytes: 64 * MIB,
+            header_bytes: 100_000_000,
+            tensors: 200_000,
+            name_bytes: 64 << 10,
+            rank: 8,
+            dimension: 1 << 40,
+            elements: 1 << 48,
+            tensor_bytes: 64 * GIB,
+            mapped_bytes: 512 * GIB,
+            graph_bytes: 64 * MIB,
+            components: 64,
+            folder_entries: 100_000,
+        }
+    }
+}
