@@ -74,7 +74,8 @@ fn paths_stay_inside() {
 
 #[test]
 fn impossible_values_are_refused() {
-    let defects: [(&str, fn(&mut Manifest)); 16] = [
+    type Defect = (&'static str, fn(&mut Manifest));
+    let defects: [Defect; 16] = [
         ("steps", |m| m.steps = vec![]),
         ("steps", |m| m.steps = vec![1000.0]),
         ("steps", |m| m.steps = vec![f64::NAN]),

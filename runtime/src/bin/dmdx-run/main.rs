@@ -1,0 +1,93 @@
+//! `dmdx-run`: generates pictures from a bundle, scores it, examines the machine.
+
+mod doctor;
+mod generate;
+mod score;
+
+use std::path::PathBuf;
+use std::process::exit;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use dmdx_runtime::engine::locate::locate;
+use dmdx_runtime::engine::ort::OrtEngine;
+use dmdx_runtime::engine::tract::TractEngine;
+use dmdx_runtime::{Engine, Error};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Runs bundles of dmdx.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make pictures from prompts and write them as one PNG sheet.
+    Generate(generate::Generate),
+    /// Make pictures of every prompt of the digits and measure them with the classifier.
+    Score(score::Score),
+    /// Say what this machine has: processor, engines, GPU libraries.
+    Doctor(doctor::Doctor),
+}
+
+/// Which engine, and how.
+#[derive(Args)]
+struct EngineOptions {
+    /// The engine that runs the networks.
+    #[arg(long, value_enum, default_value_t = EngineName::Tract)]
+    engine: EngineName,
+    /// The path of libonnxruntime, for `--engine ort`.
+    #[arg(long, value_name = "PATH")]
+    onnxruntime: Option<PathBuf>,
+    /// Threads; all processors if not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum EngineName {
+    /// Built in.
+    Tract,
+    /// ONNX Runtime, found through --onnxruntime, ORT_DYLIB_PATH or beside the executable.
+    Ort,
+}
+
+impl EngineOptions {
+    fn start(&self) -> Result<Box<dyn Engine>, Error> {
+        let threads = match self.threads {
+            Some(threads) => usize::from(threads),
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        Ok(match self.engine {
+            EngineName::Tract => Box::new(TractEngine::new(threads)),
+            EngineName::Ort => Box::new(OrtEngine::new(&locate(self.onnxruntime.as_deref())?, threads)?),
+        })
+    }
+}
+
+/// A bar on standard error for `count` pictures.
+fn progress_bar(count: usize) -> ProgressBar {
+    let bar = ProgressBar::new(count as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} pictures, {elapsed} so far, {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn main() {
+    let result = match Cli::parse().command {
+        Command::Generate(command) => command.run(),
+        Command::Score(command) => command.run(),
+        Command::Doctor(command) => command.run(),
+    };
+    // An exit, not a return: a loader that hangs must not keep the process alive.
+    match result {
+        Ok(()) => exit(0),
+        Err(error) => {
+            eprintln!("dmdx-run: {}", error.chain());
+            exit(i32::from(error.exit_code()));
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `dmdx-run score`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use dmdx_runtime::pipeline::picture::write_file;
+use dmdx_runtime::score::Scorer;
+use dmdx_runtime::{Bundle, Error, Pipeline, noise};
+
+use crate::{EngineOptions, progress_bar};
+
+/// The options of `score`.
+#[derive(Args)]
+pub struct Score {
+    /// The bundle's folder.
+    bundle: PathBuf,
+    /// The classifier's folder.
+    #[arg(long, value_name = "DIR", default_value = "fixtures/digits-classifier")]
+    classifier: PathBuf,
+    /// Pictures of each prompt.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    count_per_prompt: u32,
+    /// The seed of the noise.
+    #[arg(long, default_value_t = 123)]
+    seed: u64,
+    /// Also write the score to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Replace the file if it exists.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    engine: EngineOptions,
+}
+
+impl Score {
+    pub fn run(&self) -> Result<(), Error> {
+        if let Some(path) = &self.json
+            && !self.force
+            && path.symlink_metadata().is_ok()
+        {
+            return Err(Error::Exists(path.clone()));
+        }
+        let bundle = Bundle::open(&self.bundle)?;
+        let engine = self.engine.start()?;
+        let scorer = Scorer::open(&self.classifier, engine.as_ref())?;
+        let pipeline = Pipeline::open(&bundle, engine.as_ref())?;
+        // Picture i has prompt i modulo the number of prompts, as in the reference's evaluation.
+        let known = scorer.prompts();
+        let prompts: Vec<String> = (0..self.count_per_prompt).flat_map(|_| known.iter().cloned()).collect();
+        let noise = noise::latents(self.seed, 0, prompts.len(), pipeline.manifest().latent_shape)?;
+        let bar = progress_bar(prompts.len());
+        let pictures = pipeline.generate(&prompts, &noise, &|done| bar.set_position(done as u64))?;
+        bar.finish_and_clear();
+        let score = scorer.score(&pictures, &prompts)?;
+        let mut text =
+            serde_json::to_string_pretty(&score).map_err(|e| Error::Request(format!("the score cannot be printed ({e})")))?;
+        text.push('\n');
+        print!("{text}");
+        match &self.json {
+            Some(path) => write_file(path, text.as_bytes(), self.force),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Opens a bundle and checks it against its manifest before anything in it is used.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use dmdx_graph::manifest::{self, FileRecord, Manifest};
+use sha2::{Digest, Sha256};
+
+use crate::Error;
+
+/// An opened bundle: every listed file is there, has its recorded size and hash, and lies inside the folder.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    root: PathBuf,
+    manifest: Manifest,
+}
+
+impl Bundle {
+    /// Opens the bundle in `folder` and compares every file with `dmdx.json`.
+    ///
+    /// # Errors
+    /// [`Error::Read`] for what cannot be read, [`Error::Manifest`] for a bad manifest, [`Error::Bundle`] for a file that is
+    /// missing, outside the folder, unlisted beside a model, or not what the manifest says.
+    pub fn open(folder: &Path) -> Result<Self, Error> {
+        let root = folder.canonicalize().map_err(Error::read(folder))?;
+        if !root.is_dir() {
+            return Err(Error::bundle(folder, "is not a folder; name the bundle's folder itself"));
+        }
+        let path = root.join(manifest::FILE_NAME);
+        if !path.exists() {
+            return Err(Error::bundle(folder, "has no dmdx.json, so it is no bundle of dmdx; export it with dmdx-export"));
+        }
+        let text = read_text(&path, manifest::MAX_BYTES)?;
+        let manifest = Manifest::parse(&text).map_err(|source| Error::Manifest { bundle: folder.into(), source })?;
+        let bundle = Self { root, manifest };
+        for (name, record) in &bundle.manifest.files {
+            verify_file(&bundle.root, name, record)?;
+        }
+        bundle.refuse_unlisted()?;
+        Ok(bundle)
+    }
+
+    /// The manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Whether the manifest lists the file.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.manifest.files.contains_key(name)
+    }
+
+    /// The path of a listed file.
+    ///
+    /// # Errors
+    /// [`Error::Bundle`] if the manifest does not list it.
+    pub fn file(&self, name: &str) -> Result<PathBuf, Error> {
+        if self.has(name) {
+            Ok(self.root.join(name))
+        } else {
+            Err(Error::bundle(
+                &self.root,
+                format!("dmdx.json does not list {name}, which this pipeline needs; export the bundle again"),
+            ))
+        }
+    }
+
+    /// A listed JSON file, at most 64 MiB.
+    ///
+    /// # Errors
+    /// [`Error::Bundle`] if it is not listed or not JSON, [`Error::Read`] if it cannot be read.
+    pub fn json(&self, name: &str) -> Result<serde_json::Value, Error> {
+        let path = self.file(name)?;
+        let text = read_text(&path, 64 << 20)?;
+        serde_json::from_str(&text).map_err(|e| Error::bundle(path, format!("is not JSON ({e})")))
+    }
+
+    /// A model may name external data files beside itself; only hashed ones may lie there.
+    fn refuse_unlisted(&self) -> Result<(), Error> {
+        for model in self.manifest.files.keys().filter(|name| name.ends_with(".onnx")) {
+            let folder = model.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let path = self.root.join(folder);
+            for entry in std::fs::read_dir(&path).map_err(Error::read(&path))? {
+                let entry = entry.map_err(Error::read(&path))?;
+                if entry.path().is_dir() {
+                    continue;
+                }
+                let file = entry.file_name();
+                let name = file.to_string_lossy();
+                let name = if folder.is_empty() { name.into_owned() } else { format!("{folder}/{name}") };
+                if !self.has(&name) && name != manifest::FILE_NAME {
+                    return Err(Error::bundle(
+                        entry.path(),
+                        "lies beside a model but dmdx.json does not list it; remove it or export again",
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks that `root/name` is a regular file inside `root` with the recorded size and hash.
+///
+/// # Errors
+/// [`Error::Bundle`] with what differs, [`Error::Read`] if it cannot be read.
+pub fn verify_file(root: &Path, name: &str, record: &FileRecord) -> Result<(), Error> {
+    manifest::validate_path(name).map_err(|problem| Error::bundle(root, format!("the file name {name:?} {problem}")))?;
+    let path = root.join(name);
+    let real = match path.canonicalize() {
+        Ok(real) => real,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Error::bundle(path, "is listed in the manifest but missing; copy the bundle again"));
+        }
+        Err(source) => return Err(Error::Read { path, source }),
+    };
+    if !real.starts_with(root) {
+        return Err(Error::bundle(path, "is a link that leaves its folder; put the file itself there"));
+    }
+    let metadata = real.metadata().map_err(Error::read(&path))?;
+    if !metadata.is_file() {
+        return Err(Error::bundle(path, "is not a regular file; copy the bundle again"));
+    }
+    if metadata.len() != record.bytes {
+        return Err(Error::bundle(
+            path,
+            format!("has {} bytes but the manifest says {}; copy the bundle again", metadata.len(), record.bytes),
+        ));
+    }
+    let found = sha256(&real)?;
+    if found != record.sha256 {
+        return Err(Error::bundle(
+            path,
+            format!("has SHA-256 {found} but the manifest says {}; copy the bundle again", record.sha256),
+        ));
+    }
+    Ok(())
+}
+
+/// The SHA-256 of a file, 64 lower-case hexadecimal digits, read in pieces.
+///
+/// # Errors
+/// [`Error::Read`].
+pub fn sha256(path: &Path) -> Result<String, Error> {
+    let mut file = File::open(path).map_err(Error::read(path))?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0u8; 1 << 16];
+    loop {
+        match file.read(&mut buffer).map_err(Error::read(path))? {
+            0 => break,
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The text of a file of at most `limit` bytes.
+pub(crate) fn read_text(path: &Path, limit: usize) -> Result<String, Error> {
+    let file = File::open(path).map_err(Error::read(path))?;
+    let mut bytes = Vec::new();
+    file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(Error::read(path))?;
+    if bytes.len() > limit {
+        return Err(Error::bundle(path, format!("is larger than {limit} bytes, the limit for such a file")));
+    }
+    String::from_utf8(bytes).map_err(|_| Error::bundle(path, "is not UTF-8 text"))
+}

@@ -1,0 +1,131 @@
+//! The one error of this crate.
+
+use std::path::PathBuf;
+
+use dmdx_graph::manifest::ManifestError;
+
+/// What can go wrong between a bundle and a picture. Every message is one sentence.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The output is there already.
+    #[error("{0} exists already; choose another name or pass --force to replace it")]
+    Exists(PathBuf),
+    /// The manifest of a bundle is bad.
+    #[error("the bundle {bundle} cannot be used")]
+    Manifest {
+        /// The bundle's folder.
+        bundle: PathBuf,
+        /// The defect.
+        #[source]
+        source: ManifestError,
+    },
+    /// Something about a bundle, a file in it or the classifier's folder is wrong.
+    #[error("{path}: {problem}")]
+    Bundle {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it and what to do.
+        problem: String,
+    },
+    /// An engine refused a model, failed while running it, or broke down inside.
+    #[error("{engine} cannot run {path}: {problem}")]
+    Model {
+        /// `tract` or `onnxruntime`.
+        engine: &'static str,
+        /// The ONNX file.
+        path: PathBuf,
+        /// What the engine said, on one line.
+        problem: String,
+    },
+    /// Loading a model took too long.
+    #[error(
+        "{engine} was still loading {path} after {seconds} seconds and was given up; the file is probably damaged, export it again"
+    )]
+    Timeout {
+        /// `tract` or `onnxruntime`.
+        engine: &'static str,
+        /// The ONNX file.
+        path: PathBuf,
+        /// The limit.
+        seconds: u64,
+    },
+    /// Tensors that do not fit together.
+    #[error("{0}")]
+    Shape(String),
+    /// A request that makes no sense: an empty prompt list, a prompt that the classifier cannot judge, no pictures.
+    #[error("{0}")]
+    Request(String),
+    /// ONNX Runtime is absent, unsuitable or refuses to start.
+    #[error("{0}")]
+    Library(String),
+}
+
+impl Error {
+    /// The exit code of a program that stops with this error: 3 for a fault of the machine's set-up, else 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Library(_) => 3,
+            _ => 1,
+        }
+    }
+
+    /// The message and every cause behind it, joined by `: ` on one line.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(inner) = cause {
+            text.push_str(": ");
+            text.push_str(&inner.to_string());
+            cause = inner.source();
+        }
+        one_line(&text)
+    }
+
+    /// For `map_err` on reading `path`.
+    pub(crate) fn read(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Read { path, source }
+    }
+
+    /// For `map_err` on writing `path`.
+    pub(crate) fn write(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Write { path, source }
+    }
+
+    /// A defect of `path`.
+    pub(crate) fn bundle(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
+        Self::Bundle { path: path.into(), problem: problem.into() }
+    }
+}
+
+/// Folds a message of another library into one line of at most 600 characters.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((cut, _)) = line.char_indices().nth(600) {
+        line.truncate(cut);
+        line.push('…');
+    }
+    line
+}

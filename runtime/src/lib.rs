@@ -1,0 +1,19 @@
+//! Runs dmdx bundles: finds and checks an engine, generates pictures, scores them.
+//!
+//! A [`Bundle`] is opened and every file's hash compared before an [`engine`] sees a byte of it. The [`pipeline`] goes from
+//! prompts to pictures, [`score`] measures pictures. ONNX Runtime is named in `engine/ort.rs` only, tract in
+//! `engine/tract.rs` only, and nothing here trains or exports.
+
+pub mod bundle;
+pub mod engine;
+pub mod error;
+pub mod noise;
+pub mod pipeline;
+pub mod score;
+pub mod tensor;
+
+pub use bundle::Bundle;
+pub use engine::{Engine, Session, run_model};
+pub use error::Error;
+pub use pipeline::Pipeline;
+pub use tensor::{Data, Tensor};

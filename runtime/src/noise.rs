@@ -1,0 +1,34 @@
+//! The starting noise of generation, the same in training, scoring and running.
+//!
+//! Picture `index` of seed `seed` draws from its own ChaCha stream, so that a picture does not depend on how many others
+//! are made with it, in which order, or in what batches.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha12Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use crate::{Error, Tensor};
+
+/// `count` standard normal values of picture `index`: ChaCha12 seeded by `seed_from_u64(seed)`, stream `index`, each value
+/// drawn as `f64` by `rand_distr::StandardNormal` and rounded to `f32`.
+#[must_use]
+pub fn standard_normal(seed: u64, index: u64, count: usize) -> Vec<f32> {
+    let mut generator = ChaCha12Rng::seed_from_u64(seed);
+    generator.set_stream(index);
+    let mut draw = || -> f64 { StandardNormal.sample(&mut generator) };
+    (0..count).map(|_| draw() as f32).collect()
+}
+
+/// The noise of `count` pictures from `first` on, `[count, channels, height, width]`.
+///
+/// # Errors
+/// [`Error::Shape`] if the sizes overflow.
+pub fn latents(seed: u64, first: u64, count: usize, [channels, height, width]: [usize; 3]) -> Result<Tensor, Error> {
+    let one = channels
+        .checked_mul(height)
+        .and_then(|size| size.checked_mul(width))
+        .filter(|size| size.checked_mul(count).is_some())
+        .ok_or_else(|| Error::Shape(format!("a latent of {channels}x{height}x{width} is too large")))?;
+    let values = (0..count as u64).flat_map(|i| standard_normal(seed, first.wrapping_add(i), one)).collect();
+    Tensor::f32([count, channels, height, width], values)
+}

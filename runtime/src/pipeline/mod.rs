@@ -1,0 +1,201 @@
+//! From prompts and noise to pictures: tokenize, encode, a few steps, decode.
+
+pub mod picture;
+pub mod steps;
+pub mod text;
+pub mod tokenizer;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use dmdx_graph::manifest::{Manifest, Unconditional};
+
+use crate::engine::take;
+use crate::{Bundle, Engine, Error, Session, Tensor};
+use steps::Sampler;
+use text::{Condition, TextEncoder};
+
+/// Latent values of one batch: small latents are batched up to [`MAX_BATCH`], large ones go one by one. The batch never
+/// depends on the number of threads, so neither do the pictures.
+const BATCH_VALUES: usize = 8192;
+
+/// Pictures of one batch at most.
+const MAX_BATCH: usize = 32;
+
+/// A bundle whose networks are loaded.
+pub struct Pipeline {
+    manifest: Manifest,
+    text: TextEncoder,
+    unet: Box<dyn Session>,
+    decoder: Box<dyn Session>,
+    sampler: Sampler,
+    threads: usize,
+}
+
+impl Pipeline {
+    /// Loads the networks of a bundle.
+    ///
+    /// # Errors
+    /// [`Error::Bundle`] for a pipeline that this build does not know or a file that is missing from it, [`Error::Model`]
+    /// and [`Error::Timeout`] for networks that the engine refuses.
+    pub fn open(bundle: &Bundle, engine: &dyn Engine) -> Result<Self, Error> {
+        let manifest = bundle.manifest().clone();
+        Ok(Self {
+            text: TextEncoder::open(bundle, engine)?,
+            unet: engine.load(&bundle.file("unet/model.onnx")?)?,
+            decoder: engine.load(&bundle.file("vae_decoder/model.onnx")?)?,
+            sampler: Sampler::new(&manifest),
+            threads: engine.concurrent_runs(),
+            manifest,
+        })
+    }
+
+    /// The manifest of the bundle.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Makes one picture per prompt from `noise` `[prompts, channels, height, width]`: RGB `[prompts, 3, H, W]`, about -1 to 1,
+    /// not clamped. `progress` is told the number of finished pictures after each batch.
+    ///
+    /// # Errors
+    /// [`Error::Request`] without prompts, [`Error::Shape`] if the noise or a network does not fit, [`Error::Model`] if an
+    /// engine fails or a picture holds a value that is not finite.
+    pub fn generate(&self, prompts: &[String], noise: &Tensor, progress: &(dyn Fn(usize) + Sync)) -> Result<Tensor, Error> {
+        let [channels, height, width] = self.manifest.latent_shape;
+        if prompts.is_empty() {
+            return Err(Error::Request("there is no prompt; give at least one".into()));
+        }
+        if noise.shape() != [prompts.len(), channels, height, width] {
+            return Err(Error::Shape(format!(
+                "the noise has shape {:?} but {} prompts of this bundle need {:?}",
+                noise.shape(),
+                prompts.len(),
+                [prompts.len(), channels, height, width]
+            )));
+        }
+        let condition = self.text.encode(prompts)?;
+        let unconditional = match (self.manifest.guidance_scale, self.manifest.unconditional) {
+            (None, _) => None,
+            (Some(_), Unconditional::Zeros) => Some(condition.zeros()?),
+            (Some(_), Unconditional::EmptyPrompt) => Some(self.text.encode(&[String::new()])?.with_rows(vec![0; prompts.len()])),
+        };
+        let one = noise.row_len();
+        let batch = (BATCH_VALUES / one.max(1)).clamp(1, MAX_BATCH).min(prompts.len());
+        let batches = prompts.len().div_ceil(batch);
+        let done = AtomicUsize::new(0);
+        let pieces = in_parallel(batches, self.threads, |index| {
+            let first = index * batch;
+            let count = batch.min(prompts.len() - first);
+            // The last batch is filled with its last row: engines plan per shape, one shape is one plan.
+            let rows: Vec<usize> = (first..first + batch).map(|row| row.min(first + count - 1)).collect();
+            let latents = self.denoise(&rows, noise, &condition, unconditional.as_ref())?;
+            let pictures = self.decode(latents)?;
+            let row = pictures.row_len();
+            progress(done.fetch_add(count, Ordering::Relaxed) + count);
+            Ok((pictures.shape()[1..].to_vec(), pictures.floats()?[..count * row].to_vec()))
+        })?;
+        let mut shape = vec![prompts.len()];
+        shape.extend(pieces.first().map(|(shape, _)| shape.as_slice()).unwrap_or_default());
+        Tensor::f32(shape, pieces.into_iter().flat_map(|(_, values)| values).collect())
+    }
+
+    fn denoise(
+        &self,
+        rows: &[usize],
+        noise: &Tensor,
+        condition: &Condition,
+        unconditional: Option<&Condition>,
+    ) -> Result<Tensor, Error> {
+        let mut latents = gather(noise, rows)?;
+        let condition = condition.pick(rows)?;
+        let unconditional = unconditional.map(|all| all.pick(rows)).transpose()?;
+        for step in self.sampler.steps() {
+            let mut output = self.predict(&latents, step.time, &condition)?;
+            if let (Some(scale), Some(unconditional)) = (self.manifest.guidance_scale, &unconditional) {
+                output = steps::guide(&self.predict(&latents, step.time, unconditional)?, &output, scale)?;
+            }
+            latents = step.apply(&latents, &output)?;
+        }
+        Ok(latents)
+    }
+
+    /// The network's raw output at one time.
+    fn predict(&self, latents: &Tensor, time: f64, condition: &Condition) -> Result<Tensor, Error> {
+        let batch = latents.shape()[0];
+        let timestep = Tensor::f32([batch], vec![time as f32; batch])?;
+        let mut inputs = vec![("sample", latents), ("timestep", &timestep), ("encoder_hidden_states", &condition.context)];
+        if let Some(pooled) = &condition.pooled {
+            inputs.push(("text_embeds", pooled));
+        }
+        let ids = self.manifest.time_ids.as_ref().map(|ids| {
+            let row: Vec<f32> = ids.iter().map(|&id| id as f32).collect();
+            Tensor::f32([batch, row.len()], row.repeat(batch))
+        });
+        let ids = ids.transpose()?;
+        if let Some(ids) = &ids {
+            inputs.push(("time_ids", ids));
+        }
+        take(&mut self.unet.run(&inputs)?, "out_sample")
+    }
+
+    fn decode(&self, latents: Tensor) -> Result<Tensor, Error> {
+        let vae = self.manifest.vae;
+        let scaled = latents.floats()?.iter().map(|&z| (f64::from(z) / vae.scaling_factor + vae.shift_factor) as f32).collect();
+        let scaled = Tensor::f32(latents.shape(), scaled)?;
+        let pictures = take(&mut self.decoder.run(&[("latent_sample", &scaled)])?, "sample")?;
+        if pictures.shape().len() != 4 || pictures.shape()[..2] != [latents.shape()[0], 3] {
+            return Err(Error::Shape(format!(
+                "the decoder made {:?} from latents {:?}, not one RGB picture each",
+                pictures.shape(),
+                latents.shape()
+            )));
+        }
+        if pictures.floats()?.iter().any(|value| !value.is_finite()) {
+            return Err(Error::Shape(
+                "the networks made a picture with NaN or infinity; the weights are probably damaged".into(),
+            ));
+        }
+        Ok(pictures)
+    }
+}
+
+/// The rows `rows` of the first axis.
+pub(crate) fn gather(tensor: &Tensor, rows: &[usize]) -> Result<Tensor, Error> {
+    let (len, values) = (tensor.row_len(), tensor.floats()?);
+    let mut shape = tensor.shape().to_vec();
+    if shape.is_empty() || rows.iter().any(|&row| row >= shape[0]) {
+        return Err(Error::Shape(format!("a tensor of shape {shape:?} lacks a row that was asked for")));
+    }
+    shape[0] = rows.len();
+    Tensor::f32(shape, rows.iter().flat_map(|&row| &values[row * len..(row + 1) * len]).copied().collect())
+}
+
+/// `work(0..count)` on `threads` threads, results in order; the error of the lowest index wins.
+pub(crate) fn in_parallel<T: Send>(
+    count: usize,
+    threads: usize,
+    work: impl Fn(usize) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let results = Mutex::new(Vec::with_capacity(count));
+    std::thread::scope(|scope| {
+        for _ in 0..threads.clamp(1, count.max(1)) {
+            scope.spawn(|| {
+                while !failed.load(Ordering::Relaxed) {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= count {
+                        break;
+                    }
+                    let result = work(index);
+                    failed.fetch_or(result.is_err(), Ordering::Relaxed);
+                    results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}

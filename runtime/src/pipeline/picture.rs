@@ -1,0 +1,115 @@
+//! Pictures to PNG files.
+
+use std::io::Write;
+use std::path::Path;
+
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ExtendedColorType, ImageEncoder};
+
+use crate::{Error, Tensor};
+
+/// One sheet never has more pixels.
+const MAX_PIXELS: usize = 1 << 28;
+
+/// An 8-bit RGB picture, row major.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Width in pixels.
+    pub width: usize,
+    /// Height in pixels.
+    pub height: usize,
+    /// `3 * width * height` bytes.
+    pub rgb: Vec<u8>,
+}
+
+/// clamp((x + 1) * 127.5, 0, 255), truncated: the rounding of the reference evaluations (distillation.md, section 7).
+#[must_use]
+pub fn quantise(value: f32) -> u8 {
+    ((value + 1.0) * 127.5).clamp(0.0, 255.0) as u8
+}
+
+/// Lays pictures `[N, 3, H, W]` in rows of `columns`, left to right, each pixel enlarged to `scale` x `scale`; empty cells are black.
+///
+/// # Errors
+/// [`Error::Request`] for no pictures, a zero or a sheet beyond 2^28 pixels; [`Error::Shape`] for tensors of another kind.
+pub fn sheet(pictures: &Tensor, columns: usize, scale: usize) -> Result<Picture, Error> {
+    let &[count, 3, height, width] = pictures.shape() else {
+        return Err(Error::Shape(format!("pictures have shape [N, 3, H, W], not {:?}", pictures.shape())));
+    };
+    let values = pictures.floats()?;
+    let columns = columns.min(count);
+    let rows = if columns == 0 { 0 } else { count.div_ceil(columns) };
+    let sides = (width.checked_mul(columns), height.checked_mul(rows));
+    let (Some(sheet_width), Some(sheet_height)) =
+        (sides.0.and_then(|w| w.checked_mul(scale)), sides.1.and_then(|h| h.checked_mul(scale)))
+    else {
+        return Err(Error::Request("the sheet is too large; choose a smaller scale".into()));
+    };
+    match sheet_width.checked_mul(sheet_height) {
+        Some(1..=MAX_PIXELS) => {}
+        _ => {
+            return Err(Error::Request(format!(
+                "a sheet of {sheet_width}x{sheet_height} pixels cannot be drawn; choose at least one picture and a scale that keeps it under {MAX_PIXELS} pixels"
+            )));
+        }
+    }
+    let mut rgb = vec![0; 3 * sheet_width * sheet_height];
+    for (position, pixel) in rgb.chunks_exact_mut(3).enumerate() {
+        let (x, y) = (position % sheet_width / scale, position / sheet_width / scale);
+        let index = y / height * columns + x / width;
+        if index < count {
+            let corner = index * 3 * height * width + y % height * width + x % width;
+            for (channel, byte) in pixel.iter_mut().enumerate() {
+                *byte = quantise(values[corner + channel * height * width]);
+            }
+        }
+    }
+    Ok(Picture { width: sheet_width, height: sheet_height, rgb })
+}
+
+/// The bytes of a PNG file; the same picture gives the same bytes.
+///
+/// # Errors
+/// [`Error::Shape`] if the picture's size does not match its bytes.
+pub fn png(picture: &Picture) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    let problem = |what: &dyn std::fmt::Display| {
+        Error::Shape(format!("a picture of {}x{} pixels cannot be written as PNG ({what})", picture.width, picture.height))
+    };
+    let (Ok(width), Ok(height)) = (u32::try_from(picture.width), u32::try_from(picture.height)) else {
+        return Err(problem(&"too large"));
+    };
+    if picture.rgb.len() != 3 * picture.width * picture.height {
+        return Err(problem(&"wrong number of bytes"));
+    }
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::Adaptive)
+        .write_image(&picture.rgb, width, height, ExtendedColorType::Rgb8)
+        .map_err(|e| problem(&e))?;
+    Ok(bytes)
+}
+
+/// Writes a file whole or not at all: a temporary file beside it, then a rename. Without `force` an existing file stays.
+///
+/// # Errors
+/// [`Error::Exists`], [`Error::Write`].
+pub fn write_file(path: &Path, bytes: &[u8], force: bool) -> Result<(), Error> {
+    if !force && path.symlink_metadata().is_ok() {
+        return Err(Error::Exists(path.into()));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".dmdx-").tempfile_in(folder).map_err(Error::write(path))?;
+    file.write_all(bytes).map_err(Error::write(path))?;
+    // Temporary files are private; a picture is not.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(Error::write(path))?;
+    }
+    file.as_file().sync_all().map_err(Error::write(path))?;
+    let stored = if force { file.persist(path) } else { file.persist_noclobber(path) };
+    match stored {
+        Ok(_) => Ok(()),
+        Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::Exists(path.into())),
+        Err(e) => Err(Error::Write { path: path.into(), source: e.error }),
+    }
+}

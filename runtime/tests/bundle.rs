@@ -1,0 +1,125 @@
+//! A bundle is refused with one sentence if anything in it is not what its manifest says.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::copy_of_bundle;
+use dmdx_graph::manifest::Manifest;
+use dmdx_runtime::bundle::sha256;
+use dmdx_runtime::{Bundle, Error};
+
+fn refusal(folder: &Path) -> String {
+    let error = Bundle::open(folder).unwrap_err();
+    let text = error.chain();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert_eq!(error.exit_code(), 1);
+    text
+}
+
+fn edit(folder: &Path, from: &str, to: &str) {
+    let path = folder.join("dmdx.json");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from));
+    fs::write(path, text.replacen(from, to, 1)).unwrap();
+}
+
+#[test]
+fn the_fixture_opens_and_its_manifest_is_canonical() {
+    let bundle = Bundle::open(&common::fixture("tiny-bundle/bundle")).unwrap();
+    let text = bundle.manifest().to_json().unwrap();
+    assert_eq!(&Manifest::parse(&text).unwrap(), bundle.manifest());
+    assert!(bundle.file("unet/model.onnx").unwrap().is_file());
+    assert!(bundle.file("dmdx.json").is_err(), "only listed files");
+}
+
+#[test]
+fn the_hash_is_sha256() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("abc");
+    fs::write(&path, "abc").unwrap();
+    // FIPS 180-2, appendix B.1.
+    assert_eq!(sha256(&path).unwrap(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+#[test]
+fn one_changed_byte_is_found_in_any_file() {
+    let names: Vec<String> =
+        Bundle::open(&common::fixture("tiny-bundle/bundle")).unwrap().manifest().files.keys().cloned().collect();
+    assert!(names.len() > 10);
+    for name in names {
+        let folder = copy_of_bundle();
+        let path = folder.path().join(&name);
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let text = refusal(folder.path());
+        assert!(text.contains(&name) && text.contains("SHA-256"), "{text}");
+    }
+}
+
+#[test]
+fn missing_truncated_and_unlisted_files() {
+    let folder = copy_of_bundle();
+    let unet = folder.path().join("unet/model.onnx");
+    let bytes = fs::read(&unet).unwrap();
+    fs::write(&unet, &bytes[..bytes.len() - 1]).unwrap();
+    assert!(refusal(folder.path()).contains("bytes but the manifest says"));
+    fs::remove_file(&unet).unwrap();
+    assert!(refusal(folder.path()).contains("missing"));
+    fs::create_dir(&unet).unwrap();
+    assert!(refusal(folder.path()).contains("not a regular file"));
+    fs::remove_dir(&unet).unwrap();
+    fs::write(&unet, bytes).unwrap();
+    fs::write(folder.path().join("unet/model.onnx_data"), "x").unwrap();
+    assert!(refusal(folder.path()).contains("does not list it"));
+}
+
+#[test]
+fn a_path_that_leaves_the_folder() {
+    for escape in ["../outside", "/etc/hostname", "unet/../../outside", "unet\\\\model.onnx"] {
+        let folder = copy_of_bundle();
+        edit(folder.path(), "\"model_index.json\": {", &format!("\"{escape}\": {{"));
+        let text = refusal(folder.path());
+        assert!(text.contains("files["), "{text}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leaves_the_folder() {
+    let outside = tempfile::tempdir().unwrap();
+    let folder = copy_of_bundle();
+    let unet = folder.path().join("unet/model.onnx");
+    fs::rename(&unet, outside.path().join("model.onnx")).unwrap();
+    std::os::unix::fs::symlink(outside.path().join("model.onnx"), &unet).unwrap();
+    assert!(refusal(folder.path()).contains("leaves its folder"));
+}
+
+#[test]
+fn what_is_no_bundle() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(refusal(folder.path()).contains("no dmdx.json"));
+    assert!(refusal(&folder.path().join("absent")).contains("cannot read"));
+    fs::write(folder.path().join("dmdx.json"), "{").unwrap();
+    assert!(refusal(folder.path()).contains("dmdx.json cannot be read"));
+    assert!(refusal(&folder.path().join("dmdx.json")).contains("not a folder"));
+    fs::write(folder.path().join("dmdx.json"), [0xff, 0xfe]).unwrap();
+    assert!(refusal(folder.path()).contains("UTF-8"));
+    let folder = copy_of_bundle();
+    edit(folder.path(), "\"format_version\": 1", "\"format_version\": 99");
+    assert!(refusal(folder.path()).contains("format version 99"));
+}
+
+#[test]
+fn a_manifest_and_an_index_that_disagree() {
+    let folder = copy_of_bundle();
+    edit(folder.path(), "\"StableDiffusionXLPipeline\"", "\"StableDiffusionPipeline\"");
+    let bundle = Bundle::open(folder.path()).unwrap();
+    let engine = dmdx_runtime::engine::tract::TractEngine::new(1);
+    let error = dmdx_runtime::Pipeline::open(&bundle, &engine).err().unwrap();
+    assert!(matches!(&error, Error::Bundle { problem, .. } if problem.contains("dmdx.json says")), "{}", error.chain());
+}
