@@ -1,0 +1,250 @@
+//! A pipeline to a bundle: networks, tokenizers, configurations and `dmdx.json`, written aside and renamed into place.
+
+mod component;
+mod destination;
+mod hash;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use component::{ComponentOptions, ComponentReport, export_component};
+use destination::Destination;
+use dmdx_graph::ir::Bindings;
+pub use dmdx_graph::manifest::Role;
+use dmdx_graph::manifest::{self, Manifest, Parameterisation, Provenance, Verification};
+use dmdx_importer::Pipeline;
+
+use crate::error::{ExportError, Result, io};
+use crate::model::{GraphOptions, GraphReport, export_graph};
+use crate::onnx::WriteOptions;
+use crate::source::{Facts, Source, SourceModel};
+use crate::target::{COMPAT, Target};
+use crate::verify::{Verifier, WrittenModel, run_sizes};
+
+/// Files of a tokenizer that readers use; nothing else is copied.
+const TOKENIZER_FILES: [&str; 7] = [
+    "added_tokens.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "spiece.model",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+];
+
+/// How a bundle is made.
+pub struct BundleOptions<'a> {
+    /// What the ONNX files are written for.
+    pub target: &'static Target,
+    /// What the networks are.
+    pub role: Role,
+    /// The times fed to the network, strictly falling; see [`trailing_steps`].
+    pub steps: Vec<f64>,
+    /// What the output means; `None` takes the scheduler's `prediction_type`.
+    pub parameterisation: Option<Parameterisation>,
+    /// Weight of classifier-free guidance, for teachers.
+    pub guidance_scale: Option<f64>,
+    /// Proves every model equal to its source before anything is kept; `None` skips that and says so in `dmdx.json` by
+    /// listing no measurement.
+    pub verifier: Option<&'a Verifier>,
+    /// Replaces an existing bundle.
+    pub force: bool,
+    /// When weights go to files of their own.
+    pub write: WriteOptions,
+    /// The licence of the weights, if the caller knows better than the source folder.
+    pub licence: Option<String>,
+    /// Raised by an interrupt; the export then stops and leaves nothing behind.
+    pub cancelled: Option<&'a AtomicBool>,
+    /// Called at every step.
+    pub progress: &'a mut dyn FnMut(Stage<'_>),
+}
+
+impl BundleOptions<'_> {
+    /// The `compat` target, no guidance, no verification, no overwriting.
+    pub fn new(role: Role, steps: Vec<f64>, progress: &mut dyn FnMut(Stage<'_>)) -> BundleOptions<'_> {
+        BundleOptions {
+            target: &COMPAT,
+            role,
+            steps,
+            parameterisation: None,
+            guidance_scale: None,
+            verifier: None,
+            force: false,
+            write: WriteOptions::default(),
+            licence: None,
+            cancelled: None,
+            progress,
+        }
+    }
+}
+
+/// What the export is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage<'a> {
+    /// Writing the model of this folder.
+    Writing(&'a str),
+    /// Running it against its source.
+    Verifying(&'a str),
+    /// Hashing every file and writing the manifest.
+    Hashing,
+}
+
+/// What was exported.
+#[derive(Clone, Debug)]
+pub struct BundleReport {
+    /// The bundle.
+    pub folder: PathBuf,
+    /// Written files and checker counts by folder.
+    pub models: BTreeMap<String, GraphReport>,
+    /// The manifest, measured errors included.
+    pub manifest: Manifest,
+}
+
+/// `count` times that end at the last one before noise, as diffusers' `timestep_spacing="trailing"`:
+/// `round(train (1 - i / count)) - 1`, for 25 of 1000: 999, 959, ….
+pub fn trailing_steps(count: usize, train: usize) -> Vec<f64> {
+    (0..count).map(|i| (train as f64 * (1.0 - i as f64 / count as f64)).round_ties_even() - 1.0).collect()
+}
+
+/// Writes the bundle of `pipeline`, which was imported from `root`, to the folder `out`.
+///
+/// Everything is written into a temporary folder beside `out` and renamed at the end, so that `out` is a whole bundle or
+/// untouched, whatever happens.
+///
+/// # Errors
+/// [`ExportError`]: an unsupported pipeline, a refused operation, an existing destination, a full disk, or a model that does
+/// not compute what its source does.
+pub fn export_bundle(pipeline: &Pipeline, root: &Path, out: &Path, mut options: BundleOptions<'_>) -> Result<BundleReport> {
+    let destination = Destination::prepare(out, options.force, manifest::FILE_NAME)?;
+    let name = display_name(root);
+    let source = Source { name: &name, pipeline };
+    let mut manifest = draft(&source, source.facts(root)?, &options)?;
+    let mut models = BTreeMap::new();
+    for model in source.models()? {
+        let (report, measured) = write_model(&model, destination.path(), &mut options)?;
+        models.insert(model.folder.clone(), report);
+        if let Some(measured) = measured {
+            manifest.verification.insert(model.folder, measured);
+        }
+    }
+    copy_files(pipeline, root, destination.path())?;
+    stop_if(options.cancelled)?;
+    (options.progress)(Stage::Hashing);
+    manifest.provenance.source_sha256 = pipeline.hash();
+    manifest.files = hash::records(destination.path())?;
+    let path = destination.path().join(manifest::FILE_NAME);
+    std::fs::write(&path, manifest.to_json()?).map_err(io(&path, "written"))?;
+    stop_if(options.cancelled)?;
+    destination.publish()?;
+    Ok(BundleReport { folder: out.into(), models, manifest })
+}
+
+/// Writes, checks and verifies one model of the bundle.
+fn write_model(
+    model: &SourceModel,
+    bundle: &Path,
+    options: &mut BundleOptions<'_>,
+) -> Result<(GraphReport, Option<Vec<Verification>>)> {
+    let folder = bundle.join(&model.folder);
+    std::fs::create_dir(&folder).map_err(io(&folder, "written"))?;
+    let config = folder.join("config.json");
+    std::fs::write(&config, &model.config_text).map_err(io(&config, "written"))?;
+    let path = folder.join("model.onnx");
+    let graph_options = GraphOptions { target: options.target, names: model.names.clone(), write: options.write };
+    let written = WrittenModel { component: &model.folder, graph: &model.graph, names: &model.names, path: &path };
+    let runs = run_sizes(&model.graph, &model.sizes);
+    write_verified(&written, &graph_options, options.verifier, &runs, options.cancelled, options.progress)
+}
+
+/// Writes and checks a model, then runs it once per entry of `runs` if there is a verifier.
+fn write_verified(
+    model: &WrittenModel<'_>,
+    options: &GraphOptions,
+    verifier: Option<&Verifier>,
+    runs: &[Bindings],
+    cancelled: Option<&AtomicBool>,
+    progress: &mut dyn FnMut(Stage<'_>),
+) -> Result<(GraphReport, Option<Vec<Verification>>)> {
+    stop_if(cancelled)?;
+    progress(Stage::Writing(model.component));
+    let report = export_graph(model.graph, model.path, options)?;
+    let Some(verifier) = verifier else { return Ok((report, None)) };
+    let mut measured = Vec::new();
+    for (seed, run) in runs.iter().enumerate() {
+        stop_if(cancelled)?;
+        progress(Stage::Verifying(model.component));
+        verifier.run(&mut measured, model, run, seed as u64)?;
+    }
+    Ok((report, Some(measured)))
+}
+
+/// The manifest before anything is measured or hashed; impossible options are refused here, before any work.
+fn draft(source: &Source<'_>, facts: Facts, options: &BundleOptions<'_>) -> Result<Manifest> {
+    let target = options.target;
+    let manifest = Manifest {
+        format_version: manifest::FORMAT_VERSION,
+        pipeline: source.pipeline.class.clone(),
+        role: options.role,
+        steps: options.steps.clone(),
+        parameterisation: options.parameterisation.unwrap_or(facts.parameterisation),
+        schedule: facts.schedule,
+        guidance_scale: options.guidance_scale,
+        unconditional: facts.unconditional,
+        latent_shape: facts.latent_shape,
+        vae: facts.vae,
+        time_ids: facts.time_ids,
+        target: manifest::Target {
+            name: target.name.into(),
+            opset: target.opset as u32,
+            ir_version: target.ir_version as u32,
+            precision: target.precision.into(),
+            runtimes: target.runtimes.iter().map(|runtime| (*runtime).into()).collect(),
+        },
+        files: BTreeMap::new(),
+        verification: BTreeMap::new(),
+        provenance: Provenance {
+            tool: concat!("dmdx-export ", env!("CARGO_PKG_VERSION")).into(),
+            source: source.name.into(),
+            source_sha256: String::new(),
+            licence: options.licence.clone().unwrap_or(facts.licence),
+        },
+    };
+    manifest.validate()?;
+    Ok(manifest)
+}
+
+/// Tokenizers, scheduler and index, byte for byte.
+fn copy_files(pipeline: &Pipeline, root: &Path, bundle: &Path) -> Result<()> {
+    for (name, from) in &pipeline.tokenizers {
+        for file in TOKENIZER_FILES.iter().filter(|file| from.join(file).is_file()) {
+            copy(&from.join(file), &bundle.join(name).join(file))?;
+        }
+    }
+    for file in ["scheduler/scheduler_config.json", "model_index.json"] {
+        copy(&root.join(file), &bundle.join(file))?;
+    }
+    Ok(())
+}
+
+/// Copies contents only: a bundle's files are its own, whatever rights or links the source has.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let bytes = std::fs::read(from).map_err(io(from, "read"))?;
+    if let Some(folder) = to.parent() {
+        std::fs::create_dir_all(folder).map_err(io(folder, "written"))?;
+    }
+    std::fs::write(to, bytes).map_err(io(to, "written"))
+}
+
+fn stop_if(cancelled: Option<&AtomicBool>) -> Result<()> {
+    match cancelled {
+        Some(flag) if flag.load(Ordering::Relaxed) => Err(ExportError::Cancelled),
+        _ => Ok(()),
+    }
+}
+
+/// The last part of a path: manifests never hold a machine's paths.
+fn display_name(root: &Path) -> String {
+    let real = root.canonicalize().unwrap_or_else(|_| root.to_path_buf());
+    real.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_else(|| "unnamed".into())
+}

@@ -1,0 +1,208 @@
+//! The command line of `dmdx-export`.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::Parser;
+use dmdx_export::onnx::WriteOptions;
+use dmdx_export::target::Target;
+use dmdx_export::{
+    BundleOptions, BundleReport, ComponentOptions, ExportError, Role, Stage, StudentInfo, Verifier, export_bundle,
+    export_component, trailing_steps,
+};
+use dmdx_graph::manifest::{Parameterisation, Verification};
+use dmdx_importer::{ImportOptions, import, import_pipeline, is_pipeline};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Set by Ctrl-C.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Steps of a teacher when nothing is said.
+const TEACHER_STEPS: usize = 25;
+
+/// Turns a checkpoint into ONNX files and proves them equal to it.
+///
+/// A whole pipeline becomes a bundle that dmdx-run, ONNX Runtime and diffusers' users know; a single network becomes a
+/// model.onnx. Every file is run against its source by tract and, where it is found, by ONNX Runtime before it is kept.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dmdx-export",
+    version,
+    after_help = "Exit codes: 0 done, 1 the input is at fault, 2 wrong usage, 3 disk, rights or engine, 130 interrupted."
+)]
+pub struct Cli {
+    /// A pipeline folder, a component folder, a .safetensors file beside its config.json, or a converted file.
+    source: PathBuf,
+    /// The folder to write.
+    #[arg(short, long, value_name = "BUNDLE")]
+    output: PathBuf,
+    /// What the files are written for.
+    #[arg(long, default_value = "compat")]
+    target: String,
+    /// The times fed to a student, falling; without this those of its dmdx_student.json.
+    #[arg(long, value_delimiter = ',', value_name = "T,T,…", conflicts_with = "teacher_steps")]
+    steps: Option<Vec<f64>>,
+    /// Export a teacher that samples in N evenly spaced steps (25 if nothing is said).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    teacher_steps: Option<u16>,
+    /// Weight of classifier-free guidance of a teacher; the network then runs twice per step.
+    #[arg(long, value_name = "G")]
+    guidance: Option<f64>,
+    /// The checkpoint is a student although it has no dmdx_student.json; needs --steps.
+    #[arg(long, requires = "steps", conflicts_with = "guidance")]
+    student: bool,
+    /// What the network's output means: epsilon, v_prediction, flow or line_velocity; otherwise taken from the checkpoint.
+    #[arg(long, value_name = "NAME", value_parser = parameterisation)]
+    parameterisation: Option<Parameterisation>,
+    /// Read the weights of this variant (`fp16` reads *.fp16.safetensors).
+    #[arg(long)]
+    variant: Option<String>,
+    /// A folder into which links may lead, such as the model's folder in the Hugging Face cache; may be repeated.
+    #[arg(long)]
+    root: Vec<PathBuf>,
+    /// Keep the files without running them.
+    #[arg(long)]
+    no_verify: bool,
+    /// Replace an existing bundle.
+    #[arg(long)]
+    force: bool,
+    /// The ONNX Runtime library to verify with; otherwise ORT_DYLIB_PATH or the one beside this program.
+    #[arg(long, value_name = "PATH", conflicts_with = "no_verify")]
+    onnxruntime: Option<PathBuf>,
+}
+
+fn parameterisation(name: &str) -> Result<Parameterisation, String> {
+    serde_json::from_value(name.into()).map_err(|_| "it is none of epsilon, v_prediction, flow, line_velocity".into())
+}
+
+/// Does what the command line says and returns the exit code.
+pub fn run(cli: &Cli) -> u8 {
+    // A handler can be set once per process; without one Ctrl-C still ends it, only less tidily.
+    let _ = ctrlc::set_handler(|| STOP.store(true, Ordering::Relaxed));
+    match export(cli) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("error: {}", chain(&error));
+            error.exit_code()
+        }
+    }
+}
+
+fn export(cli: &Cli) -> Result<(), ExportError> {
+    let target = Target::by_name(&cli.target)?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let verifier = if cli.no_verify { None } else { Some(Verifier::new(cli.onnxruntime.as_deref(), threads)?) };
+    let mut options = ImportOptions { variant: cli.variant.clone(), ..ImportOptions::default() };
+    options.files.roots.extend(cli.root.iter().cloned());
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} [{elapsed}]") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(120));
+    let mut progress = |stage: Stage<'_>| bar.set_message(describe(stage));
+    let whole = is_pipeline(&cli.source);
+    if whole {
+        let report = bundle(cli, target, &options, verifier.as_ref(), &mut progress)?;
+        bar.finish_and_clear();
+        print_bundle(&report);
+    } else {
+        if cli.steps.is_some() || cli.teacher_steps.is_some() || cli.guidance.is_some() || cli.parameterisation.is_some() {
+            let advice = "steps, guidance and parameterisation belong to whole pipelines; name a folder with model_index.json";
+            return Err(ExportError::Options(advice.into()));
+        }
+        let component = import(&cli.source, &options)?;
+        let options = ComponentOptions {
+            target,
+            write: WriteOptions::default(),
+            verifier: verifier.as_ref(),
+            force: cli.force,
+            cancelled: Some(&STOP),
+            progress: &mut progress,
+        };
+        let report = export_component(&component, &cli.output, options)?;
+        bar.finish_and_clear();
+        report.parts.iter().for_each(|(name, (_, measured))| print_measured(name, measured));
+    }
+    println!("wrote {}", cli.output.display());
+    match &verifier {
+        None => println!("nothing was verified (--no-verify)"),
+        Some(verifier) => {
+            if verifier.missing().is_some() {
+                println!("ONNX Runtime was not found, so tract verified alone (--onnxruntime or ORT_DYLIB_PATH names it)");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn bundle(
+    cli: &Cli,
+    target: &'static Target,
+    options: &ImportOptions,
+    verifier: Option<&Verifier>,
+    progress: &mut dyn FnMut(Stage<'_>),
+) -> Result<BundleReport, ExportError> {
+    let student = StudentInfo::read(&cli.source)?;
+    let is_student = student.is_some() || cli.student;
+    if is_student && (cli.guidance.is_some() || cli.teacher_steps.is_some()) {
+        let advice = "--guidance and --teacher-steps are for teachers, but this checkpoint is a student; leave them out";
+        return Err(ExportError::Options(advice.into()));
+    }
+    let pipeline = import_pipeline(&cli.source, options)?;
+    let train = pipeline.scheduler.as_ref().and_then(|s| s.get("num_train_timesteps")?.as_u64()).unwrap_or(1000);
+    let teacher = || trailing_steps(cli.teacher_steps.map_or(TEACHER_STEPS, usize::from), train as usize);
+    let known = student.as_ref().map(|student| student.steps.clone());
+    let steps = cli.steps.clone().or(known).unwrap_or_else(teacher);
+    let options = BundleOptions {
+        target,
+        parameterisation: cli.parameterisation.or(student.as_ref().map(|student| student.parameterisation)),
+        guidance_scale: cli.guidance,
+        verifier,
+        force: cli.force,
+        licence: student.map(|student| student.licence),
+        cancelled: Some(&STOP),
+        ..BundleOptions::new(if is_student { Role::Student } else { Role::Teacher }, steps, progress)
+    };
+    export_bundle(&pipeline, Path::new(&cli.source), &cli.output, options)
+}
+
+fn describe(stage: Stage<'_>) -> String {
+    match stage {
+        Stage::Writing(folder) => format!("writing {folder}"),
+        Stage::Verifying(folder) => format!("verifying {folder}"),
+        Stage::Hashing => "hashing".into(),
+    }
+}
+
+fn print_bundle(report: &BundleReport) {
+    for (name, model) in &report.models {
+        let megabytes = (model.written.model_bytes + model.written.data_bytes) as f64 / 1e6;
+        println!("{name}: {} nodes, {} weights, {megabytes:.1} MB", model.checked.nodes, model.checked.initializers);
+        print_measured(name, report.manifest.verification.get(name).map(Vec::as_slice).unwrap_or_default());
+    }
+}
+
+fn print_measured(name: &str, measured: &[Verification]) {
+    for one in measured {
+        println!(
+            "{name}: {} differs from the source by at most {:.1e} ({:.1e} of the largest value; limit {:.0e})",
+            one.engine, one.max_absolute, one.relative, one.tolerance
+        );
+    }
+}
+
+/// The message and its causes, on one line.
+fn chain(error: &ExportError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    text
+}

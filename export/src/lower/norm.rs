@@ -1,0 +1,71 @@
+//! Group and layer normalisation.
+
+use dmdx_graph::{Dim, Shape, ValueId};
+
+use super::Site;
+use super::activation::silu_of;
+use super::builder::{Builder, Form};
+use crate::error::Result;
+use crate::onnx::attribute;
+
+/// Reshape + InstanceNormalization + Reshape + Mul + Add: 2.3 times as fast on ONNX Runtime's CPU as GroupNormalization-21,
+/// and known to every engine (GroupNormalization-18 has per-group scales and is deprecated).
+pub(super) fn group_norm(b: &mut Builder<'_>, site: Site<'_>, groups: usize, eps: f64, silu: bool) -> Result<String> {
+    let (x, ty) = (b.value(site.inputs[0])?, site.types[0]);
+    let dtype = ty.dtype;
+    let grouped_shape = b.ints(&[0, groups as i64, -1]);
+    let grouped = b.node("Reshape", &[&x, &grouped_shape], vec![]);
+    let ones = b.floats(&vec![1.0; groups], dtype, &[groups]);
+    let zeros = b.floats(&vec![0.0; groups], dtype, &[groups]);
+    let normal = b.node("InstanceNormalization", &[&grouped, &ones, &zeros], vec![attribute::float("epsilon", eps)]);
+    let unknown = ty.shape.0.iter().skip(1).filter(|dim| dim.known().is_none()).count();
+    let back = if unknown <= 1 {
+        let mut from = ty.shape.clone();
+        from.0.truncate(1);
+        b.reshape(&normal, &from, &ty.shape)?
+    } else {
+        let shape = b.shape_of(&x);
+        b.node("Reshape", &[&normal, &shape], vec![])
+    };
+    let weight = per_channel(b, site.inputs[1], &ty.shape)?;
+    let bias = per_channel(b, site.inputs[2], &ty.shape)?;
+    let scaled = b.node("Mul", &[&back, &weight], vec![]);
+    let result = b.node("Add", &[&scaled, &bias], vec![]);
+    Ok(if silu { silu_of(b, &result) } else { result })
+}
+
+/// A vector over channels as `[c, 1, ..]`, so that it broadcasts against `[n, c, ..]`.
+fn per_channel(b: &mut Builder<'_>, id: ValueId, x: &Shape) -> Result<String> {
+    let Some(channels) = x.0.get(1).cloned() else { return b.value(id) };
+    let mut shape = Shape(vec![channels]);
+    shape.0.resize(x.rank() - 1, Dim::constant(1));
+    if let Some(sizes) = shape.sizes()
+        && let Some(name) = b.param(id, Form::Reshaped(sizes))?
+    {
+        return Ok(name);
+    }
+    let name = b.value(id)?;
+    let from = b.graph.value(id).ty.shape.clone();
+    b.reshape(&name, &from, &shape)
+}
+
+pub(super) fn layer_norm(b: &mut Builder<'_>, site: Site<'_>, eps: f64) -> Result<String> {
+    let x = b.value(site.inputs[0])?;
+    let ty = site.types[0];
+    let mut names = vec![x];
+    match site.inputs.get(1) {
+        Some(&weight) => names.push(b.value(weight)?),
+        None => {
+            let channels = ty.shape.0.last().and_then(Dim::known).ok_or_else(|| crate::error::ExportError::Size {
+                origin: b.origin().into(),
+                dim: ty.shape.0.last().map(Dim::to_string).unwrap_or_default(),
+            })?;
+            names.push(b.floats(&vec![1.0; channels], ty.dtype, &[channels]));
+        }
+    }
+    if let Some(&bias) = site.inputs.get(2) {
+        names.push(b.value(bias)?);
+    }
+    let inputs: Vec<&str> = names.iter().map(String::as_str).collect();
+    Ok(b.node("LayerNormalization", &inputs, vec![attribute::int("axis", -1), attribute::float("epsilon", eps)]))
+}

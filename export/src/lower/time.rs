@@ -1,0 +1,33 @@
+//! The sinusoidal timestep embedding.
+
+use dmdx_graph::DType;
+
+use super::Site;
+use super::builder::Builder;
+use crate::error::Result;
+use crate::onnx::attribute;
+
+/// A table of frequencies times `t`, then Sin, Cos, Concat. The table is rounded to f32 at each step, exactly as the
+/// interpreter does: times near 1000 amplify one unit in its last place to 4e-5.
+pub(super) fn timestep_embed(
+    b: &mut Builder<'_>,
+    site: Site<'_>,
+    dim: usize,
+    flip_sin_to_cos: bool,
+    freq_shift: f64,
+    max_period: f64,
+) -> Result<String> {
+    let t = b.value(site.inputs[0])?;
+    let half = dim / 2;
+    let rate = -(max_period.ln() as f32);
+    let divisor = (half as f64 - freq_shift) as f32;
+    let frequencies: Vec<f64> = (0..half).map(|i| f64::from(f64::from(rate * i as f32 / divisor).exp() as f32)).collect();
+    let table = b.floats(&frequencies, DType::F32, &[1, half]);
+    let last = b.ints(&[1]);
+    let column = b.node("Unsqueeze", &[&t, &last], vec![]);
+    let angles = b.node("Mul", &[&column, &table], vec![]);
+    let sin = b.node("Sin", &[&angles], vec![]);
+    let cos = b.node("Cos", &[&angles], vec![]);
+    let parts = if flip_sin_to_cos { [&*cos, &*sin] } else { [&*sin, &*cos] };
+    Ok(b.node("Concat", &parts, vec![attribute::int("axis", 1)]))
+}

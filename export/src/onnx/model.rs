@@ -1,0 +1,110 @@
+//! A lowered model: the graph message without its weights, and the weights, still lazy.
+
+use std::collections::BTreeMap;
+
+use dmdx_graph::{DType, Type, Weight};
+
+use super::proto::{
+    DataType, DimensionProto, DimensionValue, GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto,
+    TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+};
+
+/// What a lowering makes and the writer streams to disk.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Nodes, inputs and outputs; `initializer` is filled by the writer.
+    pub graph: GraphProto,
+    /// The weights by initializer name.
+    pub weights: BTreeMap<String, Weight>,
+    /// Small constants that engines need while they infer shapes: always written inline.
+    pub constants: BTreeMap<String, Weight>,
+    /// Version of the default operator set.
+    pub opset: i64,
+    /// ONNX IR version.
+    pub ir_version: i64,
+    /// Facts about the file, by key.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Model {
+    /// The model message around a finished graph message. Producer fields are fixed: same input, same bytes.
+    pub(super) fn message(&self, graph: GraphProto) -> ModelProto {
+        let entry = |(key, value): (&String, &String)| pair(key, value);
+        ModelProto {
+            ir_version: Some(self.ir_version),
+            producer_name: "dmdx".into(),
+            producer_version: env!("CARGO_PKG_VERSION").into(),
+            graph: Some(graph),
+            opset_import: vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(self.opset) }],
+            metadata_props: self.metadata.iter().map(entry).collect(),
+        }
+    }
+}
+
+/// One entry of a string map.
+pub(super) fn pair(key: &str, value: &str) -> StringStringEntryProto {
+    StringStringEntryProto { key: Some(key.into()), value: Some(value.into()) }
+}
+
+/// The ONNX number of an element type.
+pub fn element_type(dtype: DType) -> DataType {
+    match dtype {
+        DType::F64 => DataType::Double,
+        DType::F32 => DataType::Float,
+        DType::F16 => DataType::Float16,
+        DType::BF16 => DataType::Bfloat16,
+        DType::I64 => DataType::Int64,
+        DType::I32 => DataType::Int32,
+        DType::U8 => DataType::Uint8,
+        DType::Bool => DataType::Bool,
+    }
+}
+
+/// A typed graph input or output; symbolic sizes become `dim_param` texts such as `8*h`.
+pub(crate) fn value_info(name: &str, ty: &Type) -> ValueInfoProto {
+    let dim = |dim: &dmdx_graph::Dim| {
+        let value = match dim.known() {
+            Some(size) => DimensionValue::Value(size as i64),
+            None => DimensionValue::Param(dim.to_string()),
+        };
+        DimensionProto { value: Some(value) }
+    };
+    let shape = TensorShapeProto { dim: ty.shape.0.iter().map(dim).collect() };
+    let tensor = TensorTypeProto { elem_type: element_type(ty.dtype) as i32, shape: Some(shape) };
+    ValueInfoProto { name: name.into(), r#type: Some(TypeProto { tensor_type: Some(tensor) }) }
+}
+
+/// Makers of attributes.
+pub mod attribute {
+    use super::super::proto::{AttributeProto, AttributeType, TensorProto};
+
+    fn named(name: &str, kind: AttributeType) -> AttributeProto {
+        AttributeProto { name: name.into(), r#type: kind as i32, ..AttributeProto::default() }
+    }
+
+    /// An integer.
+    pub fn int(name: &str, value: i64) -> AttributeProto {
+        AttributeProto { i: Some(value), ..named(name, AttributeType::Int) }
+    }
+
+    /// A float.
+    pub fn float(name: &str, value: f64) -> AttributeProto {
+        AttributeProto { f: Some(value as f32), ..named(name, AttributeType::Float) }
+    }
+
+    /// A text.
+    pub fn string(name: &str, value: &str) -> AttributeProto {
+        AttributeProto { s: Some(value.into()), ..named(name, AttributeType::String) }
+    }
+
+    /// Integers; sizes of this project are far below the limit of `i64`.
+    pub fn ints(name: &str, values: impl IntoIterator<Item = usize>) -> AttributeProto {
+        let ints = values.into_iter().map(|v| i64::try_from(v).unwrap_or(i64::MAX)).collect();
+        AttributeProto { ints, ..named(name, AttributeType::Ints) }
+    }
+
+    /// A tensor.
+    pub fn tensor(name: &str, value: TensorProto) -> AttributeProto {
+        AttributeProto { t: Some(value), ..named(name, AttributeType::Tensor) }
+    }
+}

@@ -1,0 +1,138 @@
+//! Seeded inputs for a graph: noise for activations, times for timesteps, ids for token inputs.
+
+use std::collections::BTreeMap;
+
+use dmdx_graph::interp::Tensor;
+use dmdx_graph::ir::{Bindings, PoolRule, Symbol};
+use dmdx_graph::{Def, Graph, Op, ValueId};
+
+use crate::error::Result;
+
+/// Largest size that a symbol gets unless the caller names one: the interpreter is exact, not fast.
+const CAP: usize = 16;
+
+/// Times are drawn below this.
+const TIMES: f64 = 1000.0;
+
+/// Sizes that a caller knows better than the graph, by symbol.
+pub type Sizes = BTreeMap<Symbol, usize>;
+
+/// Three runs: the usual sizes, other sizes (so that no size is baked in), and the usual ones again with another batch.
+/// `known` replaces the graph's own idea of a usual size, which is capped at 16.
+pub fn run_sizes(graph: &Graph, known: &Sizes) -> Vec<Bindings> {
+    let usual = |symbol: &Symbol, usual: usize| known.get(symbol).copied().unwrap_or(usual.min(CAP)).max(1);
+    let sizes = |change: &dyn Fn(usize, usize) -> usize| -> Bindings {
+        let each = graph.symbols().iter().enumerate();
+        each.map(|(i, (symbol, info))| (symbol.clone(), change(i, usual(symbol, info.usual)))).collect()
+    };
+    // Sizes only shrink, because tables such as position embeddings bound them; every second one by less.
+    let other = |i: usize, size: usize| if size == 1 { 1 } else { (size / 2 + i % 2).max(1) };
+    let mut runs = vec![sizes(&|_, size| size), sizes(&other), sizes(&|_, size| size)];
+    let batch: Vec<Symbol> = graph.inputs().iter().filter_map(|(_, id)| leading_symbol(graph, *id)).collect();
+    for (run, count) in runs.iter_mut().zip([2, 1, 3]) {
+        for symbol in &batch {
+            run.insert(symbol.clone(), count);
+        }
+    }
+    runs
+}
+
+/// The symbol that is the first dimension of an input: the batch.
+fn leading_symbol(graph: &Graph, id: ValueId) -> Option<Symbol> {
+    let (symbol, factor) = graph.value(id).ty.shape.0.first()?.as_scaled_symbol()?;
+    (factor == 1).then(|| symbol.clone())
+}
+
+/// One value for every input of the graph; the same seed gives the same values.
+///
+/// # Errors
+/// When `bindings` lacks a symbol.
+pub fn sample_inputs(graph: &Graph, bindings: &Bindings, seed: u64) -> Result<BTreeMap<String, Tensor>> {
+    let mut inputs = BTreeMap::new();
+    let users = graph.users();
+    for (index, (name, id)) in graph.inputs().iter().enumerate() {
+        let ty = &graph.value(*id).ty;
+        let shape = ty.shape.eval(bindings)?;
+        let count: usize = shape.iter().product();
+        let mut random = Random::new(seed.wrapping_mul(1000).wrapping_add(index as u64));
+        let uses = uses(graph, &users, *id);
+        let tensor = if !ty.dtype.is_float() {
+            let mut ids: Vec<i64> = (0..count).map(|_| (random.uniform() * uses.rows as f64) as i64).collect();
+            // Every text gets its end token, somewhere.
+            if let (Some(end), [_, tokens]) = (uses.end_token, shape.as_slice()) {
+                ids.chunks_mut((*tokens).max(1)).for_each(|text| {
+                    let place = (random.uniform() * text.len() as f64) as usize;
+                    text[place] = end;
+                });
+            }
+            Tensor::from_i64(ids, &shape)
+        } else if uses.times {
+            Tensor::from_f64((0..count).map(|_| (random.uniform() * TIMES).floor()).collect(), &shape)
+        } else {
+            Tensor::from_f32(&(0..count).map(|_| random.normal() as f32).collect::<Vec<_>>(), &shape)
+        };
+        let fail = |reason| dmdx_graph::GraphError::Input { name: name.to_string(), reason };
+        inputs.insert(name.to_string(), tensor.map_err(fail)?);
+    }
+    Ok(inputs)
+}
+
+/// What an input is read as.
+struct Uses {
+    /// Rows of the smallest table that it indexes.
+    rows: usize,
+    /// The token that a pooling looks for.
+    end_token: Option<i64>,
+    /// Whether it ends up in a timestep embedding.
+    times: bool,
+}
+
+fn uses(graph: &Graph, users: &BTreeMap<ValueId, Vec<ValueId>>, input: ValueId) -> Uses {
+    let mut found = Uses { rows: 1 << 20, end_token: None, times: false };
+    let mut stack = vec![input];
+    while let Some(id) = stack.pop() {
+        for &user in users.get(&id).into_iter().flatten() {
+            let Def::Op { op, inputs } = &graph.value(user).def else { continue };
+            match op {
+                Op::Embedding if inputs[0] == id => {
+                    let rows = graph.value(inputs[1]).ty.shape.0.first().and_then(|d| d.known());
+                    found.rows = found.rows.min(rows.unwrap_or(1));
+                }
+                Op::PoolToken { rule: PoolRule::FirstEqual(end) } if inputs[1] == id => found.end_token = Some(*end),
+                Op::TimestepEmbed { .. } => found.times = true,
+                Op::Reshape { .. } | Op::Expand { .. } | Op::Cast { .. } | Op::Permute { .. } => stack.push(user),
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014), and normal values by Box and Muller.
+struct Random {
+    state: u64,
+}
+
+impl Random {
+    fn new(seed: u64) -> Self {
+        Self { state: seed }
+    }
+
+    fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// In `0.0..1.0`.
+    fn uniform(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.uniform()).cos()
+    }
+}

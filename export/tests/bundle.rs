@@ -1,0 +1,286 @@
+//! Whole bundles: what they hold, that they are written whole or not at all, and the command line.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dmdx_export::{BundleOptions, ExportError, Role, Stage, StudentInfo, export_bundle, trailing_steps};
+use dmdx_graph::manifest::{Manifest, Parameterisation};
+use dmdx_importer::{ImportOptions, Pipeline, import_pipeline};
+use support::{fixtures, verifier};
+
+fn teacher() -> PathBuf {
+    fixtures("digits-sdxl")
+}
+
+fn pipeline() -> Pipeline {
+    import_pipeline(&teacher(), &ImportOptions::default()).unwrap()
+}
+
+/// Every file below a folder with its bytes.
+fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut stack = vec![folder.to_path_buf()];
+    while let Some(next) = stack.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                stack.push(path);
+            } else {
+                files.insert(path.strip_prefix(folder).unwrap().to_path_buf(), std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+fn count(folder: &Path) -> usize {
+    std::fs::read_dir(folder).unwrap().count()
+}
+
+/// The steps of diffusers' trailing spacing (EulerDiscreteScheduler.set_timesteps).
+#[test]
+fn trailing_steps_are_those_of_diffusers() {
+    let steps = trailing_steps(25, 1000);
+    assert_eq!((steps.len(), steps[0], steps[1], steps[24]), (25, 999.0, 959.0, 39.0));
+    assert_eq!(trailing_steps(1, 1000), [999.0]);
+    assert_eq!(trailing_steps(3, 1000), [999.0, 666.0, 332.0]);
+}
+
+#[test]
+fn a_verified_teacher_bundle_states_its_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("teacher");
+    let verifier = verifier();
+    let mut stages = Vec::new();
+    let mut progress = |stage: Stage<'_>| stages.push(format!("{stage:?}"));
+    let options = BundleOptions {
+        guidance_scale: Some(3.0),
+        verifier: Some(&verifier),
+        ..BundleOptions::new(Role::Teacher, trailing_steps(25, 1000), &mut progress)
+    };
+    let report = export_bundle(&pipeline(), &teacher(), &out, options).unwrap();
+    let manifest = Manifest::parse(&std::fs::read_to_string(out.join("dmdx.json")).unwrap()).unwrap();
+    assert_eq!(manifest, report.manifest);
+    assert_eq!((manifest.role, manifest.parameterisation), (Role::Teacher, Parameterisation::Epsilon));
+    assert_eq!((manifest.latent_shape, manifest.guidance_scale), ([4, 8, 8], Some(3.0)));
+    assert_eq!(manifest.time_ids.as_deref(), Some([32.0, 32.0, 0.0, 0.0, 32.0, 32.0].as_slice()));
+    assert_eq!(manifest.provenance.source, "digits-sdxl");
+    for component in ["unet", "vae_decoder", "text_encoder", "text_encoder_2"] {
+        let measured = &manifest.verification[component];
+        assert_eq!(measured.len(), verifier.engines().len());
+        for one in measured {
+            println!("{component}: {} {:.1e} relative, {:.1e} absolute", one.engine, one.relative, one.max_absolute);
+            assert!(one.relative > 0.0 && one.relative <= 1e-5);
+        }
+        assert!(manifest.files.contains_key(&format!("{component}/model.onnx")));
+    }
+    // Copied byte for byte.
+    for file in [
+        "tokenizer/vocab.json",
+        "tokenizer_2/merges.txt",
+        "scheduler/scheduler_config.json",
+        "unet/config.json",
+        "model_index.json",
+    ] {
+        assert_eq!(std::fs::read(out.join(file)).unwrap(), std::fs::read(teacher().join(file)).unwrap(), "{file}");
+    }
+    assert_eq!(
+        std::fs::read(out.join("vae_decoder/config.json")).unwrap(),
+        std::fs::read(teacher().join("vae/config.json")).unwrap()
+    );
+    assert_eq!(count(folder.path()), 1);
+    // The runtime accepts it.
+    dmdx_runtime::Bundle::open(&out).unwrap();
+    assert_eq!(stages.first().map(String::as_str), Some("Writing(\"unet\")"));
+}
+
+fn plain(out: &Path, force: bool) -> Result<(), ExportError> {
+    let mut quiet = |_: Stage<'_>| {};
+    let options = BundleOptions { force, ..BundleOptions::new(Role::Teacher, trailing_steps(4, 1000), &mut quiet) };
+    export_bundle(&pipeline(), &teacher(), out, options).map(|_| ())
+}
+
+#[test]
+fn the_same_source_gives_the_same_bundle() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    plain(&one, false).unwrap();
+    plain(&two, false).unwrap();
+    assert_eq!(tree(&one), tree(&two));
+}
+
+#[test]
+fn only_bundles_are_replaced_and_only_when_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("bundle");
+    plain(&out, false).unwrap();
+    std::fs::write(out.join("unet/stale"), "x").unwrap();
+    let before = tree(&out);
+    assert!(matches!(plain(&out, false), Err(ExportError::Exists(_))));
+    assert_eq!(tree(&out), before);
+    plain(&out, true).unwrap();
+    assert!(!out.join("unet/stale").exists());
+    assert_eq!(count(folder.path()), 1);
+
+    let precious = folder.path().join("precious");
+    std::fs::create_dir(&precious).unwrap();
+    std::fs::write(precious.join("letter"), "x").unwrap();
+    assert!(matches!(plain(&precious, true), Err(ExportError::NotABundle(_))));
+    assert!(precious.join("letter").exists());
+    assert_eq!(count(folder.path()), 2);
+}
+
+#[test]
+fn an_interrupt_or_a_failed_verification_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("bundle");
+    let stop = AtomicBool::new(false);
+    let mut verifier = verifier();
+    let mut progress = |stage: Stage<'_>| {
+        if stage == Stage::Verifying("unet") {
+            stop.store(true, Ordering::Relaxed);
+        }
+    };
+    let options = BundleOptions {
+        verifier: Some(&verifier),
+        cancelled: Some(&stop),
+        ..BundleOptions::new(Role::Teacher, vec![999.0], &mut progress)
+    };
+    let error = export_bundle(&pipeline(), &teacher(), &out, options).unwrap_err();
+    assert!(matches!(error, ExportError::Cancelled), "{error}");
+    assert_eq!(count(folder.path()), 0);
+
+    verifier.tolerance = 1e-12;
+    let mut quiet = |_: Stage<'_>| {};
+    let options = BundleOptions { verifier: Some(&verifier), ..BundleOptions::new(Role::Teacher, vec![999.0], &mut quiet) };
+    let error = export_bundle(&pipeline(), &teacher(), &out, options).unwrap_err();
+    assert!(matches!(&error, ExportError::Verification { component, .. } if component == "unet"), "{error}");
+    assert_eq!(count(folder.path()), 0);
+}
+
+#[test]
+fn impossible_steps_are_refused_before_any_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut quiet = |_: Stage<'_>| {};
+    let options = BundleOptions::new(Role::Student, vec![1000.0], &mut quiet);
+    let error = export_bundle(&pipeline(), &teacher(), &folder.path().join("b"), options).unwrap_err();
+    assert!(error.to_string().contains("no time of the schedule"), "{error}");
+    assert_eq!(count(folder.path()), 0);
+}
+
+fn command(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_dmdx-export")).args(args).output().unwrap()
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    for (file, bytes) in tree(from) {
+        let path = to.join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+}
+
+#[test]
+fn a_student_folder_knows_its_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    let student = folder.path().join("student");
+    copy_tree(&teacher(), &student);
+    let info = StudentInfo {
+        steps: vec![999.0],
+        parameterisation: Parameterisation::LineVelocity,
+        teacher: "digits-sdxl".into(),
+        teacher_sha256: "0".repeat(64),
+        licence: "mit".into(),
+    };
+    std::fs::write(student.join(StudentInfo::FILE_NAME), info.to_json()).unwrap();
+    let (source, out) = (student.to_str().unwrap(), folder.path().join("bundle"));
+    let done = command(&[source, "-o", out.to_str().unwrap(), "--no-verify"]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let manifest = Manifest::parse(&std::fs::read_to_string(out.join("dmdx.json")).unwrap()).unwrap();
+    assert_eq!((manifest.role, manifest.steps), (Role::Student, vec![999.0]));
+    assert_eq!((manifest.parameterisation, manifest.provenance.licence.as_str()), (Parameterisation::LineVelocity, "mit"));
+    assert!(manifest.verification.is_empty());
+
+    let refused = command(&[source, "-o", "unused", "--guidance", "3", "--no-verify"]);
+    assert_eq!(refused.status.code(), Some(2));
+    std::fs::write(student.join(StudentInfo::FILE_NAME), "{\"steps\": 1}").unwrap();
+    let refused = command(&[source, "-o", "unused", "--no-verify"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("it is not a student file"));
+}
+
+#[test]
+fn exit_codes_tell_usage_input_and_environment_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = teacher();
+    let source = source.to_str().unwrap();
+    let out = folder.path().join("bundle");
+    let out = out.to_str().unwrap();
+    let code = |args: &[&str]| {
+        let output = command(args);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!message.contains("panicked"), "{message}");
+        (output.status.code(), message)
+    };
+    assert_eq!(code(&[]).0, Some(2));
+    let (status, message) = code(&[source, "-o", out, "--target", "toaster"]);
+    assert!(status == Some(2) && message.contains("the targets are compat"), "{message}");
+    assert_eq!(code(&["nowhere", "-o", out, "--no-verify"]).0, Some(1));
+    assert_eq!(code(&[source, "-o", out, "--steps", "5,9", "--no-verify"]).0, Some(1));
+    let unet = format!("{source}/unet");
+    assert_eq!(code(&[&unet, "-o", out, "--guidance", "2", "--no-verify"]).0, Some(2));
+    // A file where a folder must be made.
+    let (status, message) = code(&[source, "-o", "/dev/null/bundle", "--no-verify"]);
+    assert!(status == Some(3) && message.lines().count() == 1, "{message}");
+    let (status, message) = code(&[source, "-o", out, "--onnxruntime", "/dev/null"]);
+    assert!(status == Some(3), "{message}");
+    assert_eq!(count(folder.path()), 0);
+}
+
+/// One network alone, and what a full disk leaves: `ulimit -f` makes every write beyond 32 KiB fail.
+#[test]
+#[cfg(unix)]
+fn a_full_disk_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_dmdx-export");
+    let (unet, out) = (teacher().join("unet"), folder.path().join("unet"));
+    let run = |limit: &str| {
+        let script = format!("trap '' XFSZ; {limit} exec \"$0\" \"$@\"");
+        let arguments = [unet.to_str().unwrap(), "-o", out.to_str().unwrap(), "--no-verify"];
+        Command::new("bash").args(["-c", &script, program]).args(arguments).output().unwrap()
+    };
+    let full = run("ulimit -f 32;");
+    let message = String::from_utf8_lossy(&full.stderr);
+    assert_eq!(full.status.code(), Some(3), "{message}");
+    assert!(message.lines().count() == 1 && message.contains("cannot be written"), "{message}");
+    assert_eq!(count(folder.path()), 0);
+    let done = run("");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(out.join("model.onnx").is_file() && out.join("config.json").is_file());
+}
+
+/// Ctrl-C while the program works.
+#[test]
+#[cfg(unix)]
+fn an_interrupted_program_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("bundle");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_dmdx-export"))
+        .args([teacher().to_str().unwrap(), "-o", out.to_str().unwrap()])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The temporary folder shows that the work has begun.
+    while count(folder.path()) == 0 && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(130));
+    assert_eq!(count(folder.path()), 0);
+}

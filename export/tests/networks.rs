@@ -1,0 +1,68 @@
+//! Whole networks of fixtures/zoo, written by the reference libraries: exported files against interpreter and references.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use dmdx_export::verify::{Sizes, WrittenModel, run_sizes};
+use dmdx_export::{GraphOptions, Names, export_graph};
+use dmdx_graph::ir::Symbol;
+use dmdx_importer::{ImportOptions, import};
+use support::{fixtures, verifier};
+
+/// Sizes small enough for the exact interpreter.
+fn small() -> Sizes {
+    [("h", 2), ("w", 3), ("s", 9)].into_iter().map(|(name, size)| (Symbol::from(name), size)).collect()
+}
+
+/// Every part of a zoo component on three sizes by every engine.
+fn check(name: &str) {
+    let options = ImportOptions { variant: name.starts_with("half").then(|| "fp16".into()), ..ImportOptions::default() };
+    let component = import(&fixtures("zoo").join(name), &options).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let verifier = verifier();
+    for (part, graph) in &component.parts {
+        let path = folder.path().join(format!("{part}.onnx"));
+        let options = GraphOptions { names: Names::separated(graph), ..GraphOptions::default() };
+        let report = export_graph(graph, &path, &options).unwrap();
+        let model = WrittenModel { component: part, graph, names: &options.names, path: &path };
+        let mut measured = Vec::new();
+        for (seed, run) in run_sizes(graph, &small()).iter().enumerate() {
+            verifier.run(&mut measured, &model, run, seed as u64).unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+        for one in &measured {
+            println!("{name}/{part}: {} nodes, {} {:.1e}", report.checked.nodes, one.engine, one.relative);
+        }
+        // Reference weights keep their names.
+        let reference: BTreeMap<_, _> = graph.params().iter().collect();
+        assert!(report.checked.initializers >= reference.len());
+    }
+}
+
+macro_rules! networks {
+    ($($name:ident),*) => {
+        $(#[test]
+        fn $name() {
+            check(stringify!($name));
+        })*
+    };
+}
+
+networks!(
+    unet_sdxl,
+    half_unet_sdxl,
+    unet_sd15,
+    unet_sd21,
+    unet_options,
+    vae_sdxl,
+    vae_sd3,
+    vae_options,
+    clip_l,
+    clip_l_eos,
+    clip_g_proj,
+    clip_vision,
+    clip_model,
+    sam,
+    sam_options
+);

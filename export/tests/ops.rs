@@ -1,0 +1,201 @@
+//! Every operation as a one-op model: reference library = interpreter = tract = ONNX Runtime, and refusals by name.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dmdx_export::verify::{Sizes, WrittenModel, run_sizes};
+use dmdx_export::{ExportError, GraphOptions, Names, export_graph};
+use dmdx_graph::ir::{PoolRule, ReduceKind};
+use dmdx_graph::{DType, Dim, Graph, Op, Shape, Type, ValueId};
+use support::{op_cases, verifier, weight};
+
+/// Engines in f32 against references in f64; timestep embeddings amplify one f32 ulp of the angle (fixtures/ops/README.md).
+#[test]
+fn every_operation_agrees_with_its_reference() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut verifier = verifier();
+    let mut seen = BTreeSet::new();
+    let mut failures = Vec::new();
+    let mut worst = 0.0f64;
+    for case in op_cases() {
+        let path = folder.path().join(format!("{}.onnx", case.name));
+        let exported = export_graph(&case.graph, &path, &GraphOptions::default());
+        if let Op::Cast { dtype: DType::F16 | DType::BF16 } = case.op {
+            let message = exported.unwrap_err().to_string();
+            assert!(message.contains("cast, it works in another precision"), "{message}");
+            continue;
+        }
+        if let Err(error) = exported {
+            failures.push(format!("{}: {error}", case.name));
+            continue;
+        }
+        seen.insert(case.op.name());
+        // A mean of 30 with a deviation of 0.01: f32 kernels round the mean by up to 1e-6, which is 1e-4 of the deviation.
+        verifier.tolerance = if case.name == "group_norm.large_mean" { 5e-4 } else { case.tolerance };
+        let model = WrittenModel { component: &case.name, graph: &case.graph, names: &Names::default(), path: &path };
+        let expected = BTreeMap::from([("y".to_string(), case.expected)]);
+        let mut measured = Vec::new();
+        match verifier.compare(&mut measured, &model, &case.inputs, &expected) {
+            Ok(()) if verifier.tolerance <= 1e-5 => worst = measured.iter().fold(worst, |most, one| most.max(one.relative)),
+            Ok(()) => {}
+            Err(error) => failures.push(error.to_string()),
+        }
+    }
+    println!("{} operations, largest relative error {worst:.1e}, engines {:?}", seen.len(), verifier.engines());
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    // Every operation of the IR is there.
+    assert_eq!(seen.len(), 39, "{seen:?}");
+}
+
+struct Symbolic {
+    graph: Graph,
+    b: Dim,
+    s: Dim,
+    h: Dim,
+    w: Dim,
+}
+
+impl Symbolic {
+    fn new() -> Self {
+        let mut graph = Graph::new("symbolic");
+        let b = graph.symbol("b", "batch", 2);
+        let s = graph.symbol("s", "tokens", 6);
+        let h = graph.symbol("h", "height / 2", 3).scaled(2);
+        let w = graph.symbol("w", "width / 2", 2).scaled(2);
+        Self { graph, b, s, h, w }
+    }
+
+    fn finish(mut self, op: Op, inputs: &[ValueId]) -> Graph {
+        let y = self.graph.push(op, inputs, "module").unwrap();
+        self.graph.output("y", y).unwrap();
+        self.graph
+    }
+
+    fn picture(&mut self, channels: usize) -> ValueId {
+        let shape = [self.b.clone(), channels.into(), self.h.clone(), self.w.clone()];
+        self.graph.input("x", Type::f32(shape)).unwrap()
+    }
+
+    fn tokens(&mut self, width: usize) -> ValueId {
+        self.graph.input("x", Type::f32([self.b.clone(), self.s.clone(), width.into()])).unwrap()
+    }
+}
+
+/// Graphs whose shapes must be computed while they run.
+fn symbolic_graphs() -> Vec<(&'static str, Graph)> {
+    let mut graphs = Vec::new();
+    let mut add = |name, build: &dyn Fn(Symbolic) -> Graph| graphs.push((name, build(Symbolic::new())));
+    add("group_norm", &|mut g| {
+        let x = g.picture(6);
+        let w = g.graph.param("w", &[6], Some(weight(1, &[6]))).unwrap();
+        let c = g.graph.param("c", &[6], Some(weight(2, &[6]))).unwrap();
+        g.finish(Op::GroupNorm { groups: 3, eps: 1e-5, silu: true }, &[x, w, c])
+    });
+    add("picture_to_tokens_and_back", &|mut g| {
+        let x = g.picture(4);
+        let flat = Shape(vec![g.b.clone(), 4.into(), g.h.times(&g.w)]);
+        let tokens = g.graph.push(Op::Reshape { shape: flat }, &[x], "m").unwrap();
+        let tokens = g.graph.push(Op::Permute { axes: vec![0, 2, 1] }, &[tokens], "m").unwrap();
+        let shape = Shape(vec![g.b.clone(), g.h.clone(), g.w.clone(), 4.into()]);
+        let whole = g.graph.push(Op::Reshape { shape }, &[tokens], "m").unwrap();
+        g.finish(Op::Permute { axes: vec![0, 3, 1, 2] }, &[whole])
+    });
+    add("heads", &|mut g| {
+        let x = g.tokens(6);
+        let split = Shape(vec![g.b.clone(), g.s.clone(), 2.into(), 3.into()]);
+        let split = g.graph.push(Op::Reshape { shape: split }, &[x], "m").unwrap();
+        let q = g.graph.push(Op::Permute { axes: vec![0, 2, 1, 3] }, &[split], "m").unwrap();
+        let causal = g.graph.push(Op::Sdpa { scale: 0.5, causal: true }, &[q, q, q], "m").unwrap();
+        let back = g.graph.push(Op::Permute { axes: vec![0, 2, 1, 3] }, &[causal], "m").unwrap();
+        let joined = Shape(vec![g.b.clone(), g.s.clone(), 6.into()]);
+        g.finish(Op::Reshape { shape: joined }, &[back])
+    });
+    add("expand_and_slice", &|mut g| {
+        let x = g.tokens(3);
+        let table = g.graph.param("table", &[8, 3], Some(weight(3, &[8, 3]))).unwrap();
+        let slice = Op::Slice { axis: 0, start: Dim::constant(0), length: g.s.clone() };
+        let rows = g.graph.push(slice, &[table], "m").unwrap();
+        let shape = Shape(vec![g.b.clone(), g.s.clone(), 3.into()]);
+        let rows = g.graph.push(Op::Expand { shape }, &[rows], "m").unwrap();
+        g.finish(Op::Add, &[x, rows])
+    });
+    add("up_concat", &|mut g| {
+        let x = g.picture(2);
+        let up = g.graph.push(Op::UpNearest { factor: 2 }, &[x], "m").unwrap();
+        let pads = vec![[0, 0], [0, 0], [1, 0], [0, 2]];
+        let padded = g.graph.push(Op::Pad { pads, value: 0.0 }, &[up], "m").unwrap();
+        let same = g.graph.push(Op::Tanh, &[padded], "m").unwrap();
+        g.finish(Op::Concat { axis: 1 }, &[padded, same])
+    });
+    add("time_and_pool", &|mut g| {
+        let x = g.tokens(4);
+        let ids = g.graph.input("ids", Type::i64([g.b.clone(), g.s.clone()])).unwrap();
+        let t = g.graph.input("t", Type::f32([g.b.clone(), 3.into()])).unwrap();
+        let flat = Shape(vec![g.b.scaled(3)]);
+        let t = g.graph.push(Op::Reshape { shape: flat }, &[t], "m").unwrap();
+        let embed = Op::TimestepEmbed { dim: 4, flip_sin_to_cos: true, freq_shift: 0.0, max_period: 100.0 };
+        let e = g.graph.push(embed, &[t], "m").unwrap();
+        let shape = Shape(vec![g.b.clone(), 12.into()]);
+        let e = g.graph.push(Op::Reshape { shape }, &[e], "m").unwrap();
+        let token = g.graph.push(Op::PoolToken { rule: PoolRule::FirstEqual(7) }, &[x, ids], "m").unwrap();
+        g.finish(Op::Concat { axis: 1 }, &[token, e])
+    });
+    add("windows", &|mut g| {
+        let x = g.graph.input("x", Type::f32([g.b.clone(), 5.into(), 4.into(), 3.into()])).unwrap();
+        let parts = g.graph.push(Op::WindowPartition { window: 3 }, &[x], "m").unwrap();
+        let parts = g.graph.push(Op::Affine { mul: 2.0, add: 1.0 }, &[parts], "m").unwrap();
+        g.finish(Op::WindowMerge { window: 3, height: 5, width: 4 }, &[parts])
+    });
+    add("computed_weights", &|mut g| {
+        let x = g.tokens(4);
+        let w = g.graph.param("w", &[4, 4], Some(weight(4, &[4, 4]))).unwrap();
+        let half = g.graph.push(Op::Affine { mul: 0.5, add: 0.0 }, &[w], "m").unwrap();
+        let y = g.graph.push(Op::Linear, &[x, half], "m").unwrap();
+        let y = g.graph.push(Op::Linear, &[y, w], "m").unwrap();
+        let mean = Op::Reduce { kind: ReduceKind::Mean, axes: vec![1], keep_dims: false };
+        let pooled = g.graph.push(mean, &[y], "m").unwrap();
+        // The same weight as a matrix product's plain operand.
+        g.finish(Op::MatMul { transpose_a: false, transpose_b: false }, &[pooled, w])
+    });
+    graphs
+}
+
+/// Shapes computed at run time fit other sizes than the usual ones.
+#[test]
+fn symbolic_shapes_follow_the_inputs() {
+    let folder = tempfile::tempdir().unwrap();
+    let verifier = verifier();
+    let mut failures = Vec::new();
+    for (name, graph) in symbolic_graphs() {
+        let path = folder.path().join(format!("{name}.onnx"));
+        if let Err(error) = export_graph(&graph, &path, &GraphOptions::default()) {
+            failures.push(format!("{name}: {error}"));
+            continue;
+        }
+        let model = WrittenModel { component: name, graph: &graph, names: &Names::default(), path: &path };
+        let mut measured = Vec::new();
+        for (seed, run) in run_sizes(&graph, &Sizes::new()).iter().enumerate() {
+            if let Err(error) = verifier.run(&mut measured, &model, run, seed as u64) {
+                failures.push(error.to_string());
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// All refusals come at once, with the module and the reason.
+#[test]
+fn refusals_are_listed_together() {
+    let mut graph = Graph::new("two");
+    let x = graph.input("x", Type::f32([2usize])).unwrap();
+    let half = graph.push(Op::Cast { dtype: DType::F16 }, &[x], "a.b").unwrap();
+    let byte = graph.push(Op::Cast { dtype: DType::BF16 }, &[x], "c.d").unwrap();
+    graph.output("half", half).unwrap();
+    graph.output("byte", byte).unwrap();
+    let error = export_graph(&graph, std::path::Path::new("unused.onnx"), &GraphOptions::default()).unwrap_err();
+    let ExportError::Refused { refused, .. } = &error else { panic!("{error}") };
+    assert_eq!(refused.len(), 2);
+    assert!(refused[0].starts_with("a.b: cast,") && refused[1].starts_with("c.d: cast,"), "{error}");
+}

@@ -1,0 +1,138 @@
+//! Seconds per iteration of ADP and ADM on the digits teacher, batch 32, and where they go; beside them the PyTorch
+//! script of the same definitions, where `DMDX_REFERENCE` names its file and `DMDX_PYTHON` a Python with torch.
+//!
+//! `cargo bench -p dmdx-train --bench iteration -- [--threads N] [--iterations N] [--operations]`
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dmdx_train::data::{PairStore, collect};
+use dmdx_train::job::Networks;
+use dmdx_train::module::Profile;
+use dmdx_train::recipe::LoadedRecipe;
+use dmdx_train::trainer::job::Models;
+use dmdx_train::trainer::{Interrupt, Phase};
+
+// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn option(name: &str) -> Option<usize> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let place = arguments.iter().position(|argument| argument == name)?;
+    arguments.get(place + 1)?.parse().ok()
+}
+
+fn main() {
+    let threads = option("--threads").unwrap_or(0);
+    let iterations = option("--iterations").unwrap_or(10) as u64;
+    let operations = std::env::args().any(|argument| argument == "--operations");
+    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/digits-sdxl/dmdx.toml");
+    let sets = [format!("run.threads={threads}"), "pairs.count=100".into(), "pairs.shard=100".into()];
+    let networks = Networks::open(&LoadedRecipe::read(&recipe, &sets).unwrap()).unwrap();
+    println!("{} threads, batch 32, {iterations} iterations each", rayon::current_num_threads());
+
+    let folder = tempfile::tempdir().unwrap();
+    let started = Instant::now();
+    let pairs =
+        collect(folder.path(), &networks.pair_plan().unwrap(), &Interrupt::default(), |inputs| networks.teacher_latents(inputs));
+    let pairs: PairStore = pairs.unwrap();
+    let per_pair = started.elapsed().as_secs_f64() / pairs.len() as f64;
+    println!("pairs: {per_pair:.4} s each, {:.0} s for 3000", per_pair * 3000.0);
+
+    let parts = Arc::new(Profile::default());
+    let forward = Arc::new(Profile::default());
+    let mut adp = networks.adp(pairs).unwrap();
+    adp.clock = Some(parts.clone());
+    adp.generator.module.set_profile(operations.then(|| forward.clone()));
+    let (decoder, pixels) = (Arc::new(Profile::default()), Arc::new(Profile::default()));
+    if let Some((decode, look)) = &mut adp.pixel {
+        decode.set_profile(operations.then(|| decoder.clone()));
+        look.set_profile(operations.then(|| pixels.clone()));
+    }
+    time("ADP", &mut adp, iterations, &parts);
+    drop(adp);
+    let parts = Arc::new(Profile::default());
+    let mut adm = networks.adm(None).unwrap();
+    adm.clock = Some(parts.clone());
+    time("ADM", &mut adm, iterations, &parts);
+    reference(threads.max(1), iterations);
+    if operations {
+        for (name, profile) in [("generator", &forward), ("decoder", &decoder), ("pixel backbone", &pixels)] {
+            println!("the {name}'s forward pass by kind of operation, and its dearest operations:");
+            let kinds = Profile::default();
+            for (name, time) in profile.ranking() {
+                kinds.record(name.split(' ').next().unwrap_or_default(), time.time);
+            }
+            print(&kinds, 10, iterations + 1);
+            print(profile, 10, iterations + 1);
+        }
+    }
+}
+
+/// The PyTorch script on the same teacher; its last line says what it measured.
+fn reference(threads: usize, iterations: u64) {
+    let (Some(script), Some(python)) = (std::env::var_os("DMDX_REFERENCE"), std::env::var_os("DMDX_PYTHON")) else {
+        println!("PyTorch: not run; DMDX_REFERENCE and DMDX_PYTHON name the script and an interpreter");
+        return;
+    };
+    let teachers = Path::new(&script).parent().unwrap().to_path_buf();
+    let folder = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(python)
+        .arg(&script)
+        .arg("--teachers")
+        .arg(teachers)
+        .arg("--out")
+        .arg(folder.path())
+        .args(["--pairs", "64", "--adp", &iterations.to_string(), "--adm", &iterations.to_string()])
+        .args(["--threads", &threads.to_string()])
+        .env("OMP_NUM_THREADS", threads.to_string())
+        .output();
+    match output {
+        Ok(output) if output.status.success() => {
+            println!(
+                "PyTorch, {threads} threads: {}",
+                String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default()
+            );
+        }
+        Ok(output) => println!("PyTorch: failed: {}", String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default()),
+        Err(error) => println!("PyTorch: not run ({error})"),
+    }
+}
+
+/// Processor seconds of this process so far, on Linux: what counts on a machine that others use too.
+fn processor_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // After the name in parentheses; clock ticks are hundredths of a second.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    Some((fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?) / 100.0)
+}
+
+/// The first iteration warms up and is not counted in the mean.
+fn time(name: &str, phase: &mut impl Phase, iterations: u64, parts: &Profile) {
+    phase.iteration(0).unwrap();
+    let mut times: Vec<Duration> = Vec::new();
+    let before = processor_seconds();
+    for index in 1..=iterations {
+        let started = Instant::now();
+        phase.iteration(index).unwrap();
+        times.push(started.elapsed());
+    }
+    times.sort();
+    let mean = times.iter().sum::<Duration>().as_secs_f64() / times.len() as f64;
+    let used = before.zip(processor_seconds()).map(|(before, after)| (after - before) / iterations as f64);
+    let (least, median) = (times[0].as_secs_f64(), times[times.len() / 2].as_secs_f64());
+    println!(
+        "{name}: {mean:.3} s per iteration, least {least:.3}, median {median:.3}, processor {:.3}",
+        used.unwrap_or(f64::NAN)
+    );
+    print(parts, 20, iterations + 1);
+}
+
+fn print(profile: &Profile, count: usize, iterations: u64) {
+    for (name, time) in profile.ranking().into_iter().take(count) {
+        println!("  {:>8.4} s  {name}", time.time.as_secs_f64() / iterations as f64);
+    }
+}

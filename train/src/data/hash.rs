@@ -1,0 +1,78 @@
+//! Hashes of files and folders, for provenance.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::hex;
+use crate::error::TrainError;
+
+/// Folders deeper than this are no model.
+const MAX_DEPTH: usize = 8;
+
+/// The SHA-256 of a file, in hexadecimal.
+///
+/// # Errors
+/// [`TrainError::Read`].
+pub fn file(path: &Path) -> Result<String, TrainError> {
+    let mut file = File::open(path).map_err(TrainError::read(path))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).map_err(TrainError::read(path))? {
+            0 => return Ok(hex(&hash.finalize())),
+            count => hash.update(&buffer[..count]),
+        }
+    }
+}
+
+/// The SHA-256 of every file of a model folder by its path in it: `model_index.json` or `config.json`, safetensors, and
+/// everything in folders. Other files beside them (a recipe, a card) are no part of the model.
+///
+/// # Errors
+/// [`TrainError::Read`].
+pub fn model(folder: &Path) -> Result<BTreeMap<String, String>, TrainError> {
+    let mut hashes = BTreeMap::new();
+    walk(folder, "", 0, &mut hashes)?;
+    Ok(hashes)
+}
+
+fn walk(folder: &Path, prefix: &str, depth: usize, hashes: &mut BTreeMap<String, String>) -> Result<(), TrainError> {
+    if depth > MAX_DEPTH {
+        return Err(TrainError::damaged(folder, "it has folders within folders beyond any model's depth"));
+    }
+    for entry in std::fs::read_dir(folder).map_err(TrainError::read(folder))? {
+        let entry = entry.map_err(TrainError::read(folder))?;
+        let path = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let inner = format!("{prefix}{name}");
+        if path.is_dir() {
+            walk(&path, &format!("{inner}/"), depth + 1, hashes)?;
+        } else if depth > 0 || ["model_index.json", "config.json"].contains(&name.as_str()) || name.ends_with(".safetensors") {
+            hashes.insert(inner, file(&path)?);
+        }
+    }
+    Ok(())
+}
+
+/// One hash of several named ones, in hexadecimal.
+pub fn combined(hashes: &BTreeMap<String, String>) -> String {
+    let mut hash = Sha256::new();
+    for (name, file) in hashes {
+        hash.update(format!("{file}  {name}\n"));
+    }
+    hex(&hash.finalize())
+}
+
+/// One hash of a list of texts, in hexadecimal.
+pub fn texts(texts: &[String]) -> String {
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text.as_bytes());
+    }
+    hex(&hash.finalize())
+}

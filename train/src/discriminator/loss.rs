@@ -1,0 +1,53 @@
+//! The hinge losses of adversarial training over several heads (distillation.md 3.3, items 6 and register A7).
+
+use super::heads::Features;
+use crate::error::TrainError;
+use crate::module::Value;
+use crate::recipe::HeadReduce;
+
+/// `-D(fake)`: minus each head's mean logit, reduced over the heads. Not clamped.
+///
+/// # Errors
+/// When there are no heads.
+pub fn generator_loss(fake: &Features, reduce: HeadReduce) -> Result<Value, TrainError> {
+    reduced(fake.values().map(|logits| logits.mean().scale(-1.0)), fake.len(), reduce)
+}
+
+/// `max(0, 1 + D(fake)) + max(0, 1 - D(real))`: the hinge per logit, its mean per head, reduced over the heads.
+///
+/// # Errors
+/// When there are no heads, or the two differ in theirs.
+pub fn hinge_loss(fake: &Features, real: &Features, reduce: HeadReduce) -> Result<Value, TrainError> {
+    let mut losses = Vec::new();
+    for (tap, fake) in fake {
+        let real = real.get(tap).ok_or_else(|| TrainError::Invalid(format!("the logits of {tap} are missing")))?;
+        let on_fake = fake.shift(1.0).relu().mean();
+        losses.push(on_fake.plus(&real.scale(-1.0).shift(1.0).relu().mean()));
+    }
+    reduced(losses.into_iter(), fake.len(), reduce)
+}
+
+/// The share of logits on the right side of zero.
+///
+/// # Errors
+/// When the device does not deliver them.
+pub fn accuracy(fake: &Features, real: &Features) -> Result<f64, TrainError> {
+    let (mut right, mut all) = (0usize, 0usize);
+    for (features, sign) in [(fake, -1.0), (real, 1.0)] {
+        for logits in features.values() {
+            let logits = logits.to_f32()?;
+            right += logits.iter().filter(|logit| **logit * sign > 0.0).count();
+            all += logits.len();
+        }
+    }
+    Ok(right as f64 / all.max(1) as f64)
+}
+
+fn reduced(losses: impl Iterator<Item = Value>, heads: usize, reduce: HeadReduce) -> Result<Value, TrainError> {
+    let sum = losses.reduce(|sum, loss| sum.plus(&loss));
+    let sum = sum.ok_or_else(|| TrainError::Invalid("a discriminator needs at least one head".into()))?;
+    Ok(match reduce {
+        HeadReduce::Mean => sum.scale(1.0 / heads as f64),
+        HeadReduce::Sum => sum,
+    })
+}

@@ -1,0 +1,115 @@
+//! The discriminator of decoded pictures: heads on a vision encoder's features (3.8.4).
+
+use std::sync::Arc;
+
+use dmdx_graph::Graph;
+use indexmap::IndexMap;
+
+use super::heads::{Features, Heads};
+use crate::error::TrainError;
+use crate::module::{GraphModule, Profile, Value};
+use crate::recipe::PixelInput;
+
+/// Latents to pictures in [-1, 1], differentiable.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    module: GraphModule,
+    scale: f64,
+    shift: f64,
+}
+
+impl Decoder {
+    /// A decoder network with the VAE's `scaling_factor` and `shift_factor`.
+    pub fn new(module: GraphModule, scale: f64, shift: f64) -> Self {
+        Self { module, scale, shift }
+    }
+
+    /// Records the time of every operation from now on.
+    pub fn set_profile(&mut self, profile: Option<Arc<Profile>>) {
+        self.module.set_profile(profile);
+    }
+
+    /// `decode(z / scale + shift)`, `[b, 3, h, w]`.
+    ///
+    /// # Errors
+    /// When shapes do not fit the network.
+    pub fn decode(&self, latents: &Value) -> Result<Value, TrainError> {
+        let plain = latents.scale(1.0 / self.scale);
+        let plain = if self.shift == 0.0 { plain } else { plain.shift(self.shift) };
+        let name = |names: Option<String>| names.unwrap_or_default();
+        let input = name(self.module.plan().inputs().next().map(str::to_string));
+        let output = name(self.module.plan().outputs().first().cloned());
+        self.module.output(&[(&input, plain)], &output)
+    }
+}
+
+/// How a picture in [-1, 1] is given to the encoder: `picture * factor + offset` per channel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PixelScaling {
+    /// Per channel.
+    pub factor: [f64; 3],
+    /// Per channel.
+    pub offset: [f64; 3],
+}
+
+impl PixelScaling {
+    /// What the recipe asks for: `((x + 1) 127.5 - mean) / std` of ImageNet, or nothing.
+    pub fn of(input: PixelInput) -> Self {
+        const MEAN: [f64; 3] = [123.675, 116.28, 103.53];
+        const DEVIATION: [f64; 3] = [58.395, 57.12, 57.375];
+        match input {
+            PixelInput::MinusOneToOne => Self { factor: [1.0; 3], offset: [0.0; 3] },
+            PixelInput::Imagenet => Self {
+                factor: DEVIATION.map(|deviation| 127.5 / deviation),
+                offset: std::array::from_fn(|channel| (127.5 - MEAN[channel]) / DEVIATION[channel]),
+            },
+        }
+    }
+
+    fn apply(&self, picture: &Value) -> Result<Value, TrainError> {
+        if self.factor == [1.0; 3] && self.offset == [0.0; 3] {
+            return Ok(picture.clone());
+        }
+        let channels = |values: [f64; 3]| Value::float(values.map(|v| v as f32).to_vec(), &[1, 3, 1, 1], &picture.device());
+        Ok(picture.times(&channels(self.factor)?).plus(&channels(self.offset)?))
+    }
+}
+
+/// Frozen vision features with a trained head per tap. Pictures are neither clamped nor resized.
+#[derive(Clone, Debug)]
+pub struct PixelDiscriminator {
+    backbone: GraphModule,
+    taps: Vec<String>,
+    scaling: PixelScaling,
+    /// The trained part.
+    pub heads: Heads,
+}
+
+impl PixelDiscriminator {
+    /// Taps a vision encoder whose layers give `[b, h, w, c]`.
+    ///
+    /// # Errors
+    /// When a tap is not a module of the encoder, or a weight is missing.
+    pub fn new(encoder: &Graph, taps: &[String], scaling: PixelScaling, heads: Heads) -> Result<Self, TrainError> {
+        let tapped = encoder.tapped(taps).map_err(|error| TrainError::component("tapping the pixel backbone", error))?;
+        let backbone = GraphModule::new(&tapped, heads.trained.module.device(), false)?;
+        Ok(Self { backbone, taps: taps.to_vec(), scaling, heads })
+    }
+
+    /// Records the time of every operation of the backbone from now on.
+    pub fn set_profile(&mut self, profile: Option<Arc<Profile>>) {
+        self.backbone.set_profile(profile);
+    }
+
+    /// The tapped features of pictures in [-1, 1], as `[b, c, h, w]`.
+    ///
+    /// # Errors
+    /// When shapes do not fit the encoder.
+    pub fn features(&self, pictures: &Value) -> Result<Features, TrainError> {
+        let input = self.backbone.plan().inputs().next().map(str::to_string).unwrap_or_default();
+        let wanted: Vec<&str> = self.taps.iter().map(String::as_str).collect();
+        let layers = self.backbone.forward(&[(&input, self.scaling.apply(pictures)?)], &wanted)?;
+        let channels_first = |(tap, layer): (String, Value)| (tap, layer.permuted(&[0, 3, 1, 2]));
+        Ok(layers.into_iter().map(channels_first).collect::<IndexMap<_, _>>())
+    }
+}

@@ -1,0 +1,203 @@
+//! The one error type of this crate.
+
+use std::path::PathBuf;
+
+/// Everything that can stop a training run, each as one sentence: what is wrong, where, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The recipe is not TOML, or lacks or repeats something that TOML itself would notice.
+    #[error("the recipe {path} cannot be understood: {reason}")]
+    RecipeSyntax {
+        /// The recipe's file.
+        path: PathBuf,
+        /// What the parser found, and where.
+        reason: String,
+    },
+    /// One key of the recipe is unknown, missing, of the wrong type or impossible.
+    #[error("the recipe's {key} {problem}")]
+    Recipe {
+        /// Dotted key, `section.key`.
+        key: String,
+        /// The value found and what would be allowed, as the rest of the sentence.
+        problem: String,
+    },
+    /// A `--set` argument is not of the form `section.key=value`.
+    #[error("--set {argument} is not of the form section.key=value")]
+    Override {
+        /// The argument as given.
+        argument: String,
+    },
+    /// A file or folder cannot be read.
+    #[error("{path} cannot be read: {source}")]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file or folder cannot be written; what was there before is unchanged.
+    #[error("{path} cannot be written ({source}); nothing half-written was left, so free the cause and resume with --resume")]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file was read, but what is in it is not what it should hold.
+    #[error("{path} is damaged: {reason}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// The run folder has something in it and `--resume` was not given.
+    #[error("the run folder {path} is not empty; pass --resume to continue the run in it, or another folder with --out")]
+    RunFolderExists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// `--resume` was given for a folder in which no run was ever started.
+    #[error("there is no run to resume in {path}; leave --resume out to start one")]
+    NothingToResume {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another process is writing into the folder.
+    #[error("{path} is in use by process {owner}; wait for it to end, or choose another folder with --out")]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+        /// The process that holds the lock, as it wrote itself down.
+        owner: String,
+    },
+    /// The recipe given with `--resume` differs from the one that the run was started with.
+    #[error(
+        "the run was started with {key} = {stored}, but the recipe now says {given}; put it back, or start a new run with --out"
+    )]
+    ResumeMismatch {
+        /// Dotted key of the recipe.
+        key: String,
+        /// The value that the run was started with.
+        stored: String,
+        /// The value now.
+        given: String,
+    },
+    /// A checkpoint does not fit the phase that should continue from it.
+    #[error("the checkpoint of phase {phase} does not fit: {reason}")]
+    State {
+        /// The phase.
+        phase: String,
+        /// Which tensor or counter is missing, unexpected or of another shape.
+        reason: String,
+    },
+    /// Stored ODE pairs were made for something else than this recipe.
+    #[error(
+        "the ODE pairs in {path} have {field} = {stored}, but this run needs {wanted}; give the run another folder, or delete the pairs"
+    )]
+    PairsMismatch {
+        /// The shard or manifest that disagrees.
+        path: PathBuf,
+        /// The field of the provenance.
+        field: String,
+        /// What is stored.
+        stored: String,
+        /// What the recipe asks for.
+        wanted: String,
+    },
+    /// A health check stopped the run.
+    #[error("training stopped in phase {phase} at iteration {iteration}: {reason}")]
+    Health {
+        /// The phase.
+        phase: String,
+        /// The iteration after which it was seen, from 0.
+        iteration: u64,
+        /// What was seen, its limit and the recipe key that sets it.
+        reason: String,
+    },
+    /// Ctrl-C: the state is saved.
+    #[error("interrupted in {place}; everything up to there is saved, so run the same command with --resume to continue")]
+    Interrupted {
+        /// Phase and iteration, or shard.
+        place: String,
+    },
+    /// Something outside the run is missing: a device, a library, a signal handler.
+    #[error("{what} is not available: {reason}")]
+    Environment {
+        /// What is needed.
+        what: String,
+        /// Why it is not there, and what to do.
+        reason: String,
+    },
+    /// A model, graph or bundle cannot be used; the source says why.
+    #[error("{what}: {source}")]
+    Component {
+        /// What was being done, for instance "importing the teacher's unet".
+        what: String,
+        /// The error of the crate that did it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Two parts of a model or recipe do not fit together, or a tensor is not what its user needs.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl TrainError {
+    /// The process exit code of this error: 1 for the input, 3 for the environment, 130 for an interrupted run.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Interrupted { .. } => 130,
+            Self::Write { .. } | Self::Locked { .. } | Self::Environment { .. } => 3,
+            Self::Read { source, .. } if source.kind() != std::io::ErrorKind::NotFound => 3,
+            Self::Component { source, .. } => component_code(source.as_ref()),
+            _ => 1,
+        }
+    }
+
+    /// The sentence and the causes that it does not name itself, on one line.
+    pub fn chain(&self) -> String {
+        let hidden = match self {
+            Self::Component { source, .. } => source.source(),
+            _ => None,
+        };
+        let causes = std::iter::successors(hidden, |error| error.source()).map(ToString::to_string);
+        let text = std::iter::once(self.to_string()).chain(causes).collect::<Vec<_>>().join(": ");
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// A [`TrainError::Component`] from the error of another crate.
+    pub fn component(what: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Component { what: what.into(), source: source.into() }
+    }
+
+    /// A [`TrainError::Recipe`] about one key.
+    pub(crate) fn recipe(key: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Recipe { key: key.into(), problem: problem.into() }
+    }
+
+    /// For `map_err` on reading `path`.
+    pub(crate) fn read(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Read { path, source }
+    }
+
+    /// For `map_err` on writing `path`.
+    pub(crate) fn write(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Write { path, source }
+    }
+
+    /// A [`TrainError::Damaged`] about one file.
+    pub(crate) fn damaged(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Self::Damaged { path: path.into(), reason: reason.into() }
+    }
+}
+
+/// The exit code that the crate of the error would give it.
+fn component_code(source: &(dyn std::error::Error + Send + Sync + 'static)) -> u8 {
+    let import = source.downcast_ref::<dmdx_importer::ImportError>().map(dmdx_importer::ImportError::exit_code);
+    let export = || source.downcast_ref::<dmdx_export::ExportError>().map(dmdx_export::ExportError::exit_code);
+    let runtime = || source.downcast_ref::<dmdx_runtime::Error>().map(dmdx_runtime::Error::exit_code);
+    import.or_else(export).or_else(runtime).unwrap_or(1)
+}

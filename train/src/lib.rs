@@ -1,0 +1,20 @@
+//! Distils teachers into few-step students on Burn
+
+pub mod check;
+pub mod cli;
+pub mod data;
+pub mod device;
+pub mod diffusion;
+pub mod discriminator;
+pub mod error;
+pub mod job;
+pub mod kernels;
+pub mod method;
+pub mod module;
+pub mod recipe;
+pub mod replay;
+pub mod report;
+pub mod teacher;
+pub mod trainer;
+
+pub use error::TrainError;

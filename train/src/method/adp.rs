@@ -1,0 +1,288 @@
+//! Adversarial distillation pre-training (ADP): section 3.3 of the paper, equations 8 to 10.
+//!
+//! Pure functions of roles, batch and draws. Each returns every value that it computed, so that a trace can be compared
+//! number by number, and the gradients, which the caller applies.
+
+use crate::diffusion::{Condition, Denoiser, Schedule};
+use crate::discriminator::{Decoder, Features, LatentDiscriminator, PixelDiscriminator};
+use crate::discriminator::{generator_loss, hinge_loss};
+use crate::error::TrainError;
+use crate::module::{Gradients, GraphModule, ParameterGradients, Profile, Value};
+use crate::recipe::HeadReduce;
+
+/// What the losses weigh and how heads are put together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options {
+    /// λ₁, of the latent discriminator.
+    pub lambda_latent: f64,
+    /// λ₂, of the pixel discriminator; it is not run at 0.
+    pub lambda_pixel: f64,
+    /// Weight of the mean squared error against the pair's latent (register A2; not in the paper).
+    pub mse_weight: f64,
+    /// Largest time that the student's network is told.
+    pub time_clamp: f64,
+    /// How heads are put together.
+    pub reduce: HeadReduce,
+}
+
+/// The networks. Only the generator's and the heads' weights are trained.
+#[derive(Debug)]
+pub struct Networks<'a> {
+    /// The student.
+    pub generator: &'a GraphModule,
+    /// The teacher's forward process, which noises the latent discriminator's inputs.
+    pub schedule: &'a Schedule,
+    /// D_τ₁.
+    pub latent: &'a LatentDiscriminator,
+    /// Decoder and D_τ₂.
+    pub pixel: Option<(&'a Decoder, &'a PixelDiscriminator)>,
+    /// Where the time of every part goes, if somebody wants to know.
+    pub clock: Option<&'a Profile>,
+}
+
+/// One batch of ODE pairs.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The teacher's latents.
+    pub x_0: Value,
+    /// The noise that they came from.
+    pub x_t: Value,
+    /// The prompts' conditions.
+    pub condition: Condition,
+    /// The pixel discriminator's features of the decoded `x_0`, where somebody keeps them.
+    pub real_pixels: Option<Features>,
+}
+
+/// Every random number of one iteration.
+#[derive(Clone, Debug)]
+pub struct Draws {
+    /// Uniform in [0, 1), one per sample.
+    pub u: Vec<f32>,
+    /// t′ of the fake latents, one per sample.
+    pub time_fake: Vec<f64>,
+    /// t′ of the real latents; the same unless the recipe says otherwise (register A6).
+    pub time_real: Vec<f64>,
+    /// ε of the fake latents.
+    pub noise_fake: Value,
+    /// ε′ of the real latents.
+    pub noise_real: Value,
+}
+
+/// What the generator's update computed; everything but `gradients` is off the tape.
+pub struct GeneratorStep {
+    /// Line times `1 - u³`.
+    pub s: Vec<f32>,
+    /// The student's network times.
+    pub network_times: Vec<f32>,
+    /// The point on the line.
+    pub x_s: Value,
+    /// The student's velocity.
+    pub v: Value,
+    /// x̃₀.
+    pub x0_hat: Value,
+    /// x̃_t′.
+    pub x_t_fake: Value,
+    /// The decoded x̃₀.
+    pub image_fake: Option<Value>,
+    /// Features of x̃_t′.
+    pub latent_features: Features,
+    /// Features of the decoded x̃₀.
+    pub pixel_features: Features,
+    /// Logits of all heads on the fakes.
+    pub logits: Features,
+    /// -D₁ without its weight.
+    pub loss_latent: Value,
+    /// -D₂ without its weight.
+    pub loss_pixel: Option<Value>,
+    /// L_G.
+    pub loss: Value,
+    /// dL_G/dx̃₀.
+    pub grad_x0_hat: Value,
+    /// dL_G/dθ.
+    pub gradients: ParameterGradients,
+}
+
+/// The generator's update: L_G = -[λ₁ D₁(x̃_t′, t′, c) + λ₂ D₂(decode x̃₀)] (equation 9, both terms negative).
+///
+/// # Errors
+/// When shapes do not fit the networks.
+pub fn generator_step(net: &Networks<'_>, batch: &Batch, draws: &Draws, options: &Options) -> Result<GeneratorStep, TrainError> {
+    // Cubic times, t/T = 1 - u³ (equation 8).
+    let s: Vec<f32> = draws.u.iter().map(|&u| (1.0 - f64::from(u).powi(3)) as f32).collect();
+    let times: Vec<f64> = s.iter().map(|&s| f64::from(s)).collect();
+    let rest: Vec<f64> = times.iter().map(|s| 1.0 - s).collect();
+    let network_times: Vec<f32> = times.iter().map(|s| (1000.0 * s).min(options.time_clamp) as f32).collect();
+    // The straight line between the pair's ends, and the student's velocity on it.
+    let x_s = batch.x_0.per_sample(&rest)?.plus(&batch.x_t.per_sample(&times)?);
+    let generator = Denoiser { module: net.generator.clone(), schedule: net.schedule.clone() };
+    let v = Profile::timed(net.clock, "generator forward", || generator.predict_at(&x_s, &network_times, &batch.condition))?;
+    let x0_hat = x_s.minus(&v.per_sample(&times)?);
+    drop(generator);
+
+    // The losses as functions of x̃₀: a tape of its own, whose gradient is handed on to the student's.
+    let x0 = x0_hat.leaf();
+    let x_t_fake = net.schedule.noised(&x0, &draws.time_fake, &draws.noise_fake)?;
+    let noisy_times = discriminator_times(net.schedule, &draws.time_fake);
+    let backbone = || net.latent.features(&x_t_fake, &noisy_times, &batch.condition);
+    let latent_features = Profile::timed(net.clock, "latent backbone forward (fake)", backbone)?;
+    let mut logits = Profile::timed(net.clock, "heads forward", || net.latent.heads.logits_of_frozen(&latent_features))?;
+    let loss_latent = generator_loss(&logits, options.reduce)?;
+    let mut loss = loss_latent.scale(options.lambda_latent);
+    let (mut image_fake, mut loss_pixel, mut pixel_features) = (None, None, Features::new());
+    if let Some((decoder, pixel)) = net.pixel {
+        let image = Profile::timed(net.clock, "decoder forward (fake)", || decoder.decode(&x0))?;
+        pixel_features = Profile::timed(net.clock, "pixel backbone forward (fake)", || pixel.features(&image))?;
+        let on_pixels = Profile::timed(net.clock, "heads forward", || pixel.heads.logits_of_frozen(&pixel_features))?;
+        let term = generator_loss(&on_pixels, options.reduce)?;
+        loss = loss.plus(&term.scale(options.lambda_pixel));
+        (image_fake, loss_pixel) = (Some(image.detached()), Some(term.detached()));
+        logits.extend(on_pixels);
+    }
+    if options.mse_weight > 0.0 {
+        loss = loss.plus(&x0.minus(&batch.x_0).square().mean().scale(options.mse_weight));
+    }
+    let (latent_features, pixel_features, logits) = (detached(latent_features), detached(pixel_features), detached(logits));
+    let (x_t_fake, loss_latent, value) = (x_t_fake.detached(), loss_latent.detached(), loss.detached());
+    let mut to_latents = Profile::timed(net.clock, "discriminators backward to latents", || loss.backward());
+    let grad_x0_hat = gradient(&mut to_latents, &x0)?;
+    let gradients = Profile::timed(net.clock, "generator backward", || pulled_back(&x0_hat, &grad_x0_hat, net.generator));
+    let (v, x0_hat) = (v.detached(), x0_hat.detached());
+    Ok(GeneratorStep {
+        s,
+        network_times,
+        x_s,
+        v,
+        x0_hat,
+        x_t_fake,
+        image_fake,
+        latent_features,
+        pixel_features,
+        logits,
+        loss_latent,
+        loss_pixel,
+        loss: value,
+        grad_x0_hat,
+        gradients,
+    })
+}
+
+/// The warm-up of register A2: the student alone, by the mean squared error. Returns the loss, x̃₀ and the gradients.
+///
+/// # Errors
+/// When shapes do not fit the networks.
+pub fn warmup_step(
+    net: &Networks<'_>,
+    batch: &Batch,
+    u: &[f32],
+    options: &Options,
+) -> Result<(Value, Value, ParameterGradients), TrainError> {
+    let times: Vec<f64> = u.iter().map(|&u| f64::from((1.0 - f64::from(u).powi(3)) as f32)).collect();
+    let rest: Vec<f64> = times.iter().map(|s| 1.0 - s).collect();
+    let network_times: Vec<f32> = times.iter().map(|s| (1000.0 * s).min(options.time_clamp) as f32).collect();
+    let x_s = batch.x_0.per_sample(&rest)?.plus(&batch.x_t.per_sample(&times)?);
+    let generator = Denoiser { module: net.generator.clone(), schedule: net.schedule.clone() };
+    let x0_hat = x_s.minus(&generator.predict_at(&x_s, &network_times, &batch.condition)?.per_sample(&times)?);
+    let loss = x0_hat.minus(&batch.x_0).square().mean();
+    let (value, x0_hat) = (loss.detached(), x0_hat.detached());
+    let gradients = ParameterGradients::take(net.generator, &mut loss.backward());
+    Ok((value, x0_hat, gradients))
+}
+
+/// What the heads' update computed; everything but the gradients is off the tape.
+pub struct DiscriminatorStep {
+    /// x_t′.
+    pub x_t_real: Value,
+    /// The decoded x_0, unless its features were given.
+    pub image_real: Option<Value>,
+    /// Logits of all heads on the fakes.
+    pub logits_fake: Features,
+    /// Logits of all heads on the real samples.
+    pub logits_real: Features,
+    /// The latent hinge without its weight.
+    pub loss_latent: Value,
+    /// The pixel hinge without its weight.
+    pub loss_pixel: Option<Value>,
+    /// L_D.
+    pub loss: Value,
+    /// Of the latent heads.
+    pub gradients_latent: ParameterGradients,
+    /// Of the pixel heads.
+    pub gradients_pixel: ParameterGradients,
+}
+
+/// The heads' update (equation 10) on the features that the generator's update made of its fakes.
+///
+/// # Errors
+/// When shapes do not fit the networks.
+pub fn discriminator_step(
+    net: &Networks<'_>,
+    batch: &Batch,
+    draws: &Draws,
+    fakes: &GeneratorStep,
+    options: &Options,
+) -> Result<DiscriminatorStep, TrainError> {
+    let x_t_real = net.schedule.noised(&batch.x_0, &draws.time_real, &draws.noise_real)?;
+    let noisy_times = discriminator_times(net.schedule, &draws.time_real);
+    let backbone = || net.latent.features(&x_t_real, &noisy_times, &batch.condition);
+    let real = Profile::timed(net.clock, "latent backbone forward (real)", backbone)?;
+    // Fakes and reals pass apart: where their hinges cancel, the gradients do so exactly.
+    let (mut logits_fake, mut logits_real) = (net.latent.heads.logits(&fakes.latent_features)?, net.latent.heads.logits(&real)?);
+    let loss_latent = hinge_loss(&logits_fake, &logits_real, options.reduce)?;
+    let mut loss = loss_latent.scale(options.lambda_latent);
+    let (mut image_real, mut loss_pixel) = (None, None);
+    if let Some((decoder, pixel)) = net.pixel {
+        let real = match &batch.real_pixels {
+            Some(features) => features.clone(),
+            None => {
+                let image = decoder.decode(&batch.x_0)?;
+                image_real = Some(image.clone());
+                pixel.features(&image)?
+            }
+        };
+        let (on_fake, on_real) = (pixel.heads.logits(&fakes.pixel_features)?, pixel.heads.logits(&real)?);
+        let term = hinge_loss(&on_fake, &on_real, options.reduce)?;
+        loss = loss.plus(&term.scale(options.lambda_pixel));
+        loss_pixel = Some(term.detached());
+        logits_fake.extend(on_fake);
+        logits_real.extend(on_real);
+    }
+    let (logits_fake, logits_real) = (detached(logits_fake), detached(logits_real));
+    let (loss_latent, value) = (loss_latent.detached(), loss.detached());
+    let mut gradients = Profile::timed(net.clock, "heads backward", || loss.backward());
+    let gradients_latent = ParameterGradients::take(&net.latent.heads.trained.module, &mut gradients);
+    let gradients_pixel = match net.pixel {
+        Some((_, pixel)) => ParameterGradients::take(&pixel.heads.trained.module, &mut gradients),
+        None => ParameterGradients::default(),
+    };
+    Ok(DiscriminatorStep {
+        x_t_real,
+        image_real,
+        logits_fake,
+        logits_real,
+        loss_latent,
+        loss_pixel,
+        loss: value,
+        gradients_latent,
+        gradients_pixel,
+    })
+}
+
+/// Times as the backbone's network counts them.
+pub(super) fn discriminator_times(schedule: &Schedule, times: &[f64]) -> Vec<f32> {
+    times.iter().map(|&time| schedule.network_time(time)).collect()
+}
+
+/// Every tap off the tape.
+pub(super) fn detached(features: Features) -> Features {
+    features.into_iter().map(|(tap, value)| (tap, value.detached())).collect()
+}
+
+/// The gradient of a leaf that the loss depends on.
+pub(super) fn gradient(gradients: &mut Gradients, leaf: &Value) -> Result<Value, TrainError> {
+    gradients.take(leaf).ok_or_else(|| TrainError::Invalid("the generator's loss does not depend on its latents".into()))
+}
+
+/// The vector-Jacobian product of `output` with `gradient`, for the parameters of `module`.
+pub(super) fn pulled_back(output: &Value, gradient: &Value, module: &GraphModule) -> ParameterGradients {
+    ParameterGradients::take(module, &mut output.times(gradient).sum().backward())
+}

@@ -1,0 +1,22 @@
+//! The numbers of an iteration that are logged and watched.
+
+use crate::error::TrainError;
+use crate::module::Value;
+use crate::trainer::Metrics;
+
+/// Adds mean and standard deviation of generated latents.
+pub(super) fn latents(metrics: &mut Metrics, latents: &Value) -> Result<(), TrainError> {
+    let values = latents.to_f32()?;
+    let count = values.len().max(1) as f64;
+    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+    let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count;
+    metrics.insert("latent_mean".into(), mean);
+    metrics.insert("latent_std".into(), variance.sqrt());
+    Ok(())
+}
+
+/// Adds the mean of decoded pictures.
+pub(super) fn brightness(metrics: &mut Metrics, pictures: &Value) -> Result<(), TrainError> {
+    metrics.insert("brightness".into(), pictures.mean().scalar()?);
+    Ok(())
+}

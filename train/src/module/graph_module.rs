@@ -1,0 +1,267 @@
+//! A graph with its parameters as a Burn module.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor};
+use burn::tensor::Device;
+use dmdx_graph::{Graph, rewrite};
+use indexmap::IndexMap;
+
+use super::ops;
+use super::param::DynParam;
+use super::plan::{Plan, Source};
+use super::profile::Profile;
+use super::value::Value;
+use crate::error::TrainError;
+
+/// One role of a network: the shared plan of its graph and its own parameters, under the reference library's names.
+///
+/// Cloning shares the parameters' storage, which is copied when one of the clones is trained.
+#[derive(Clone, Debug)]
+pub struct GraphModule {
+    plan: Arc<Plan>,
+    params: Vec<Stored>,
+    device: Device,
+    profile: Option<Arc<Profile>>,
+}
+
+/// A parameter: floats are tensors of Burn's, integers (position ids) are constants.
+#[derive(Clone, Debug)]
+pub(super) enum Stored {
+    Float(DynParam),
+    Int(Value),
+}
+
+/// The same results from fewer operations; marks and parameters keep their names.
+fn simplified(graph: &Graph) -> Result<Graph, TrainError> {
+    let mut graph = graph.clone();
+    rewrite::simplify(&mut graph).map_err(|error| TrainError::component("simplifying the network", error))?;
+    Ok(graph)
+}
+
+impl GraphModule {
+    /// Loads a graph's weights onto a device, in 32 bits whatever their storage type.
+    ///
+    /// # Errors
+    /// When a weight is missing, or has a rank that cannot be stored.
+    pub fn new(graph: &Graph, device: &Device, trainable: bool) -> Result<Self, TrainError> {
+        let graph = &simplified(graph)?;
+        let mut params = Vec::new();
+        for (name, param) in graph.params() {
+            let fail = |reason: &str| TrainError::Invalid(format!("parameter {name} of {} {reason}", graph.name()));
+            let weight = param.weight.as_ref().ok_or_else(|| fail("has no weight; the checkpoint is incomplete"))?;
+            params.push(if weight.dtype().is_float() {
+                let stored = DynParam::new(weight.to_f32(), &param.shape, device, trainable);
+                Stored::Float(stored.ok_or_else(|| fail("has not one to five dimensions"))?)
+            } else {
+                Stored::Int(Value::int(weight.to_i64(), &param.shape, device)?)
+            });
+        }
+        Ok(Self { plan: Arc::new(Plan::new(graph)), params, device: device.clone(), profile: None })
+    }
+
+    /// Another graph over this module's parameters, found by name: the teacher's backbone cut off after the last tap.
+    ///
+    /// # Errors
+    /// When a parameter of the graph is not in this module, or has another shape.
+    pub fn share(&self, graph: &Graph) -> Result<Self, TrainError> {
+        let plan = Plan::new(&simplified(graph)?);
+        let mut params = Vec::new();
+        for (name, shape) in &plan.params {
+            let position = self.plan.params.iter().position(|(own, sizes)| own == name && sizes == shape);
+            let stored = position
+                .and_then(|i| self.params.get(i))
+                .ok_or_else(|| TrainError::Invalid(format!("parameter {name} {shape:?} is not in {}", self.plan.name())))?;
+            params.push(stored.clone());
+        }
+        Ok(Self { plan: Arc::new(plan), params, device: self.device.clone(), profile: self.profile.clone() })
+    }
+
+    /// A role of its own that starts from the same weights and is trained.
+    pub fn trainable_copy(&self) -> Self {
+        self.with_training(true)
+    }
+
+    /// The same weights, in the same storage, as constants.
+    pub fn frozen(&self) -> Self {
+        self.with_training(false)
+    }
+
+    fn with_training(&self, trainable: bool) -> Self {
+        let params = self.params.iter().map(|stored| match stored {
+            Stored::Float(param) => Stored::Float(param.with_training(trainable)),
+            Stored::Int(value) => Stored::Int(value.clone()),
+        });
+        Self { params: params.collect(), ..self.clone() }
+    }
+
+    /// The compiled graph.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Where the parameters live, without autodiff.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Records the time of every operation from now on.
+    pub fn set_profile(&mut self, profile: Option<Arc<Profile>>) {
+        self.profile = profile;
+    }
+
+    /// Runs the graph as far as the outputs and marked modules called `wanted` need it, and returns those.
+    ///
+    /// A tape is recorded exactly where an input or a trained parameter is on one.
+    ///
+    /// # Errors
+    /// When an input is missing, unknown or of a wrong shape, or a wanted name is not there.
+    pub fn forward(&self, inputs: &[(&str, Value)], wanted: &[&str]) -> Result<IndexMap<String, Value>, TrainError> {
+        let schedule = self.plan.schedule(wanted)?;
+        for (name, _) in inputs {
+            if !self.plan.inputs().any(|input| input == *name) {
+                let known: Vec<&str> = self.plan.inputs().collect();
+                return Err(self.fail(format!("has no input {name}; it has {}", known.join(", "))));
+            }
+        }
+        let given: Vec<Option<Value>> = self
+            .plan
+            .inputs
+            .iter()
+            .map(|(name, ty)| {
+                let value = inputs.iter().find(|(given, _)| *given == &**name).map(|(_, value)| value)?;
+                Some(if ty.dtype.is_float() { value.to_float() } else { value.to_int() })
+            })
+            .collect();
+        let shapes: Vec<Option<Vec<usize>>> = given.iter().map(|value| value.as_ref().map(Value::shape)).collect();
+        let bindings = self.plan.bind(&shapes)?;
+        let mut results: Vec<Option<Value>> = vec![None; self.plan.steps.len()];
+        for (index, last) in &schedule.steps {
+            let step = &self.plan.steps[*index];
+            let operands =
+                step.operands.iter().map(|source| self.read(*source, &given, &results)).collect::<Result<Vec<_>, _>>()?;
+            for freed in last {
+                results[*freed] = None;
+            }
+            let started = self.profile.as_ref().map(|profile| (profile, profile_name(step.op.name(), &operands), Instant::now()));
+            let result = ops::apply(&step.op, operands, &bindings)
+                .map_err(|reason| self.fail(format!("fails in {} at {}: {reason}", step.op.name(), step.origin)))?;
+            if let Some((profile, name, started)) = started {
+                profile.record(&name, started.elapsed());
+            }
+            results[*index] = Some(result);
+        }
+        wanted
+            .iter()
+            .zip(&schedule.wanted)
+            .map(|(name, source)| Ok((name.to_string(), self.read(*source, &given, &results)?)))
+            .collect()
+    }
+
+    /// [`GraphModule::forward`] for one wanted value.
+    ///
+    /// # Errors
+    /// As [`GraphModule::forward`].
+    pub fn output(&self, inputs: &[(&str, Value)], wanted: &str) -> Result<Value, TrainError> {
+        let mut outputs = self.forward(inputs, &[wanted])?;
+        outputs.swap_remove(wanted).ok_or_else(|| self.fail(format!("has no output {wanted}")))
+    }
+
+    fn read(&self, source: Source, inputs: &[Option<Value>], results: &[Option<Value>]) -> Result<Value, TrainError> {
+        match source {
+            Source::Input(i) => inputs[i].clone().ok_or_else(|| self.fail(format!("needs its input {}", self.plan.inputs[i].0))),
+            Source::Param(i) => Ok(match &self.params[i] {
+                Stored::Float(param) => Value::Float(param.tensor()),
+                Stored::Int(value) => value.clone(),
+            }),
+            Source::Step(i) => results[i].clone().ok_or_else(|| self.fail("needs a value that was freed".into())),
+        }
+    }
+
+    fn fail(&self, reason: String) -> TrainError {
+        TrainError::Invalid(format!("{} {reason}", self.plan.name()))
+    }
+
+    /// The float parameters by name, in the order of the names.
+    pub(super) fn float_params(&self) -> impl Iterator<Item = (&Arc<str>, &DynParam)> {
+        self.plan.params.iter().zip(&self.params).filter_map(|((name, _), stored)| match stored {
+            Stored::Float(param) => Some((name, param)),
+            Stored::Int(_) => None,
+        })
+    }
+
+    /// The float parameters by name, for changing.
+    pub(super) fn float_params_mut(&mut self) -> impl Iterator<Item = (&Arc<str>, &[usize], &mut DynParam)> {
+        self.plan.params.iter().zip(&mut self.params).filter_map(|((name, shape), stored)| match stored {
+            Stored::Float(param) => Some((name, shape.as_slice(), param)),
+            Stored::Int(_) => None,
+        })
+    }
+
+    /// Whether any parameter is trained.
+    pub fn is_trainable(&self) -> bool {
+        self.float_params().any(|(_, param)| param.is_trainable())
+    }
+
+    fn rebuilt(self, mut f: impl FnMut(&str, DynParam) -> DynParam) -> Self {
+        let Self { plan, params, device, profile } = self;
+        let params = plan.params.iter().zip(params).map(|((name, _), stored)| match stored {
+            Stored::Float(param) => Stored::Float(f(name, param)),
+            Stored::Int(value) => Stored::Int(value),
+        });
+        let params = params.collect();
+        Self { plan, params, device, profile }
+    }
+}
+
+fn profile_name(op: &str, operands: &[Value]) -> String {
+    let shapes: Vec<String> = operands.iter().take(2).map(|value| format!("{:?}", value.shape())).collect();
+    format!("{op} {}", shapes.join(" "))
+}
+
+/// What `enter_module` calls the container of every path component.
+const CONTAINER: &str = "Struct:GraphModule";
+
+impl Module for GraphModule {
+    fn collect_devices(&self, devices: Vec<Device>) -> Vec<Device> {
+        self.float_params().fold(devices, |devices, (_, param)| param.collect_devices(devices))
+    }
+
+    fn fork(self, device: &Device) -> Self {
+        self.rebuilt(|_, param| param.fork(device))
+    }
+
+    fn to_device(self, device: &Device) -> Self {
+        self.rebuilt(|_, param| param.to_device(device))
+    }
+
+    fn train(self) -> Self {
+        self.rebuilt(|_, param| param.train())
+    }
+
+    fn valid(&self) -> Self {
+        self.clone().rebuilt(|_, param| param.valid())
+    }
+
+    fn materialize(self) -> Self {
+        self.rebuilt(|_, param| param.materialize())
+    }
+
+    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
+        for (name, param) in self.float_params() {
+            name.split('.').for_each(|part| visitor.enter_module(part, CONTAINER));
+            param.visit(visitor);
+            name.rsplit('.').for_each(|part| visitor.exit_module(part, CONTAINER));
+        }
+    }
+
+    fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
+        self.rebuilt(|name, param| {
+            name.split('.').for_each(|part| mapper.enter_module(part, CONTAINER));
+            let param = Module::map(param, mapper);
+            name.rsplit('.').for_each(|part| mapper.exit_module(part, CONTAINER));
+            param
+        })
+    }
+}

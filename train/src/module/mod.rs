@@ -1,0 +1,20 @@
+//! Graphs as Burn modules: one compiled plan per graph, any number of roles with their own or shared parameters.
+
+mod graph_module;
+mod ops;
+mod optimizer;
+mod param;
+mod plan;
+mod profile;
+mod trained;
+mod value;
+mod weights;
+
+pub use graph_module::GraphModule;
+pub use optimizer::{Adam, AdamSettings, ParameterGradients};
+pub use param::DynParam;
+pub use plan::Plan;
+pub use profile::{OpTime, Profile};
+pub use trained::Trained;
+pub use value::{Gradients, Value};
+pub use weights::Weights;

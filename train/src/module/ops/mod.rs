@@ -1,0 +1,110 @@
+//! What every operation of the IR does with Burn's tensors. Float arithmetic is 32-bit throughout.
+
+mod arithmetic;
+mod convolution;
+mod embedding;
+mod layout;
+mod linear;
+mod reduction;
+mod relative;
+mod window;
+
+use dmdx_graph::{Bindings, Op};
+
+use super::value::Value;
+use crate::kernels;
+
+type Result<T> = std::result::Result<T, String>;
+
+/// The operands of one operation, taken in order.
+pub(super) struct Operands(std::vec::IntoIter<Value>);
+
+impl Operands {
+    /// The next operand.
+    fn next(&mut self) -> Result<Value> {
+        self.0.next().ok_or_else(|| "an operand is missing".into())
+    }
+
+    /// The next operand's tensor.
+    fn tensor(&mut self) -> Result<burn::backend::DispatchTensor> {
+        self.next().map(Value::into_tensor)
+    }
+
+    /// The next operand's tensor, if there is one.
+    fn optional(&mut self) -> Option<burn::backend::DispatchTensor> {
+        self.0.next().map(Value::into_tensor)
+    }
+
+    fn rest(self) -> Vec<Value> {
+        self.0.collect()
+    }
+}
+
+/// Runs one operation.
+///
+/// # Errors
+/// With the reason where shapes, known only now, do not fit.
+pub(super) fn apply(op: &Op, operands: Vec<Value>, bindings: &Bindings) -> Result<Value> {
+    let mut of = Operands(operands.into_iter());
+    match op {
+        Op::Linear => linear::linear(&mut of),
+        Op::MatMul { transpose_a, transpose_b } => linear::mat_mul(&mut of, *transpose_a, *transpose_b),
+        Op::Sdpa { scale, causal } => linear::attention(&mut of, *scale, *causal),
+        Op::Conv2d { stride, padding, dilation, groups } => convolution::conv2d(&mut of, *stride, *padding, *dilation, *groups),
+        Op::UpNearest { factor } => convolution::up_nearest(&of.next()?, *factor),
+        Op::GroupNorm { groups, eps, silu } => {
+            let (x, weight, bias) = (of.tensor()?, of.tensor()?, of.tensor()?);
+            Ok(Value::Float(kernels::group_norm(&x, &weight, &bias, *groups, *eps, *silu)))
+        }
+        Op::LayerNorm { eps } => {
+            let (x, weight, bias) = (of.tensor()?, of.optional(), of.optional());
+            Ok(Value::Float(kernels::layer_norm(&x, weight.as_ref(), bias.as_ref(), *eps)))
+        }
+        Op::Embedding => embedding::embedding(&of.next()?, &of.next()?),
+        Op::TimestepEmbed { dim, flip_sin_to_cos, freq_shift, max_period } => {
+            embedding::timestep(&of.next()?, *dim, *flip_sin_to_cos, *freq_shift, *max_period)
+        }
+        Op::PoolToken { rule } => embedding::pool_token(&of.next()?, &of.next()?, *rule),
+        Op::RelPos2d { height, width } => relative::relative(&of.next()?, &of.next()?, &of.next()?, *height, *width),
+        Op::Silu => Ok(Value::Float(kernels::silu(&of.tensor()?))),
+        Op::Gelu { tanh: false } => Ok(Value::Float(kernels::gelu(&of.tensor()?))),
+        Op::Gelu { tanh: true } => Ok(Value::Float(kernels::gelu_tanh(&of.tensor()?))),
+        Op::QuickGelu => Ok(Value::Float(kernels::quick_gelu(&of.tensor()?))),
+        Op::Geglu => Ok(Value::Float(kernels::geglu(&of.tensor()?))),
+        Op::Sigmoid | Op::Tanh | Op::Neg | Op::Exp | Op::Sqrt | Op::Sin | Op::Cos => arithmetic::unary(op, of.next()?),
+        Op::Clamp { min, max } => Ok(arithmetic::clamp(of.tensor()?, *min, *max)),
+        Op::Affine { mul, add } => Ok(arithmetic::affine(&of.next()?, *mul, *add)),
+        Op::Softmax { axis } => Ok(reduction::softmax(of.tensor()?, *axis)),
+        Op::Add | Op::Sub | Op::Mul | Op::Div => arithmetic::binary(op, of.next()?, of.next()?),
+        Op::Reshape { shape } => of.next()?.reshape(&sizes(shape, bindings)?).map_err(|error| error.to_string()),
+        Op::Permute { axes } => Ok(of.next()?.permuted(axes)),
+        Op::Concat { axis } => Value::join(&of.rest(), *axis).map_err(|error| error.to_string()),
+        Op::Slice { axis, start, length } => {
+            let (start, length) = (size(start, bindings)?, size(length, bindings)?);
+            layout::slice(&of.next()?, *axis, start, length)
+        }
+        Op::Pad { pads, value } => Ok(layout::pad(of.next()?, pads, *value)),
+        Op::Expand { shape } => layout::expand(of.next()?, &sizes(shape, bindings)?),
+        Op::WindowPartition { window } => window::partition(&of.next()?, *window),
+        Op::WindowMerge { window, height, width } => window::merge(&of.next()?, *window, *height, *width),
+        Op::Reduce { kind, axes, keep_dims } => reduction::reduce(of.next()?, *kind, axes, *keep_dims),
+        Op::Cast { dtype } => {
+            let x = of.next()?;
+            Ok(if dtype.is_float() { x.to_float() } else { x.to_int() })
+        }
+    }
+}
+
+fn sizes(shape: &dmdx_graph::Shape, bindings: &Bindings) -> Result<Vec<usize>> {
+    shape.eval(bindings).map_err(|error| error.to_string())
+}
+
+fn size(dim: &dmdx_graph::Dim, bindings: &Bindings) -> Result<usize> {
+    dim.eval(bindings).map_err(|error| error.to_string())
+}
+
+/// The sizes of a value of rank `N`.
+fn dims<const N: usize>(value: &Value) -> Result<[usize; N]> {
+    let shape = value.shape();
+    shape.as_slice().try_into().map_err(|_| format!("{shape:?} has not {N} dimensions"))
+}

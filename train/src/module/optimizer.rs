@@ -1,0 +1,145 @@
+//! AdamW with beta1 = 0 over one module: no first moment exists (register 3.9).
+
+use std::collections::BTreeMap;
+
+use burn::backend::DispatchTensor;
+
+use super::graph_module::GraphModule;
+use super::value::{Gradients, Value};
+use super::weights::Weights;
+use crate::error::TrainError;
+use crate::kernels;
+
+/// Constants of the optimizer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamSettings {
+    /// Learning rate.
+    pub rate: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+}
+
+/// The gradients of one module's parameters, by name; parameters that the loss does not depend on have none.
+#[derive(Clone, Debug, Default)]
+pub struct ParameterGradients {
+    gradients: BTreeMap<String, Value>,
+}
+
+impl ParameterGradients {
+    /// Takes the gradients of `module`'s trained parameters.
+    pub fn take(module: &GraphModule, gradients: &mut Gradients) -> Self {
+        let named = module.float_params().filter_map(|(name, param)| {
+            let gradient = gradients.take(&Value::Float(param.tensor()))?;
+            Some((name.to_string(), gradient))
+        });
+        Self { gradients: named.collect() }
+    }
+
+    /// The gradient of one parameter.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.gradients.get(name)
+    }
+
+    /// All gradients in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.gradients.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// The L2 norm of all gradients together, summed in f64.
+    ///
+    /// # Errors
+    /// When the device does not deliver them.
+    pub fn norm(&self) -> Result<f64, TrainError> {
+        let mut sum = 0.0;
+        for value in self.gradients.values() {
+            sum += value.to_f32()?.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
+        }
+        Ok(sum.sqrt())
+    }
+}
+
+/// The optimizer's state: one second moment per parameter and the number of steps.
+#[derive(Clone, Debug)]
+pub struct Adam {
+    settings: AdamSettings,
+    steps: u64,
+    averages: BTreeMap<String, DispatchTensor>,
+}
+
+impl Adam {
+    /// An optimizer that has not stepped yet.
+    pub fn new(settings: AdamSettings) -> Self {
+        Self { settings, steps: 0, averages: BTreeMap::new() }
+    }
+
+    /// How many steps were made.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// One step: `v ← β₂ v + (1-β₂) g²`, `w ← w - lr g / (√(v / (1-β₂ᵗ)) + ε)`, after the decoupled decay.
+    pub fn step(&mut self, module: &mut GraphModule, mut gradients: ParameterGradients) {
+        self.steps += 1;
+        let settings = self.settings;
+        let bias_correction = 1.0 - settings.beta2.powf(self.steps as f64);
+        for (name, _, param) in module.float_params_mut() {
+            let Some(gradient) = gradients.gradients.remove(&**name) else { continue };
+            // Taken out, so that the step writes in place.
+            let mut weight = param.take();
+            if settings.weight_decay != 0.0 {
+                weight = Value::Float(weight).scale(1.0 - settings.rate * settings.weight_decay).into_tensor();
+            }
+            let average = self.averages.remove(&**name);
+            let average = average.unwrap_or_else(|| Value::Float(weight.clone()).zeros_like().into_tensor());
+            let (weight, average) = kernels::adam_without_momentum(
+                weight,
+                gradient.tensor(),
+                average,
+                settings.rate,
+                settings.beta2,
+                settings.epsilon,
+                bias_correction,
+            );
+            param.set(weight);
+            self.averages.insert(name.to_string(), average);
+        }
+    }
+
+    /// The second moments on the host, by parameter.
+    ///
+    /// # Errors
+    /// When the device does not deliver them.
+    pub fn moments(&self) -> Result<Weights, TrainError> {
+        self.averages
+            .iter()
+            .map(|(name, average)| {
+                let value = Value::Float(average.clone());
+                Ok((name.clone(), (value.shape(), value.to_f32()?)))
+            })
+            .collect()
+    }
+
+    /// Puts back what [`Adam::moments`] and [`Adam::steps`] returned.
+    ///
+    /// # Errors
+    /// When a moment fits no parameter of `module`.
+    pub fn load(&mut self, module: &GraphModule, moments: &Weights, steps: u64) -> Result<(), TrainError> {
+        let mut averages = BTreeMap::new();
+        for (name, (shape, values)) in moments {
+            let fits = module
+                .float_params()
+                .any(|(own, param)| &**own == name.as_str() && Value::Float(param.untracked()).shape() == *shape);
+            if !fits {
+                return Err(TrainError::Invalid(format!("the second moment of {name} {shape:?} belongs to no parameter")));
+            }
+            averages.insert(name.clone(), Value::float(values.clone(), shape, module.device())?.into_tensor());
+        }
+        self.averages = averages;
+        self.steps = steps;
+        Ok(())
+    }
+}

@@ -1,0 +1,218 @@
+//! Every key of a recipe with its type and range: the one table behind the sentences about bad values.
+
+use toml::{Table, Value};
+
+use crate::error::TrainError;
+
+/// What a key may hold.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// A whole number from the first to the second.
+    Integer(i64, i64),
+    /// A finite number from the first to the second.
+    Number(f64, f64),
+    /// A finite number above 0, up to the value.
+    Positive(f64),
+    /// Two numbers within the range, the first not above the second.
+    Range(f64, f64),
+    /// `true` or `false`.
+    Flag,
+    /// Any text but the empty one.
+    Text,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A list of texts.
+    Texts,
+    /// A list of different whole numbers, at least one.
+    Integers(i64, i64),
+    /// A table from names to lists of texts.
+    Lists,
+}
+
+use Kind::{Flag, Integer, Integers, Lists, Number, Positive, Range, Text, Texts, Word};
+
+const MANY: i64 = 1_000_000_000_000;
+const GUIDANCE: f64 = 1000.0;
+
+/// Sorted by section as in the documentation; a section exists because a key of it is here.
+const KEYS: &[(&str, Kind)] = &[
+    ("teacher.path", Text),
+    ("teacher.guidance", Range(0.0, GUIDANCE)),
+    ("teacher.uncond", Word(&["auto", "zeros", "empty_prompt"])),
+    ("prompts.template", Text),
+    ("prompts.values", Lists),
+    ("prompts.list", Texts),
+    ("prompts.file", Text),
+    ("pairs.count", Integer(1, MANY)),
+    ("pairs.steps", Integer(1, 1000)),
+    ("pairs.sampler", Word(&["euler_trailing"])),
+    ("pairs.dtype", Word(&["f16", "f32"])),
+    ("pairs.shard", Integer(1, 1_000_000)),
+    ("pairs.path", Text),
+    ("discriminator.latent_taps", Texts),
+    ("discriminator.head_width", Integer(1, 65_536)),
+    ("discriminator.head_groups", Integer(1, 65_536)),
+    ("discriminator.head_min_size", Integer(1, 1024)),
+    ("discriminator.head_output", Word(&["scalar", "map"])),
+    ("discriminator.logit_scale", Positive(1000.0)),
+    ("discriminator.pixel.path", Text),
+    ("discriminator.pixel.layers", Integers(0, 10_000)),
+    ("discriminator.pixel.input", Word(&["imagenet", "minus_one_to_one"])),
+    ("adp.iterations", Integer(0, MANY)),
+    ("adp.batch", Integer(1, 65_536)),
+    ("adp.lr_generator", Positive(1.0)),
+    ("adp.lr_discriminator", Positive(1.0)),
+    ("adp.lambda_latent", Number(0.0, 1000.0)),
+    ("adp.lambda_pixel", Number(0.0, 1000.0)),
+    ("adp.mse_weight", Number(0.0, 1000.0)),
+    ("adp.mse_warmup_steps", Integer(0, MANY)),
+    ("adp.student_param", Word(&["raw_velocity"])),
+    ("adp.time_clamp", Positive(1000.0)),
+    ("adp.gan_share_t", Flag),
+    ("adp.gan_share_noise", Flag),
+    ("adp.head_reduce", Word(&["mean", "sum"])),
+    ("adm.iterations", Integer(0, MANY)),
+    ("adm.batch", Integer(1, 65_536)),
+    ("adm.lr_generator", Positive(1.0)),
+    ("adm.lr_fake", Positive(1.0)),
+    ("adm.lr_discriminator", Positive(1.0)),
+    ("adm.dt_steps", Integer(1, 999)),
+    ("adm.t_min", Integer(0, 999)),
+    ("adm.t_max", Integer(0, 999)),
+    ("adm.adm_grad", Word(&["full", "detach_fake"])),
+    ("adm.guidance", Word(&["per_sample", "per_batch"])),
+    ("adm.ttur", Integer(1, 1000)),
+    ("adm.fake_train_source", Word(&["full_rollout", "same_as_generator"])),
+    ("adm.cond_t", Number(0.0, 1000.0)),
+    ("optimizer.beta1", Number(0.0, 0.0)),
+    ("optimizer.beta2", Number(0.0, 0.999_999)),
+    ("optimizer.eps", Positive(1.0)),
+    ("optimizer.weight_decay", Number(0.0, 1.0)),
+    ("checkpoint.every", Integer(1, MANY)),
+    ("checkpoint.keep", Integer(1, 1000)),
+    ("health.window", Integer(1, 1_000_000)),
+    ("health.latent_mean", Positive(1e6)),
+    ("health.latent_std", Range(0.0, 1e6)),
+    ("health.brightness", Range(-1e6, 1e6)),
+    ("health.discriminator_accuracy", Number(0.5, 2.0)),
+    ("export.targets", Texts),
+    ("score.classifier", Text),
+    ("score.count_per_prompt", Integer(1, 100_000)),
+    ("run.seed", Integer(0, i64::MAX)),
+    ("run.device", Word(&["cpu", "cuda"])),
+    ("run.threads", Integer(0, 4096)),
+];
+
+/// Every dotted key that a recipe may have.
+pub fn known() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().map(|(key, _)| *key)
+}
+
+/// Whether `key` holds text, so that an override of it needs no quotes.
+pub(super) fn is_text(key: &str) -> bool {
+    KEYS.iter().any(|(known, kind)| *known == key && matches!(kind, Text | Word(_)))
+}
+
+/// Checks every value of `table` against the table of keys.
+///
+/// # Errors
+/// [`TrainError::Recipe`] about the first key that is unknown, of the wrong type or out of its range.
+pub(super) fn check(table: &Table) -> Result<(), TrainError> {
+    walk(table, "")
+}
+
+fn walk(table: &Table, prefix: &str) -> Result<(), TrainError> {
+    for (name, value) in table {
+        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        if let Some((_, kind)) = KEYS.iter().find(|(known, _)| *known == key) {
+            if !kind.admits(value) {
+                let problem = format!("is {value}, but must be {}", kind.sentence(&key));
+                return Err(TrainError::recipe(key, problem));
+            }
+        } else if known().any(|known| known.starts_with(&format!("{key}."))) {
+            match value {
+                Value::Table(inner) => walk(inner, &key)?,
+                other => {
+                    let problem = format!("is {other}, but must be a section");
+                    return Err(TrainError::recipe(key, problem));
+                }
+            }
+        } else {
+            return Err(unknown(&key, prefix));
+        }
+    }
+    Ok(())
+}
+
+fn unknown(key: &str, section: &str) -> TrainError {
+    let start = if section.is_empty() { String::new() } else { format!("{section}.") };
+    let mut names: Vec<&str> = Vec::new();
+    for known in known().filter_map(|known| known.strip_prefix(start.as_str())) {
+        let name = known.split('.').next().unwrap_or(known);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let place = if section.is_empty() { "a recipe".to_string() } else { format!("[{section}]") };
+    TrainError::recipe(key, format!("is not a key; {place} knows {}", names.join(", ")))
+}
+
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Integer(integer) => Some(*integer as f64),
+        Value::Float(float) => Some(*float),
+        _ => None,
+    }
+}
+
+fn texts(value: &Value) -> bool {
+    value.as_array().is_some_and(|list| list.iter().all(|item| item.as_str().is_some_and(|text| !text.is_empty())))
+}
+
+impl Kind {
+    fn admits(self, value: &Value) -> bool {
+        match self {
+            Integer(low, high) => value.as_integer().is_some_and(|v| (low..=high).contains(&v)),
+            Number(low, high) => number(value).is_some_and(|v| (low..=high).contains(&v)),
+            Positive(high) => number(value).is_some_and(|v| v > 0.0 && v <= high),
+            Range(low, high) => match value.as_array().map(Vec::as_slice) {
+                Some([first, second]) => match (number(first), number(second)) {
+                    (Some(first), Some(second)) => low <= first && first <= second && second <= high,
+                    _ => false,
+                },
+                _ => false,
+            },
+            Flag => value.is_bool(),
+            Text => value.as_str().is_some_and(|text| !text.is_empty()),
+            Word(words) => value.as_str().is_some_and(|word| words.contains(&word)),
+            Texts => texts(value),
+            Integers(low, high) => value.as_array().is_some_and(|list| {
+                let inside = |v: &Value| v.as_integer().is_some_and(|v| (low..=high).contains(&v));
+                let repeated = |(index, item)| list[..index].contains(item);
+                !list.is_empty() && list.iter().all(inside) && !list.iter().enumerate().any(repeated)
+            }),
+            Lists => value.as_table().is_some_and(|table| table.iter().all(|(_, list)| texts(list))),
+        }
+    }
+
+    /// What is allowed, as the end of "must be …".
+    fn sentence(self, key: &str) -> String {
+        match self {
+            _ if key == "optimizer.beta1" => "0, since the optimizer keeps no first moment".to_string(),
+            Integer(low, high) if high >= MANY => format!("a whole number, {low} or more"),
+            Integer(low, high) => format!("a whole number from {low} to {high}"),
+            Number(low, high) => format!("a number from {low} to {high}"),
+            Positive(high) => format!("a number above 0 and at most {high}"),
+            Range(low, high) => format!("two numbers [low, high] from {low} to {high} with low ≤ high"),
+            Flag => "true or false".to_string(),
+            Text => "a text that is not empty".to_string(),
+            Word([only]) => format!("\"{only}\""),
+            Word(words) => format!("one of \"{}\"", words.join("\", \"")),
+            Texts => "a list of texts that are not empty".to_string(),
+            Integers(low, high) => {
+                format!("a list of at least one, all different, whole numbers from {low} to {high}")
+            }
+            Lists => "a table of lists of texts".to_string(),
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The sections about models, data and the run. The training methods' own are in `methods`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// `[teacher]`: the model to distil.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Teacher {
+    /// Pipeline folder in the diffusers layout.
+    pub path: PathBuf,
+    /// Guidance weight of the teacher, standard form (uncond + w (cond − uncond)), drawn from this range.
+    pub guidance: [f64; 2],
+    /// What the teacher is given where it is asked for nothing.
+    #[serde(default)]
+    pub uncond: Unconditional,
+}
+
+/// The unconditional embedding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unconditional {
+    /// As the pipeline's `force_zeros_for_empty_prompt` says; the empty prompt where it says nothing.
+    #[default]
+    Auto,
+    /// Zeros for every embedding.
+    Zeros,
+    /// The embedding of the empty prompt.
+    EmptyPrompt,
+}
+
+/// `[prompts]`: exactly one of a template with its values, a list, or a file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prompts {
+    /// A prompt with `{name}` placeholders; every combination of the values is a prompt, the last placeholder fastest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// The values of each placeholder.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, Vec<String>>,
+    /// The prompts themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<Vec<String>>,
+    /// A text file, one prompt a line; blank lines are skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+}
+
+/// `[pairs]`: noise and what the teacher's deterministic sampler makes of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pairs {
+    /// How many pairs.
+    pub count: u64,
+    /// Sampler steps.
+    pub steps: u32,
+    /// Sampler.
+    pub sampler: Sampler,
+    /// Stored precision of noise and latents. The noise is rounded before the teacher sees it.
+    pub dtype: PairDtype,
+    /// Pairs per file.
+    pub shard: u64,
+    /// Folder of the pairs; the run folder's `pairs` where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+}
+
+impl Default for Pairs {
+    fn default() -> Self {
+        Self { count: 10_000, steps: 25, sampler: Sampler::EulerTrailing, dtype: PairDtype::F16, shard: 1000, path: None }
+    }
+}
+
+/// The teacher's sampler.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sampler {
+    /// First-order steps of the probability-flow ODE (DDIM, Euler) on trailing timesteps.
+    #[default]
+    EulerTrailing,
+}
+
+/// Stored precision of pairs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PairDtype {
+    /// 16-bit floats.
+    #[default]
+    F16,
+    /// 32-bit floats.
+    F32,
+}
+
+/// `[discriminator]`: heads on frozen backbones.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Discriminator {
+    /// Module paths of the teacher whose outputs get a head each; empty for the teacher family's own choice (a UNet:
+    /// the last ResNet of every block).
+    pub latent_taps: Vec<String>,
+    /// Channels of every head.
+    pub head_width: usize,
+    /// Groups of the heads' group norms.
+    pub head_groups: usize,
+    /// The heads halve the picture until its side is at most this.
+    pub head_min_size: usize,
+    /// What a head ends in.
+    pub head_output: HeadOutput,
+    /// Factor on the initial weights of each head's last convolution.
+    pub logit_scale: f64,
+    /// The discriminator of decoded pictures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pixel: Option<PixelDiscriminator>,
+}
+
+impl Default for Discriminator {
+    fn default() -> Self {
+        Self {
+            latent_taps: Vec::new(),
+            head_width: 256,
+            head_groups: 32,
+            head_min_size: 4,
+            head_output: HeadOutput::Scalar,
+            logit_scale: 0.1,
+            pixel: None,
+        }
+    }
+}
+
+/// What a head ends in, once the picture is small enough.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeadOutput {
+    /// A convolution over the whole remaining picture: one logit.
+    #[default]
+    Scalar,
+    /// A 1×1 convolution: a logit for every remaining position.
+    Map,
+}
+
+/// `[discriminator.pixel]`: a vision encoder as backbone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PixelDiscriminator {
+    /// Folder of the vision encoder (SAM's layout).
+    pub path: PathBuf,
+    /// Encoder layers whose outputs get a head each, counted from 0.
+    #[serde(default = "PixelDiscriminator::default_layers")]
+    pub layers: Vec<usize>,
+    /// What the encoder is given.
+    #[serde(default)]
+    pub input: PixelInput,
+}
+
+impl PixelDiscriminator {
+    /// The four global-attention layers of the twelve-layer SAM encoder.
+    fn default_layers() -> Vec<usize> {
+        vec![2, 5, 8, 11]
+    }
+}
+
+/// How a decoded picture in [-1, 1] is given to the pixel backbone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PixelInput {
+    /// ImageNet's mean and standard deviation, as SAM was trained.
+    #[default]
+    Imagenet,
+    /// As it is.
+    MinusOneToOne,
+}
+
+/// `[checkpoint]`: when to save.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Checkpoint {
+    /// Iterations between checkpoints; each phase's end is saved as well.
+    pub every: u64,
+    /// How many to keep besides the ends of phases.
+    pub keep: usize,
+}
+
+impl Default for Checkpoint {
+    fn default() -> Self {
+        Self { every: 100, keep: 2 }
+    }
+}
+
+/// `[health]`: limits whose crossing stops the run. Each is on the mean over the last `window` iterations.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Health {
+    /// Iterations of the window; nothing but finiteness is watched before the first window is full.
+    pub window: u64,
+    /// Largest absolute mean of generated latents.
+    pub latent_mean: f64,
+    /// Range of the standard deviation of generated latents.
+    pub latent_std: [f64; 2],
+    /// Range of the mean of decoded pictures, black −1, white 1.
+    pub brightness: [f64; 2],
+    /// The discriminator has won where its accuracy is at least this over the window; above 1 turns the check off.
+    pub discriminator_accuracy: f64,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { window: 200, latent_mean: 5.0, latent_std: [0.02, 20.0], brightness: [-1.5, 1.5], discriminator_accuracy: 0.9999 }
+    }
+}
+
+/// `[export]`: what to write for deployment at the end.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Export {
+    /// Targets by the exporter's names; none for no bundle.
+    pub targets: Vec<String>,
+}
+
+/// `[score]`: how to judge the student.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Score {
+    /// Folder of the classifier that reads the pictures, with the real pictures' feature statistics.
+    pub classifier: PathBuf,
+    /// Pictures drawn of every prompt.
+    #[serde(default = "Score::default_count")]
+    pub count_per_prompt: usize,
+}
+
+impl Score {
+    fn default_count() -> usize {
+        20
+    }
+}
+
+/// `[run]`: seed and machine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Run {
+    /// Seed of every random draw.
+    pub seed: u64,
+    /// Where the tensors live.
+    pub device: Device,
+    /// CPU threads; 0 for one per core.
+    pub threads: usize,
+}
+
+/// Where the tensors live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// The first NVIDIA device; needs the `cuda` feature.
+    Cuda,
+}

@@ -1,0 +1,98 @@
+//! A recorded iteration: a safetensors file with draws, inputs, heads and results.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::tensor::Device;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value as Json;
+
+use crate::error::TrainError;
+use crate::module::{AdamSettings, Value, Weights};
+
+/// Sizes and values; integers are converted.
+type Tensor = (Vec<usize>, Vec<f64>);
+
+/// The file, read and decoded.
+pub(super) struct Trace {
+    name: String,
+    tensors: BTreeMap<String, Tensor>,
+    method: String,
+    options: Json,
+}
+
+impl Trace {
+    pub(super) fn open(path: &Path) -> Result<Self, TrainError> {
+        let bytes = std::fs::read(path).map_err(TrainError::read(path))?;
+        let damaged = |reason: String| TrainError::damaged(path, reason);
+        let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(format!("it is not safetensors ({error})")))?;
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let metadata = header.metadata().clone().unwrap_or_default();
+        let field = |name: &str| metadata.get(name).cloned().ok_or_else(|| damaged(format!("its metadata lacks {name}")));
+        let options = serde_json::from_str(&field("options")?).map_err(|error| damaged(format!("its options: {error}")))?;
+        let mut tensors = BTreeMap::new();
+        for (name, view) in file.tensors() {
+            let values = match view.dtype() {
+                Dtype::F32 => view.data().as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect(),
+                Dtype::F64 => view.data().as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect(),
+                Dtype::I64 => view.data().as_chunks().0.iter().map(|b| i64::from_le_bytes(*b) as f64).collect(),
+                other => return Err(damaged(format!("{name} has type {other:?}"))),
+            };
+            tensors.insert(name, (view.shape().to_vec(), values));
+        }
+        Ok(Self { name: path.display().to_string(), tensors, method: field("method")?, options })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// All tensors by name.
+    pub(super) fn tensors(&self) -> &BTreeMap<String, Tensor> {
+        &self.tensors
+    }
+
+    /// A number among the options.
+    pub(super) fn number(&self, option: &str) -> Result<f64, TrainError> {
+        self.options[option].as_f64().ok_or_else(|| self.lacks(&format!("the option {option}")))
+    }
+
+    /// An option, null where it is not given.
+    pub(super) fn option(&self, option: &str) -> &Json {
+        &self.options[option]
+    }
+
+    /// The numbers of a tensor.
+    pub(super) fn values(&self, name: &str) -> Result<&[f64], TrainError> {
+        self.tensors.get(name).map(|(_, values)| values.as_slice()).ok_or_else(|| self.lacks(name))
+    }
+
+    /// A tensor on the device.
+    pub(super) fn value(&self, name: &str, device: &Device) -> Result<Value, TrainError> {
+        let (shape, values) = self.tensors.get(name).ok_or_else(|| self.lacks(name))?;
+        Value::float(values.iter().map(|&value| value as f32).collect(), shape, device)
+    }
+
+    /// The initial heads of the taps for which `keep` holds.
+    pub(super) fn heads(&self, keep: impl Fn(&str) -> bool) -> Weights {
+        let heads = self.tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix("head.")?, tensor)));
+        let floats = |values: &[f64]| values.iter().map(|&value| value as f32).collect();
+        heads
+            .filter(|(name, _)| keep(name))
+            .map(|(name, (shape, values))| (name.to_string(), (shape.clone(), floats(values))))
+            .collect()
+    }
+
+    /// The optimizer of a role: AdamW with betas (0, 0.99), no decay.
+    pub(super) fn optimizer(&self, rate: &str) -> Result<AdamSettings, TrainError> {
+        Ok(AdamSettings { rate: self.number(rate)?, beta2: 0.99, epsilon: 1e-8, weight_decay: 0.0 })
+    }
+
+    fn lacks(&self, what: &str) -> TrainError {
+        TrainError::Invalid(format!("the trace {} lacks {what}", self.name))
+    }
+}

@@ -1,0 +1,118 @@
+//! `samples.png`: rows of pictures under labels.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use image::{ImageFormat, Rgb, RgbImage};
+
+use super::text;
+use crate::error::TrainError;
+use crate::trainer::atomic::write_atomically;
+
+const MARGIN: u32 = 4;
+
+/// Pictures that belong together, for instance one model's.
+#[derive(Clone, Debug)]
+pub struct SheetRow {
+    /// What they are.
+    pub label: String,
+    /// The pictures, `[count, 3, height, width]` in [-1, 1].
+    pub pictures: Vec<f32>,
+}
+
+/// A sheet of sample pictures.
+#[derive(Clone, Debug)]
+pub struct Sheet {
+    /// Height of a picture.
+    pub height: u32,
+    /// Width of a picture.
+    pub width: u32,
+    /// Pictures side by side.
+    pub columns: u32,
+    /// How many times larger than life they are drawn.
+    pub scale: u32,
+    /// From top to bottom.
+    pub rows: Vec<SheetRow>,
+}
+
+impl Sheet {
+    /// Draws the sheet. Values become bytes by truncating (x + 1) × 127.5, as the metrics do.
+    ///
+    /// # Errors
+    /// [`TrainError::Invalid`] where a row does not hold whole pictures or the sheet is too large for a picture.
+    pub fn draw(&self) -> Result<RgbImage, TrainError> {
+        let pixels = self.width as usize * self.height as usize;
+        if pixels == 0 || self.columns == 0 || self.scale == 0 {
+            return Err(TrainError::Invalid("a sheet of samples needs pictures and columns".to_string()));
+        }
+        let too_large = || TrainError::Invalid("a sheet of samples is too large for one picture".to_string());
+        let label = text::LETTER * 2 + 2 * MARGIN;
+        let cell = |side: u32| side.checked_mul(self.scale).ok_or_else(too_large);
+        let (cell_width, cell_height) = (cell(self.width)?, cell(self.height)?);
+        let mut lines = Vec::new();
+        for row in &self.rows {
+            let count = row.pictures.len() / (3 * pixels);
+            if count * 3 * pixels != row.pictures.len() {
+                return Err(TrainError::Invalid(format!(
+                    "the samples of {} are {} values, which are not whole pictures of 3×{}×{}",
+                    row.label,
+                    row.pictures.len(),
+                    self.height,
+                    self.width
+                )));
+            }
+            lines.push(u32::try_from(count).map_err(|_| too_large())?.div_ceil(self.columns));
+        }
+        let below = |top: u32, lines: u32| lines.checked_mul(cell_height)?.checked_add(label)?.checked_add(top);
+        let height = lines.iter().try_fold(0, |top, &lines| below(top, lines)).ok_or_else(too_large)?;
+        let longest = self.rows.iter().map(|row| text::width(&row.label, 2)).max().unwrap_or(0) + 2 * MARGIN;
+        let width = cell_width.checked_mul(self.columns).ok_or_else(too_large)?.max(longest);
+        if u64::from(width) * u64::from(height) > 1 << 28 {
+            return Err(too_large());
+        }
+        let mut sheet = RgbImage::from_pixel(width, height, Rgb([255; 3]));
+        let mut top = 0;
+        for (row, lines) in self.rows.iter().zip(lines) {
+            text::draw(&row.label, 2, |x, y| sheet.put_pixel(MARGIN + x, top + MARGIN + y, Rgb([0; 3])));
+            top += label;
+            for (index, picture) in (0u32..).zip(row.pictures.chunks_exact(3 * pixels)) {
+                let left = index % self.columns * cell_width;
+                let upper = top + index / self.columns * cell_height;
+                for y in 0..cell_height {
+                    for x in 0..cell_width {
+                        let place = (y / self.scale * self.width + x / self.scale) as usize;
+                        let byte = |channel: usize| byte(picture[channel * pixels + place]);
+                        sheet.put_pixel(left + x, upper + y, Rgb([byte(0), byte(1), byte(2)]));
+                    }
+                }
+            }
+            top += lines * cell_height;
+        }
+        Ok(sheet)
+    }
+}
+
+fn byte(value: f32) -> u8 {
+    ((value + 1.0) * 127.5).clamp(0.0, 255.0) as u8
+}
+
+/// A picture as the bytes of a PNG file.
+///
+/// # Errors
+/// [`TrainError::Invalid`] where the encoder refuses it.
+pub fn png(picture: &RgbImage) -> Result<Vec<u8>, TrainError> {
+    let mut bytes = Cursor::new(Vec::new());
+    picture
+        .write_to(&mut bytes, ImageFormat::Png)
+        .map_err(|error| TrainError::Invalid(format!("a picture cannot be encoded as PNG: {error}")))?;
+    Ok(bytes.into_inner())
+}
+
+/// Writes a picture as a PNG file.
+///
+/// # Errors
+/// [`TrainError::Write`], [`TrainError::Invalid`].
+pub fn write_png(path: &Path, picture: &RgbImage) -> Result<(), TrainError> {
+    let bytes = png(picture)?;
+    write_atomically(path, |writer| writer.write_all(&bytes))
+}

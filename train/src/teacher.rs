@@ -1,0 +1,179 @@
+//! The teacher: networks of a pipeline, every prompt's condition, and its sampler.
+
+mod prompts;
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use dmdx_graph::Graph;
+use dmdx_importer::{Component, ImportOptions, Nonfinite, Pipeline, import_pipeline};
+use serde_json::Value as Json;
+
+use crate::diffusion::{Conditions, Denoiser, Schedule, sample};
+use crate::discriminator::Decoder;
+use crate::error::TrainError;
+use crate::module::{GraphModule, Value};
+use crate::recipe::Unconditional;
+
+/// Samples that the teacher draws together: a fixed size, so that no sample depends on how many are asked for.
+const CHUNK: usize = 50;
+
+/// Noise, prompts and guidance weights of one batch.
+type Chunk = (Value, Vec<usize>, Vec<f64>);
+
+/// An imported teacher on a device.
+#[derive(Debug)]
+pub struct Teacher {
+    /// The checkpoint.
+    pub pipeline: Pipeline,
+    /// The denoising network with its schedule, frozen.
+    pub denoiser: Denoiser,
+    /// Latents to pictures.
+    pub decoder: Decoder,
+    /// Every prompt's condition.
+    pub conditions: Conditions,
+    /// What the unconditional embedding is, in words.
+    pub unconditional: &'static str,
+    /// `[channels, height, width]` of one latent.
+    pub latent_shape: Vec<usize>,
+    /// Pixels per latent position.
+    pub scale: usize,
+    /// The autoencoder's factor that is in the latents.
+    pub latent_scaling: f64,
+}
+
+impl Teacher {
+    /// Imports a pipeline, puts its networks on a device and encodes the prompts.
+    ///
+    /// # Errors
+    /// When the pipeline cannot be imported, is of an unsupported kind, or a prompt cannot be encoded.
+    pub fn open(path: &Path, texts: &[String], unconditional: Unconditional, device: &Device) -> Result<Self, TrainError> {
+        let pipeline = import_pipeline(path, &ImportOptions { nonfinite: Nonfinite::Deny, ..ImportOptions::default() })
+            .map_err(|error| TrainError::component("importing the teacher", error))?;
+        let unet = component(&pipeline, "unet")?;
+        let vae = component(&pipeline, "vae")?;
+        let scheduler = pipeline.scheduler.as_ref().ok_or_else(|| {
+            TrainError::Invalid("the teacher has no scheduler/scheduler_config.json; its noise levels are unknown".into())
+        })?;
+        let denoiser = Denoiser {
+            module: GraphModule::new(graph(unet, "unet")?, device, false)?,
+            schedule: Schedule::from_config(scheduler)?,
+        };
+        let latent_scaling = vae.config["scaling_factor"].as_f64().unwrap_or(0.18215);
+        let shift = vae.config["shift_factor"].as_f64().unwrap_or(0.0);
+        let decoder = Decoder::new(GraphModule::new(graph(vae, "vae_decoder")?, device, false)?, latent_scaling, shift);
+        let levels = vae.config["block_out_channels"].as_array().map_or(4, Vec::len);
+        let scale = 1usize << (levels.max(1) - 1).min(16);
+        let latent_shape = latent_shape(&unet.config)?;
+        let size = [latent_shape[1] * scale, latent_shape[2] * scale];
+        let (conditions, unconditional) = prompts::encode(&pipeline, graph(unet, "unet")?, texts, unconditional, size, device)?;
+        Ok(Self { denoiser, decoder, conditions, unconditional, latent_shape, scale, latent_scaling, pipeline })
+    }
+
+    /// The denoising network's graph, with marks for taps.
+    ///
+    /// # Errors
+    /// When the pipeline has none.
+    pub fn graph(&self) -> Result<&Graph, TrainError> {
+        graph(component(&self.pipeline, "unet")?, "unet")
+    }
+
+    /// The teacher's latents for noise `[count, ..latent_shape]`, prompts by id and a guidance weight each.
+    ///
+    /// # Errors
+    /// When a prompt is not there, or counts differ.
+    pub fn latents(&self, noise: &[f32], prompts: &[u32], weights: &[f64], steps: usize) -> Result<Vec<f32>, TrainError> {
+        let mut latents = Vec::with_capacity(noise.len());
+        for (noise, prompts, weights) in self.chunks(noise, prompts, weights)? {
+            latents.extend(sample(&self.denoiser, &noise, &self.conditions.pick(&prompts)?, &weights, steps)?.to_f32()?);
+        }
+        Ok(latents)
+    }
+
+    /// Noise, prompts and weights in batches of a fixed size.
+    fn chunks(&self, noise: &[f32], prompts: &[u32], weights: &[f64]) -> Result<Vec<Chunk>, TrainError> {
+        let elements: usize = self.latent_shape.iter().product();
+        if noise.len() != prompts.len() * elements || weights.len() != prompts.len() {
+            return Err(TrainError::Invalid(format!(
+                "{} prompts do not go with {} values of noise and {} weights",
+                prompts.len(),
+                noise.len(),
+                weights.len()
+            )));
+        }
+        let device = self.denoiser.module.device();
+        let parts = noise.chunks((CHUNK * elements).max(1)).zip(prompts.chunks(CHUNK)).zip(weights.chunks(CHUNK));
+        let part = |((noise, prompts), weights): ((&[f32], &[u32]), &[f64])| {
+            let shape: Vec<usize> = std::iter::once(prompts.len()).chain(self.latent_shape.iter().copied()).collect();
+            let prompts = prompts.iter().map(|&prompt| prompt as usize).collect();
+            Ok((Value::float(noise.to_vec(), &shape, device)?, prompts, weights.to_vec()))
+        };
+        parts.map(part).collect()
+    }
+
+    /// Pictures `[count, 3, height, width]` of latents.
+    ///
+    /// # Errors
+    /// When the latents are not whole.
+    pub fn pictures(&self, latents: &[f32]) -> Result<Vec<f32>, TrainError> {
+        let elements: usize = self.latent_shape.iter().product();
+        let mut pictures = Vec::new();
+        for part in latents.chunks((CHUNK * elements).max(1)) {
+            let shape: Vec<usize> =
+                std::iter::once(part.len() / elements.max(1)).chain(self.latent_shape.iter().copied()).collect();
+            let latents = Value::float(part.to_vec(), &shape, self.denoiser.module.device())?;
+            pictures.extend(self.decoder.decode(&latents)?.to_f32()?);
+        }
+        Ok(pictures)
+    }
+
+    /// Latents that a one-step student draws, in the same batches as the teacher's.
+    ///
+    /// # Errors
+    /// As [`Teacher::latents`].
+    pub fn student_latents(
+        &self,
+        student: crate::method::Student,
+        module: &GraphModule,
+        noise: &[f32],
+        prompts: &[u32],
+    ) -> Result<Vec<f32>, TrainError> {
+        let network = Denoiser { module: module.frozen(), schedule: self.denoiser.schedule.clone() };
+        let mut latents = Vec::with_capacity(noise.len());
+        for (noise, prompts, _) in self.chunks(noise, prompts, &vec![1.0; prompts.len()])? {
+            let condition = self.conditions.conditional.pick(&prompts)?;
+            latents.extend(student.sample(&network, &noise, &condition)?.x0.to_f32()?);
+        }
+        Ok(latents)
+    }
+}
+
+/// A component of the pipeline.
+fn component<'p>(pipeline: &'p Pipeline, name: &str) -> Result<&'p Component, TrainError> {
+    pipeline.components.get(name).ok_or_else(|| {
+        let known: Vec<&str> = pipeline.components.keys().map(String::as_str).collect();
+        TrainError::Invalid(format!("the teacher has no {name}, only {}; a UNet pipeline is needed", known.join(", ")))
+    })
+}
+
+/// A part of a component.
+fn graph<'p>(component: &'p Component, part: &str) -> Result<&'p Graph, TrainError> {
+    component.parts.get(part).ok_or_else(|| TrainError::Invalid(format!("the teacher's {} has no {part}", component.class)))
+}
+
+/// `[channels, height, width]` from `in_channels` and `sample_size`, a number or a pair.
+fn latent_shape(config: &Json) -> Result<Vec<usize>, TrainError> {
+    let number =
+        |value: &Json| value.as_u64().and_then(|size| usize::try_from(size).ok()).filter(|size| (1..=1 << 16).contains(size));
+    let size = &config["sample_size"];
+    let sides = match size.as_array() {
+        Some(pair) => pair.iter().map(number).collect::<Option<Vec<_>>>().filter(|pair| pair.len() == 2),
+        None => number(size).map(|side| vec![side, side]),
+    };
+    match (number(&config["in_channels"]), sides) {
+        (Some(channels), Some(sides)) => Ok(vec![channels, sides[0], sides[1]]),
+        _ => Err(TrainError::Invalid(
+            "the teacher's unet says no in_channels and sample_size; its latents' shape is unknown".into(),
+        )),
+    }
+}

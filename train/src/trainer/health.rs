@@ -1,0 +1,109 @@
+//! Health checks: a run that has gone wrong stops with a reason before it wastes a night.
+//!
+//! Values that are not finite stop it at once. The rest is judged by means over a window, so that one odd batch does
+//! not: generated latents or pictures that drift out of any plausible range, and a discriminator that is always right,
+//! which has nothing left to teach. Metrics that a phase does not report are not watched.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::logs::MetricsLine;
+use super::phase::{Metrics, State};
+use crate::error::TrainError;
+use crate::recipe;
+
+/// The checks of one phase.
+#[derive(Clone, Debug)]
+pub struct Health {
+    phase: String,
+    limits: recipe::Health,
+    windows: BTreeMap<&'static str, VecDeque<f64>>,
+}
+
+impl Health {
+    /// Checks of `phase` with the recipe's limits; `earlier` are the lines logged before, of which those of this phase
+    /// fill the windows as if there had been no interruption.
+    pub fn new(phase: &str, limits: &recipe::Health, earlier: &[MetricsLine]) -> Self {
+        let mut health = Self { phase: phase.to_string(), limits: limits.clone(), windows: BTreeMap::new() };
+        for line in earlier.iter().filter(|line| line.phase == phase) {
+            health.remember(|name| line.metrics.get(name).copied().flatten());
+        }
+        health
+    }
+
+    /// Judges the numbers of iteration `iteration`.
+    ///
+    /// # Errors
+    /// [`TrainError::Health`].
+    pub fn observe(&mut self, iteration: u64, metrics: &Metrics) -> Result<(), TrainError> {
+        if let Some((name, value)) = metrics.iter().find(|(_, value)| !value.is_finite()) {
+            return Err(self.stop(iteration, format!("{name} is {value}; lower the learning rates")));
+        }
+        self.remember(|name| metrics.get(name).copied());
+        for (name, range, key) in self.checks() {
+            let Some(mean) = self.mean(name) else { continue };
+            if !(range[0]..=range[1]).contains(&mean) {
+                let reason = format!(
+                    "{name} was {mean:.4} on average over {} iterations, outside {} to {} ({key})",
+                    self.limits.window, range[0], range[1]
+                );
+                return Err(self.stop(iteration, reason));
+            }
+        }
+        let limit = self.limits.discriminator_accuracy;
+        match self.mean("discriminator_accuracy") {
+            Some(mean) if mean >= limit => {
+                let reason = format!(
+                    "the discriminator was right in {mean:.4} of cases over {} iterations, {limit} or more \
+                     (health.discriminator_accuracy), so the student learns nothing from it; lower lr_discriminator",
+                    self.limits.window
+                );
+                Err(self.stop(iteration, reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Judges the weights before they are saved after iteration `iteration`.
+    ///
+    /// # Errors
+    /// [`TrainError::Health`] naming the first tensor with a value that is not finite.
+    pub fn weights(&self, iteration: u64, state: &State) -> Result<(), TrainError> {
+        let bad = state.tensors.iter().find(|(_, tensor)| tensor.values.iter().any(|value| !value.is_finite()));
+        bad.map_or(Ok(()), |(name, _)| {
+            Err(self.stop(iteration, format!("{name} holds values that are not finite, so it was not saved")))
+        })
+    }
+
+    fn checks(&self) -> [(&'static str, [f64; 2], &'static str); 3] {
+        let limits = &self.limits;
+        [
+            ("latent_mean", [-limits.latent_mean, limits.latent_mean], "health.latent_mean"),
+            ("latent_std", limits.latent_std, "health.latent_std"),
+            ("brightness", limits.brightness, "health.brightness"),
+        ]
+    }
+
+    fn remember(&mut self, value: impl Fn(&str) -> Option<f64>) {
+        let window = usize::try_from(self.limits.window).unwrap_or(usize::MAX);
+        for name in ["latent_mean", "latent_std", "brightness", "discriminator_accuracy"] {
+            if let Some(value) = value(name) {
+                let values = self.windows.entry(name).or_default();
+                values.push_back(value);
+                if values.len() > window {
+                    values.pop_front();
+                }
+            }
+        }
+    }
+
+    /// The mean over a full window.
+    fn mean(&self, name: &str) -> Option<f64> {
+        let values = self.windows.get(name)?;
+        let full = values.len() as u64 == self.limits.window;
+        full.then(|| values.iter().sum::<f64>() / values.len() as f64)
+    }
+
+    fn stop(&self, iteration: u64, reason: String) -> TrainError {
+        TrainError::Health { phase: self.phase.clone(), iteration, reason }
+    }
+}

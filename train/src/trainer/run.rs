@@ -1,0 +1,147 @@
+//! The loop over the phases of a run.
+
+use std::time::Instant;
+
+use super::checkpoint::{Checkpoint, Checkpoints, LogLengths, Position};
+use super::folder::RunFolder;
+use super::health::Health;
+use super::interrupt::Interrupt;
+use super::logs::{Logs, MetricsLine, read_metrics};
+use super::phase::{Metrics, Phase, State};
+use super::progress::Progress;
+use crate::error::TrainError;
+use crate::recipe::Recipe;
+
+/// A phase that is made when its turn comes, so that only one phase's networks are in memory.
+pub struct PhaseSlot<'a> {
+    /// The phase's name.
+    pub name: &'static str,
+    /// Makes the phase; the argument is the final state of the phase before, none where this is the first to run. A
+    /// resumed phase is made without it too and is then given its own state.
+    #[allow(clippy::type_complexity)]
+    pub build: Box<dyn FnOnce(Option<&State>) -> Result<Box<dyn Phase + 'a>, TrainError> + 'a>,
+}
+
+/// What a finished run leaves.
+#[derive(Debug)]
+pub struct Finished {
+    /// The final state of the last phase; none where no phase has an iteration.
+    pub state: Option<State>,
+    /// The logs, for what is drawn at the end.
+    pub logs: Logs,
+}
+
+/// Runs all phases in order, from the newest intact checkpoint in `folder` where there is one.
+///
+/// After every iteration its numbers are logged; checkpoints are written as the recipe says and at the end of each
+/// phase. Killed at any moment and run again, it ends with the same bytes in every file but `timing.jsonl`.
+///
+/// # Errors
+/// Those of the phases; [`TrainError::Interrupted`] after saving where `interrupt` asked to stop;
+/// [`TrainError::Health`]; [`TrainError::Write`].
+pub fn run(
+    folder: &RunFolder,
+    recipe: &Recipe,
+    interrupt: &Interrupt,
+    slots: Vec<PhaseSlot<'_>>,
+) -> Result<Finished, TrainError> {
+    let checkpoints = Checkpoints::new(&folder.checkpoints(), &recipe.checkpoint);
+    let (newest, warnings) = checkpoints.newest()?;
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+    let lengths = newest.as_ref().map_or_else(LogLengths::default, |found| found.position.logs);
+    let mut runner = Runner { recipe, interrupt, checkpoints, logs: Logs::open(folder, lengths)? };
+    let earlier = if newest.is_some() { read_metrics(&folder.metrics())? } else { Vec::new() };
+    let mut from = newest;
+    let mut previous = None;
+    for (index, slot) in slots.into_iter().enumerate() {
+        match &from {
+            Some(Checkpoint { position, .. }) if position.phase_index > index => continue,
+            Some(Checkpoint { position, .. }) if position.phase_index == index => {
+                if position.phase != slot.name {
+                    return Err(TrainError::ResumeMismatch {
+                        key: format!("phase {index}"),
+                        stored: position.phase.clone(),
+                        given: slot.name.to_string(),
+                    });
+                }
+                if position.complete {
+                    previous = from.take().map(|found| found.state);
+                    continue;
+                }
+            }
+            _ => {}
+        }
+        previous = runner.phase(index, slot, previous.take(), from.take(), &earlier)?;
+    }
+    Ok(Finished { state: previous, logs: runner.logs })
+}
+
+struct Runner<'a> {
+    recipe: &'a Recipe,
+    interrupt: &'a Interrupt,
+    checkpoints: Checkpoints,
+    logs: Logs,
+}
+
+impl Runner<'_> {
+    /// Runs one phase to its end and returns its final state, or `previous` where it has no iteration.
+    fn phase(
+        &mut self,
+        phase_index: usize,
+        slot: PhaseSlot<'_>,
+        previous: Option<State>,
+        from: Option<Checkpoint>,
+        earlier: &[MetricsLine],
+    ) -> Result<Option<State>, TrainError> {
+        let mut phase = (slot.build)(previous.as_ref())?;
+        let total = phase.iterations();
+        if total == 0 {
+            return Ok(previous);
+        }
+        drop(previous);
+        let mut first = 0;
+        if let Some(Checkpoint { position, state }) = from {
+            phase.load_state(&state)?;
+            first = position.iteration;
+        }
+        let mut health = Health::new(slot.name, &self.recipe.health, earlier);
+        let mut progress = Progress::start(slot.name, total, first);
+        for index in first..total {
+            let started = Instant::now();
+            let metrics = phase.iteration(index)?;
+            self.logs.iteration(slot.name, index, &metrics, started.elapsed())?;
+            progress.advance(1, || losses(&metrics));
+            health.observe(index, &metrics)?;
+            let iteration = index + 1;
+            let complete = iteration == total;
+            let interrupted = self.interrupt.requested();
+            if complete || interrupted || self.checkpoints.due(iteration) {
+                let state = phase.state()?;
+                health.weights(index, &state)?;
+                let logs = self.logs.sync()?;
+                let phase = slot.name.to_string();
+                let position = Position { phase_index, phase, iteration, complete, logs };
+                self.checkpoints.save(&position, &state)?;
+                if interrupted {
+                    let place = format!("phase {} after iteration {iteration} of {total}", slot.name);
+                    return Err(TrainError::Interrupted { place });
+                }
+                if complete {
+                    return Ok(Some(state));
+                }
+            }
+        }
+        Err(TrainError::State {
+            phase: slot.name.to_string(),
+            reason: format!("it is at iteration {first}, but the phase has only {total}"),
+        })
+    }
+}
+
+/// The losses of an iteration for the progress line.
+fn losses(metrics: &Metrics) -> String {
+    let losses = metrics.iter().filter_map(|(name, value)| Some(format!("{} {value:.3}", name.strip_prefix("loss_")?)));
+    losses.collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,131 @@
+//! The diffusion core against the reference table, and step by step against what diffusers' schedulers computed.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use dmdx_train::diffusion::{Prediction, Schedule, trailing_times};
+use dmdx_train::module::Value;
+use safetensors::SafeTensors;
+
+fn values(value: &Value) -> Vec<f32> {
+    value.to_f32().unwrap()
+}
+
+fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// distillation.md 2.2: t, alpha², alpha, sigma; printed to six and five digits.
+#[test]
+fn the_table_of_stable_diffusion() {
+    let schedule = Schedule::scaled_linear(Prediction::Epsilon, 0.00085, 0.012, 1000);
+    let table = [
+        (0.0, 0.999150, 0.99957, 0.02915),
+        (20.0, 0.981314, 0.99061, 0.13670),
+        (249.0, 0.675432, 0.82185, 0.56971),
+        (399.0, 0.426086, 0.65275, 0.75757),
+        (499.0, 0.277670, 0.52694, 0.84990),
+        (749.0, 0.056623, 0.23796, 0.97128),
+        (980.0, 0.005844, 0.07644, 0.99707),
+        (999.0, 0.004660, 0.06826, 0.99767),
+    ];
+    for (time, squared, alpha, sigma) in table {
+        let (a, s) = schedule.levels(time).unwrap();
+        assert!((a * a - squared).abs() < 1e-6, "{time}: alpha² is {}", a * a);
+        assert!((a - alpha).abs() < 6e-6 && (s - sigma).abs() < 6e-6, "{time}: {a} {s}");
+    }
+    assert!(schedule.levels(1000.0).is_err() && schedule.levels(0.5).is_err() && schedule.levels(-1.0).is_err());
+}
+
+#[test]
+fn trailing_times_are_the_papers() {
+    assert_eq!(trailing_times(1000, 4), [999.0, 749.0, 499.0, 249.0]);
+    assert_eq!(trailing_times(1000, 1), [999.0]);
+    assert_eq!(trailing_times(1000, 25)[..3], [999.0, 959.0, 919.0]);
+}
+
+struct Trace {
+    bytes: Vec<u8>,
+}
+
+impl Trace {
+    fn read(path: &Path) -> Self {
+        Self { bytes: std::fs::read(path).unwrap() }
+    }
+
+    fn floats(&self, name: &str) -> Vec<f32> {
+        let file = SafeTensors::deserialize(&self.bytes).unwrap();
+        file.tensor(name).unwrap().data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+    }
+
+    fn value(&self, name: &str) -> Value {
+        let file = SafeTensors::deserialize(&self.bytes).unwrap();
+        Value::float(self.floats(name), file.tensor(name).unwrap().shape(), &Device::flex()).unwrap()
+    }
+}
+
+fn scheduler(key: &str) -> (Schedule, Trace) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/schedulers").join(key);
+    let config = std::fs::read_to_string(folder.join("scheduler_config.json")).unwrap();
+    let schedule = Schedule::from_config(&serde_json::from_str(&config).unwrap()).unwrap();
+    (schedule, Trace::read(&folder.join("trace_5.safetensors")))
+}
+
+/// f32 tables there, f64 here: 2e-5 of values around 1 to 5.
+#[test]
+fn steps_equal_ddim_of_diffusers() {
+    for key in ["ddim_sd15", "ddim_sd21"] {
+        let (schedule, trace) = scheduler(key);
+        let times = trace.floats("timesteps");
+        for i in 0..times.len() - 1 {
+            let (from, to) = ([f64::from(times[i])], [f64::from(times[i + 1])]);
+            let next =
+                schedule.step(&trace.value(&format!("model.{i}")), &trace.value(&format!("sample.{i}")), &from, &to).unwrap();
+            let difference = largest_difference(&values(&next), &trace.floats(&format!("sample.{}", i + 1)));
+            assert!(difference < 2e-5, "{key} step {i} differs by {difference}");
+        }
+        let noise_times: Vec<f64> = trace.floats("add_noise.t").into_iter().map(f64::from).collect();
+        let noised = schedule.noised(&trace.value("add_noise.x"), &noise_times, &trace.value("add_noise.noise")).unwrap();
+        assert!(largest_difference(&values(&noised), &trace.floats("add_noise.out")) < 2e-6);
+    }
+}
+
+#[test]
+fn steps_equal_flow_matching_of_diffusers() {
+    let (schedule, trace) = scheduler("flowmatch_sd3");
+    let sigmas = trace.floats("sigmas");
+    for i in 0..sigmas.len() - 1 {
+        let (from, to) = ([f64::from(sigmas[i])], [f64::from(sigmas[i + 1])]);
+        let next = schedule.step(&trace.value(&format!("model.{i}")), &trace.value(&format!("sample.{i}")), &from, &to).unwrap();
+        let difference = largest_difference(&values(&next), &trace.floats(&format!("sample.{}", i + 1)));
+        assert!(difference < 2e-6, "step {i} differs by {difference}");
+    }
+}
+
+/// Outputs made from (x0, noise) return them, a step with them lands on q, and the target is the output.
+#[test]
+fn every_parameterisation_is_the_same_path() {
+    let device = Device::flex();
+    let shape = [3, 2, 2, 2];
+    let number = |seed: u32| (0..24u32).map(|i| ((i * 37 + seed * 11) % 23) as f32 / 7.0 - 1.6).collect::<Vec<_>>();
+    let (x0, noise) = (Value::float(number(1), &shape, &device).unwrap(), Value::float(number(2), &shape, &device).unwrap());
+    let discrete =
+        |prediction| (Schedule::scaled_linear(prediction, 0.00085, 0.012, 1000), [36.0, 500.0, 980.0], [20.0, 484.0, 964.0]);
+    let cases = [
+        discrete(Prediction::Epsilon),
+        discrete(Prediction::Velocity),
+        (Schedule::flow(), [0.1, 0.5, 0.98], [0.084375, 0.484375, 0.964375]),
+    ];
+    for (schedule, from, to) in cases {
+        let x = schedule.noised(&x0, &from, &noise).unwrap();
+        let output = schedule.target(&x0, &from, &noise).unwrap();
+        // At t = 980 an error of the f32 output is amplified 13 times in x0.
+        assert!(largest_difference(&values(&schedule.x0(&output, &x, &from).unwrap()), &values(&x0)) < 1e-5);
+        assert!(largest_difference(&values(&schedule.noise(&output, &x, &from).unwrap()), &values(&noise)) < 1e-5);
+        let landed = schedule.step(&output, &x, &from, &to).unwrap();
+        let wanted = schedule.noised(&x0, &to, &noise).unwrap();
+        assert!(largest_difference(&values(&landed), &values(&wanted)) < 2e-6);
+    }
+}

@@ -1,0 +1,45 @@
+//! Recorded training iterations, repeated: losses, logits, gradients, updated weights, later losses.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use dmdx_train::replay;
+
+fn trace(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/traces").join(name)
+}
+
+fn repeats(name: &str, tensors: usize) {
+    let path = trace(name);
+    let report = replay::run(&path, &replay::default_zoo(&path), 1e-3, &Device::flex()).unwrap();
+    assert!(report.passed(), "{report}");
+    assert!(report.rows.len() >= tensors, "{} tensors were compared", report.rows.len());
+}
+
+#[test]
+fn adversarial_distillation_pretraining() {
+    repeats("adp_sdxl_pixel.safetensors", 160);
+}
+
+#[test]
+fn adversarial_distribution_matching() {
+    repeats("adm_sdxl.safetensors", 120);
+}
+
+#[test]
+fn adversarial_distribution_matching_past_the_fake_score() {
+    repeats("adm_sdxl_detach_fake.safetensors", 120);
+}
+
+#[test]
+fn a_method_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dmd.safetensors");
+    let metadata =
+        std::collections::HashMap::from([("method".to_string(), "dmd".to_string()), ("options".to_string(), "{}".to_string())]);
+    let none: [(&str, safetensors::tensor::TensorView<'_>); 0] = [];
+    std::fs::write(&path, safetensors::serialize(none, Some(metadata)).unwrap()).unwrap();
+    let error = replay::run(&path, folder.path(), 1e-3, &Device::flex()).unwrap_err().to_string();
+    assert!(error.contains("dmd") && error.contains("not available yet"), "{error}");
+}

@@ -1,0 +1,143 @@
+//! Roles of one network: what is frozen gets no gradient and never changes, whoever shares its storage.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Tensor};
+use dmdx_graph::Graph;
+use dmdx_importer::{ImportOptions, import};
+use dmdx_train::module::{AdamSettings, GraphModule, ParameterGradients, Trained, Value};
+
+fn unet() -> Graph {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/zoo/unet_sdxl");
+    import(&path, &ImportOptions::default()).unwrap().parts["unet"].clone()
+}
+
+fn inputs(leaf: bool) -> Vec<(&'static str, Value)> {
+    let number = |count: usize, shape: &[usize]| {
+        let values = (0..count).map(|i| ((i * 29) % 17) as f32 / 9.0 - 0.9).collect();
+        Value::float(values, shape, &Device::flex()).unwrap()
+    };
+    let sample = number(256, &[1, 4, 8, 8]);
+    vec![
+        ("sample", if leaf { sample.leaf() } else { sample }),
+        ("timestep", number(1, &[1])),
+        ("encoder_hidden_states", number(280, &[1, 5, 56])),
+        ("text_embeds", number(32, &[1, 32])),
+        ("time_ids", number(6, &[1, 6])),
+    ]
+}
+
+const SETTINGS: AdamSettings = AdamSettings { rate: 1e-2, beta2: 0.99, epsilon: 1e-8, weight_decay: 0.0 };
+
+#[test]
+fn a_frozen_network_passes_gradients_on_and_keeps_none() {
+    let module = GraphModule::new(&unet(), &Device::flex(), false).unwrap();
+    let inputs = inputs(true);
+    let mut gradients = module.output(&inputs, "sample").unwrap().square().mean().backward();
+    assert!(gradients.take(&inputs[0].1).is_some());
+    assert_eq!(ParameterGradients::take(&module, &mut gradients).iter().count(), 0);
+    assert!(!module.is_trainable());
+}
+
+#[test]
+fn nothing_is_recorded_where_nothing_is_trained() {
+    let module = GraphModule::new(&unet(), &Device::flex(), false).unwrap();
+    let trained = module.trainable_copy();
+    let mut of_frozen = module.output(&inputs(false), "sample").unwrap().sum().backward();
+    assert_eq!(ParameterGradients::take(&trained, &mut of_frozen).iter().count(), 0);
+    let view = trained.frozen();
+    let mut of_view = view.output(&inputs(false), "sample").unwrap().sum().backward();
+    assert_eq!(ParameterGradients::take(&view, &mut of_view).iter().count(), 0);
+    assert!(trained.is_trainable() && !view.is_trainable());
+    let mut of_trained = trained.output(&inputs(false), "sample").unwrap().sum().backward();
+    assert!(ParameterGradients::take(&trained, &mut of_trained).iter().count() > 200);
+}
+
+#[test]
+fn training_one_role_leaves_the_others_alone() {
+    let teacher = GraphModule::new(&unet(), &Device::flex(), false).unwrap();
+    let before = teacher.weights().unwrap();
+    let mut student = Trained::new(teacher.trainable_copy(), SETTINGS);
+    let other = teacher.trainable_copy();
+    for _ in 0..2 {
+        let loss = student.module.output(&inputs(false), "sample").unwrap().square().mean();
+        let gradients = ParameterGradients::take(&student.module, &mut loss.backward());
+        student.update(gradients);
+    }
+    assert_eq!(teacher.weights().unwrap(), before);
+    assert_eq!(other.weights().unwrap(), before);
+    let after = student.module.weights().unwrap();
+    let changed = after.iter().filter(|(name, values)| before[*name] != **values).count();
+    assert!(changed > before.len() * 9 / 10, "{changed} of {} changed", before.len());
+    assert_eq!(student.optimizer.steps(), 2);
+}
+
+#[test]
+fn a_saved_role_continues_bit_for_bit() {
+    let teacher = GraphModule::new(&unet(), &Device::flex(), false).unwrap();
+    let step = |role: &mut Trained| {
+        let loss = role.module.output(&inputs(false), "sample").unwrap().square().mean();
+        let gradients = ParameterGradients::take(&role.module, &mut loss.backward());
+        role.update(gradients);
+    };
+    let mut whole = Trained::new(teacher.trainable_copy(), SETTINGS);
+    step(&mut whole);
+    let mut state = dmdx_train::trainer::State::default();
+    whole.save("student", &mut state).unwrap();
+    step(&mut whole);
+    let mut resumed = Trained::new(teacher.trainable_copy(), SETTINGS);
+    resumed.load("test", "student", &state).unwrap();
+    step(&mut resumed);
+    assert_eq!(resumed.module.weights().unwrap(), whole.module.weights().unwrap());
+
+    state.tensors.remove("student.conv_in.weight");
+    let error = resumed.load("test", "student", &state).unwrap_err().to_string();
+    assert!(error.contains("conv_in.weight is missing"), "{error}");
+}
+
+#[test]
+fn burn_sees_the_reference_names() {
+    #[derive(Default)]
+    struct Names {
+        path: Vec<String>,
+        found: Vec<String>,
+    }
+    impl ModuleVisitor for Names {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.into());
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, _: &Param<Tensor<D>>) {
+            self.found.push(self.path.join("."));
+        }
+    }
+    let graph = unet();
+    let module = GraphModule::new(&graph, &Device::flex(), true).unwrap();
+    let mut names = Names::default();
+    module.visit(&mut names);
+    let wanted: Vec<String> = graph.params().keys().map(|name| name.to_string()).collect();
+    assert_eq!(names.found, wanted);
+    assert_eq!(module.num_params() as u64, graph.param_elements());
+}
+
+#[test]
+fn wrong_inputs_are_sentences() {
+    let module = GraphModule::new(&unet(), &Device::flex(), false).unwrap();
+    let error = |inputs: &[(&str, Value)], wanted: &str| module.output(inputs, wanted).unwrap_err().to_string();
+    let text = error(&inputs(false)[..1], "sample");
+    assert!(text.contains("needs its input"), "{text}");
+    let text = error(&inputs(false), "nothing");
+    assert!(text.contains("neither an output nor a module called nothing"), "{text}");
+    let mut extra = inputs(false);
+    extra.push(("mask", extra[1].1.clone()));
+    let text = error(&extra, "sample");
+    assert!(text.contains("has no input mask"), "{text}");
+    let mut odd = inputs(false);
+    odd[0].1 = Value::float(vec![0.0; 4 * 9 * 9], &[1, 4, 9, 9], &Device::flex()).unwrap();
+    let text = error(&odd, "sample");
+    assert!(text.contains("sample"), "{text}");
+}

@@ -1,0 +1,113 @@
+use dmdx_train::TrainError;
+use dmdx_train::trainer::health::Health;
+use dmdx_train::trainer::logs::{MetricsLine, read_metrics};
+use dmdx_train::trainer::{Interrupt, Metrics, Phase, PhaseSlot, RunFolder};
+
+use super::toy::{self, Toy};
+
+fn metrics(pairs: &[(&str, f64)]) -> Metrics {
+    pairs.iter().map(|(name, value)| (name.to_string(), *value)).collect()
+}
+
+fn health(sets: &[&str]) -> Health {
+    let mut sets = sets.to_vec();
+    sets.push("health.window=10");
+    Health::new("adp", &toy::recipe(&sets).health, &[])
+}
+
+/// Iteration and sentence of the stop, within a hundred iterations.
+fn stop(mut health: Health, at: impl Fn(u64) -> Metrics) -> Option<(u64, String)> {
+    (0..100).find_map(|index| health.observe(index, &at(index)).err().map(|error| (index, error.to_string())))
+}
+
+#[test]
+fn a_healthy_run_is_left_alone() {
+    // The beginning of ADP: an almost empty latent that grows fifteenfold, a discriminator that wins for a while.
+    let found = stop(health(&[]), |index| {
+        let grown = (index as f64 / 50.0).min(1.0);
+        let accuracy = if index < 9 { 1.0 } else { 0.97 };
+        metrics(&[
+            ("loss_generator", 1.0),
+            ("latent_mean", 0.1),
+            ("latent_std", 0.07 + 0.9 * grown),
+            ("brightness", -0.9),
+            ("discriminator_accuracy", accuracy),
+        ])
+    });
+    assert_eq!(found, None);
+    assert_eq!(stop(health(&[]), |_| Metrics::new()), None);
+}
+
+#[test]
+fn what_is_not_finite_stops_at_once() {
+    let found = stop(health(&[]), |index| metrics(&[("loss_fake", if index == 3 { f64::NAN } else { 0.0 })]));
+    assert_eq!(
+        found.unwrap(),
+        (3, "training stopped in phase adp at iteration 3: loss_fake is NaN; lower the learning rates".to_string())
+    );
+}
+
+#[test]
+fn drift_and_saturation_stop_after_a_window() {
+    for (name, value, key) in [
+        ("latent_mean", -6.0, "-6.0000 on average over 10 iterations, outside -5 to 5 (health.latent_mean)"),
+        ("latent_std", 0.001, "0.0010 on average over 10 iterations, outside 0.02 to 20 (health.latent_std)"),
+        ("latent_std", 30.0, "outside 0.02 to 20 (health.latent_std)"),
+        ("brightness", 1.7, "outside -1.5 to 1.5 (health.brightness)"),
+        ("discriminator_accuracy", 1.0, "the discriminator was right in 1.0000 of cases over 10 iterations, 0.9999 or more"),
+    ] {
+        let (iteration, reason) = stop(health(&[]), |_| metrics(&[(name, value)])).unwrap();
+        assert_eq!(iteration, 9, "{name}");
+        assert!(reason.contains(key), "{reason}");
+    }
+    let off = ["health.discriminator_accuracy=2"];
+    assert_eq!(stop(health(&off), |_| metrics(&[("discriminator_accuracy", 1.0)])), None);
+}
+
+#[test]
+fn one_odd_batch_does_not_stop_a_run() {
+    let found = stop(health(&[]), |index| metrics(&[("latent_std", if index == 50 { 100.0 } else { 1.0 })]));
+    assert_eq!(found, None);
+}
+
+#[test]
+fn windows_are_as_full_after_resuming() {
+    let line = |phase: &str, iteration| MetricsLine {
+        phase: phase.to_string(),
+        iteration,
+        metrics: [("brightness".to_string(), Some(2.0))].into(),
+    };
+    let mut earlier: Vec<MetricsLine> = (0..20).map(|iteration| line("adm", iteration)).collect();
+    earlier.extend((0..7).map(|iteration| line("adp", iteration)));
+    let limits = toy::recipe(&["health.window=10"]).health;
+    let mut health = Health::new("adp", &limits, &earlier);
+    let bright = metrics(&[("brightness", 2.0)]);
+    assert!(health.observe(7, &bright).is_ok() && health.observe(8, &bright).is_ok());
+    assert!(health.observe(9, &bright).is_err());
+}
+
+#[test]
+fn weights_that_are_not_finite_are_never_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_folder = RunFolder::create(folder.path()).unwrap();
+    let mut toy = Toy::new("adp", 20, None);
+    toy.poison = Some(12);
+    let slot = PhaseSlot { name: "adp", build: Box::new(move |_| Ok(Box::new(toy) as Box<dyn Phase>)) };
+    let error = dmdx_train::trainer::run(&run_folder, &toy::recipe(&[]), &Interrupt::default(), vec![slot]).unwrap_err();
+    assert!(matches!(error, TrainError::Health { .. }));
+    assert_eq!(error.exit_code(), 1);
+    // The poison reaches the loss one iteration later.
+    assert_eq!(error.to_string(), "training stopped in phase adp at iteration 13: loss_toy is NaN; lower the learning rates");
+    let lines = read_metrics(&run_folder.metrics()).unwrap();
+    assert_eq!(lines.last().unwrap().metrics["loss_toy"], None);
+    let saved = std::fs::read_dir(run_folder.checkpoints()).unwrap().count();
+    assert_eq!(saved, 2);
+    let health = Health::new("adp", &toy::recipe(&[]).health, &[]);
+    let mut state = Toy::new("adp", 1, None).state().unwrap();
+    assert!(health.weights(4, &state).is_ok());
+    state.tensors.get_mut("generator.w").unwrap().values[77] = f32::INFINITY;
+    assert_eq!(
+        health.weights(4, &state).unwrap_err().to_string(),
+        "training stopped in phase adp at iteration 4: generator.w holds values that are not finite, so it was not saved"
+    );
+}

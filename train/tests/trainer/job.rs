@@ -1,0 +1,177 @@
+//! A whole job on networks that are not there.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use dmdx_train::TrainError;
+use dmdx_train::data::{PairPlan, PairStore, ShardInputs};
+use dmdx_train::recipe::PairDtype;
+use dmdx_train::report::score::{Score, Scores};
+use dmdx_train::trainer::job::{Drawer, Models, default_folder, work};
+use dmdx_train::trainer::{Interrupt, PhaseSlot, RunFolder, State};
+
+use super::toy;
+
+#[derive(Default)]
+struct Fake {
+    interrupt: Interrupt,
+    /// Which call asks to stop.
+    stop: Option<usize>,
+    calls: Cell<usize>,
+    fail_export: bool,
+}
+
+impl Fake {
+    fn called(&self) {
+        if self.stop == Some(self.calls.get()) {
+            self.interrupt.request();
+        }
+        self.calls.set(self.calls.get() + 1);
+    }
+}
+
+fn fixed(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+}
+
+impl Models for Fake {
+    fn inputs(&self) -> Result<BTreeMap<String, String>, TrainError> {
+        Ok(fixed(&[("teacher.path", "aa")]))
+    }
+
+    fn versions(&self) -> BTreeMap<String, String> {
+        fixed(&[("burn", "0")])
+    }
+
+    fn choices(&self) -> BTreeMap<String, String> {
+        fixed(&[("latent_taps", "mid_block")])
+    }
+
+    fn pair_plan(&self) -> Result<PairPlan, TrainError> {
+        Ok(PairPlan {
+            teacher_sha256: "aa".to_string(),
+            prompts_sha256: "bb".to_string(),
+            prompt_count: 3,
+            sampler: "euler_trailing".to_string(),
+            steps: 25,
+            guidance: [1.0, 2.0],
+            seed: 0,
+            dtype: PairDtype::F16,
+            latent_shape: vec![1, 2, 2],
+            latent_scaling: 1.0,
+            count: 6,
+            shard: 3,
+        })
+    }
+
+    fn teacher_latents(&self, inputs: &ShardInputs) -> Result<Vec<f32>, TrainError> {
+        self.called();
+        Ok(inputs.noise.clone())
+    }
+
+    fn phases<'a>(&'a self, pairs: Option<PairStore>) -> Result<Vec<PhaseSlot<'a>>, TrainError> {
+        self.called();
+        assert_eq!(pairs.unwrap().len(), 6);
+        Ok(toy::slots(&toy::recipe(&[]), Duration::ZERO))
+    }
+
+    fn save_student(&self, state: &State, folder: &Path) -> Result<(), TrainError> {
+        self.called();
+        std::fs::write(folder.join("weights"), state.tensors["generator.w"].values[0].to_le_bytes()).unwrap();
+        Ok(())
+    }
+
+    fn export(&self, _: &State, target: &str, folder: &Path) -> Result<(), TrainError> {
+        self.called();
+        std::fs::write(folder.join("target"), target).unwrap();
+        if self.fail_export { Err(TrainError::Invalid("the bundle does not equal its source".to_string())) } else { Ok(()) }
+    }
+
+    fn picture_size(&self) -> (u32, u32) {
+        (2, 2)
+    }
+
+    fn evaluate(
+        &self,
+        who: Drawer<'_>,
+        prompts: &[u32],
+        noise: &[f32],
+        keep: usize,
+    ) -> Result<(Vec<f32>, Option<Score>), TrainError> {
+        self.called();
+        assert_eq!((prompts, noise.len(), keep), (&[0, 1, 2, 0, 1, 2][..], 24, 3));
+        let frechet = match who {
+            Drawer::Teacher { steps } => f64::from(steps),
+            Drawer::Student(state) => state.tensors.len() as f64,
+        };
+        Ok((vec![0.5; keep * 12], Some(Score { digit_accuracy: 1.0, colour_accuracy: 1.0, frechet })))
+    }
+}
+
+const SETS: [&str; 3] = ["score.classifier=c", "score.count_per_prompt=2", "export.targets=[\"compat\"]"];
+
+fn everything(path: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = toy::files(path);
+    for folder in ["student", "bundle", "pairs"] {
+        for entry in std::fs::read_dir(path.join(folder)).unwrap() {
+            let file = entry.unwrap().path();
+            found.insert(file.strip_prefix(path).unwrap().to_str().unwrap().to_string(), std::fs::read(file).unwrap());
+        }
+    }
+    found
+}
+
+fn run(path: &Path, resume: bool, fake: &Fake) -> Result<(), TrainError> {
+    work(&toy::loaded(&SETS), path, resume, &fake.interrupt, fake)
+}
+
+#[test]
+fn a_job_leaves_everything_and_its_interruptions_leave_no_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole");
+    run(&whole, false, &Fake::default()).unwrap();
+    let wanted = everything(&whole);
+    for name in
+        ["student/weights", "bundle/target", "samples.png", "loss.png", "score.json", "manifest.json", "pairs/COMPLETE.json"]
+    {
+        assert!(wanted.contains_key(name), "{name}");
+    }
+    let scores: Scores = serde_json::from_slice(&wanted["score.json"]).unwrap();
+    assert_eq!(scores.keys().collect::<Vec<_>>(), ["teacher_25", "teacher_1", "student_1"]);
+    assert_eq!(scores["teacher_25"].frechet, 25.0);
+    run(&whole, true, &Fake::default()).unwrap();
+    assert_eq!(everything(&whole), wanted);
+
+    let path = folder.path().join("stopped");
+    // The collection of the first run has two calls; the rest are made again by every run.
+    for (stop, resume) in [(0, false), (0, true), (1, true), (2, true), (3, true), (4, true)] {
+        let fake = Fake { stop: Some(stop), ..Fake::default() };
+        let error = run(&path, resume, &fake).unwrap_err();
+        assert!(matches!(error, TrainError::Interrupted { .. }), "{error}");
+    }
+    run(&path, true, &Fake::default()).unwrap();
+    assert_eq!(everything(&path), wanted);
+}
+
+#[test]
+fn an_export_that_fails_leaves_no_bundle() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let error = run(&path, false, &Fake { fail_export: true, ..Fake::default() }).unwrap_err();
+    assert_eq!(error.to_string(), "the bundle does not equal its source");
+    assert!(path.join("student").is_dir() && !path.join("bundle").exists() && !path.join("bundle.tmp").exists());
+    std::fs::create_dir(path.join("bundle.tmp")).unwrap();
+    drop(RunFolder::resume(&path).unwrap());
+    assert!(!path.join("bundle.tmp").exists(), "what a killed process left is removed");
+    run(&path, true, &Fake::default()).unwrap();
+    assert!(path.join("bundle/target").is_file());
+}
+
+#[test]
+fn run_folders_are_named_after_their_recipes() {
+    assert_eq!(default_folder(Path::new("fixtures/digits-sdxl/dmdx.toml")), Path::new("runs/digits-sdxl"));
+    assert_eq!(default_folder(Path::new("dmdx.toml")), Path::new("runs/dmdx"));
+    assert_eq!(default_folder(Path::new("a/mine.toml")), Path::new("runs/mine"));
+}

@@ -1,0 +1,16 @@
+//! The trainer without any network: recipes, draws, checkpoints, resuming, pairs, health, logs, reports.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod checkpoint;
+mod cli;
+mod draws;
+mod fixtures;
+mod full_disk;
+mod health;
+mod job;
+mod logs;
+mod pairs;
+mod recipe;
+mod report;
+mod resume;
+mod toy;

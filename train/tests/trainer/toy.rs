@@ -1,0 +1,149 @@
+//! A phase without networks: weights that follow random targets, with a second moment.
+
+use std::path::Path;
+use std::time::Duration;
+
+use dmdx_train::TrainError;
+use dmdx_train::recipe::{LoadedRecipe, Recipe};
+use dmdx_train::report::Manifest;
+use dmdx_train::trainer::{self, Draws, Finished, Interrupt, Metrics, Phase, PhaseSlot, RunFolder, State, StateTensor};
+
+pub const RECIPE: &str = r#"
+[teacher]
+path = "."
+guidance = [1.0, 2.0]
+[prompts]
+list = ["one"]
+[adp]
+iterations = 23
+lambda_pixel = 0.0
+[adm]
+iterations = 17
+[checkpoint]
+every = 5
+keep = 2
+"#;
+
+pub fn recipe(overrides: &[&str]) -> Recipe {
+    loaded(overrides).recipe
+}
+
+pub fn loaded(overrides: &[&str]) -> LoadedRecipe {
+    let overrides: Vec<String> = overrides.iter().map(|text| text.to_string()).collect();
+    LoadedRecipe::parse(RECIPE, Path::new("toy.toml"), &overrides).unwrap()
+}
+
+pub struct Toy {
+    pub name: &'static str,
+    pub iterations: u64,
+    pub pause: Duration,
+    pub poison: Option<u64>,
+    weights: Vec<f32>,
+    moments: Vec<f32>,
+    steps: u64,
+}
+
+/// Weights of the toy: enough for a checkpoint to take a while.
+pub const WEIGHTS: usize = 50_000;
+
+impl Toy {
+    pub fn new(name: &'static str, iterations: u64, previous: Option<&State>) -> Self {
+        let weights = previous.map_or_else(|| vec![0.0; WEIGHTS], |state| state.tensors["generator.w"].values.clone());
+        Self { name, iterations, pause: Duration::ZERO, poison: None, weights, moments: vec![0.0; WEIGHTS], steps: 0 }
+    }
+}
+
+impl Phase for Toy {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn iterations(&self) -> u64 {
+        self.iterations
+    }
+
+    fn iteration(&mut self, index: u64) -> Result<Metrics, TrainError> {
+        std::thread::sleep(self.pause);
+        let target = Draws::new(7, self.name, index).normal(&[WEIGHTS]);
+        let mut loss = 0.0;
+        for ((weight, moment), target) in self.weights.iter_mut().zip(&mut self.moments).zip(target) {
+            let gradient = *weight - target;
+            *moment = 0.99 * *moment + 0.01 * gradient * gradient;
+            *weight -= 1e-2 * gradient / (moment.sqrt() + 1e-8);
+            loss += f64::from(gradient * gradient) / WEIGHTS as f64;
+        }
+        self.steps += 1;
+        if self.poison == Some(index) {
+            self.weights[3] = f32::NAN;
+        }
+        Ok(Metrics::from([("loss_toy".to_string(), loss), ("latent_std".to_string(), 1.0)]))
+    }
+
+    fn state(&self) -> Result<State, TrainError> {
+        let tensor = |values: &Vec<f32>| StateTensor::new(vec![WEIGHTS / 100, 100], values.clone());
+        Ok(State {
+            tensors: [
+                ("generator.w".to_string(), tensor(&self.weights)?),
+                ("generator_optimizer.w".to_string(), tensor(&self.moments)?),
+            ]
+            .into(),
+            counters: [("generator_optimizer.steps".to_string(), self.steps)].into(),
+        })
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), TrainError> {
+        let shape = [WEIGHTS / 100, 100];
+        self.weights.clone_from(&state.tensor(self.name, "generator.w", &shape)?.values);
+        self.moments.clone_from(&state.tensor(self.name, "generator_optimizer.w", &shape)?.values);
+        self.steps = state.counter(self.name, "generator_optimizer.steps")?;
+        Ok(())
+    }
+}
+
+pub fn slots<'a>(recipe: &Recipe, pause: Duration) -> Vec<PhaseSlot<'a>> {
+    let slot = |name: &'static str, iterations: u64| PhaseSlot {
+        name,
+        build: Box::new(move |previous| {
+            let mut toy = Toy::new(name, iterations, previous);
+            toy.pause = pause;
+            Ok(Box::new(toy) as Box<dyn Phase>)
+        }),
+    };
+    vec![
+        slot("adp", recipe.adp.as_ref().map_or(0, |adp| adp.iterations)),
+        slot("adm", recipe.adm.as_ref().map_or(0, |adm| adm.iterations)),
+    ]
+}
+
+/// A whole run as the command does it: folder, manifest, phases.
+pub fn run(
+    path: &Path,
+    resume: bool,
+    overrides: &[&str],
+    interrupt: &Interrupt,
+    pause: Duration,
+) -> Result<Finished, TrainError> {
+    let loaded = loaded(overrides);
+    let folder = if resume { RunFolder::resume(path)? } else { RunFolder::create(path)? };
+    let manifest = Manifest::new(&loaded);
+    if let Some(stored) = Manifest::read(&folder.manifest())? {
+        stored.check_resume(&manifest)?;
+    }
+    manifest.write(&folder.manifest())?;
+    trainer::run(&folder, &loaded.recipe, interrupt, slots(&loaded.recipe, pause))
+}
+
+/// Every file of a run that must not depend on interruptions, by its path.
+pub fn files(path: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
+    let mut found = std::collections::BTreeMap::new();
+    for folder in ["", "checkpoints", "tensorboard"] {
+        for entry in std::fs::read_dir(path.join(folder)).unwrap() {
+            let file = entry.unwrap().path();
+            let name = file.strip_prefix(path).unwrap().to_str().unwrap().to_string();
+            if file.is_file() && name != "timing.jsonl" && name != "run.lock" {
+                found.insert(name, std::fs::read(&file).unwrap());
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,152 @@
+//! The whole road by the real binary: a recipe goes in, a bundle comes out; killed anywhere it ends with the same
+//! bytes; and every engine draws the same picture.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use burn::tensor::Device;
+use dmdx_runtime::bundle::Bundle;
+use dmdx_runtime::engine::Engine;
+use dmdx_runtime::engine::locate::locate;
+use dmdx_runtime::engine::ort::OrtEngine;
+use dmdx_runtime::engine::tract::TractEngine;
+use dmdx_runtime::pipeline::Pipeline;
+use dmdx_train::method::Student;
+use dmdx_train::recipe::Unconditional;
+use dmdx_train::teacher::Teacher;
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").canonicalize().unwrap()
+}
+
+/// The digits recipe, small enough for a test.
+fn dmdx_train(out: &Path, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dmdx-train"));
+    command.arg(fixtures().join("digits-sdxl/dmdx.toml")).arg("--out").arg(out);
+    let small = [
+        "pairs.count=12",
+        "pairs.shard=4",
+        "pairs.steps=3",
+        "adp.iterations=12",
+        "adp.batch=4",
+        "adm.iterations=10",
+        "adm.batch=4",
+        "checkpoint.every=3",
+        "score.count_per_prompt=1",
+        "run.threads=2",
+    ];
+    for set in small {
+        command.arg("--set").arg(set);
+    }
+    command.args(more).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+fn finish(mut command: Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// Every file below a folder, but for the wall-clock times and the lock, which names the process.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(place) = folders.pop() {
+        for entry in std::fs::read_dir(&place).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !["timing.jsonl", "run.lock"].contains(&path.file_name().unwrap().to_str().unwrap()) {
+                files.insert(path.strip_prefix(folder).unwrap().display().to_string(), std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+fn assert_same(a: &Path, b: &Path) {
+    let (a, b) = (contents(a), contents(b));
+    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
+    let different: Vec<&String> = a.iter().filter(|(name, bytes)| b[*name] != **bytes).map(|(name, _)| name).collect();
+    assert!(different.is_empty(), "{different:?} differ");
+}
+
+#[test]
+fn a_run_killed_anywhere_ends_with_the_same_bytes_and_engines_draw_the_same_picture() {
+    let root = tempfile::tempdir().unwrap();
+    let whole = root.path().join("whole");
+    let started = Instant::now();
+    finish(dmdx_train(&whole, &[]));
+    let duration = started.elapsed();
+
+    // Killed again and again, each time after a part of what a whole run takes, and then left to finish.
+    let killed = root.path().join("killed");
+    let mut kills = 0;
+    for part in [0.15, 0.3, 0.2, 0.25, 0.35, 0.3] {
+        let resume: &[&str] = if killed.exists() { &["--resume"] } else { &[] };
+        let mut child = dmdx_train(&killed, resume).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(duration.mul_f64(part) + Duration::from_millis(7));
+        kills += usize::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(kills > 2, "the run ended before it could be killed");
+    finish(dmdx_train(&killed, &["--resume"]));
+    assert_same(&whole, &killed);
+
+    same_picture(&whole);
+    sentences(&whole);
+}
+
+/// Burn, tract and, where it is found, ONNX Runtime draw the same pictures from the same noise: at most 1e-3 of the
+/// pixel range (2) apart.
+fn same_picture(run: &Path) {
+    let prompts = ["a red seven".to_string(), "a blue four".to_string()];
+    let noise = dmdx_runtime::noise::latents(1, 0, prompts.len(), [4, 8, 8]).unwrap();
+    let device = Device::flex();
+    let student = Teacher::open(&run.join("student"), &prompts, Unconditional::Auto, &device).unwrap();
+    let kind = Student::LineVelocity { time: 999.0 };
+    let latents = student.student_latents(kind, &student.denoiser.module, noise.floats().unwrap(), &[0, 1]).unwrap();
+    let burn = student.pictures(&latents).unwrap();
+
+    let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(TractEngine::new(1))];
+    match locate(None) {
+        Ok(library) => engines.push(Box::new(OrtEngine::new(&library, 1).unwrap())),
+        Err(error) => eprintln!("skipped ONNX Runtime: {error}"),
+    }
+    let bundle = Bundle::open(&run.join("bundle")).unwrap();
+    for engine in engines {
+        let pipeline = Pipeline::open(&bundle, engine.as_ref()).unwrap();
+        let pictures = pipeline.generate(&prompts, &noise, &|_| {}).unwrap();
+        let worst = pictures.floats().unwrap().iter().zip(&burn).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert_eq!(pictures.floats().unwrap().len(), burn.len());
+        assert!(worst <= 2e-3, "{} is {worst} away from Burn", engine.name());
+        eprintln!("{}: at most {worst:.1e} from Burn", engine.name());
+    }
+}
+
+/// What people do wrong with a run folder or a recipe gets one sentence and the right exit code.
+fn sentences(run: &Path) {
+    let fails = |out: &Path, more: &[&str], code: i32, words: &[&str]| {
+        let output = dmdx_train(out, more).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert!(words.iter().all(|word| text.contains(word)), "{text}");
+        assert_eq!(text.trim().lines().count(), 1, "{text}");
+    };
+    let before = contents(run);
+    fails(run, &[], 1, &["--resume"]);
+    fails(run, &["--resume", "--set", "adp.batch=5"], 1, &["adp.batch"]);
+    assert_eq!(contents(run), before, "a refused run touched its folder");
+    let absent = run.join("absent");
+    fails(&absent, &["--resume"], 1, &["absent"]);
+    fails(&absent, &["--set", "adp.bach=5"], 1, &["bach"]);
+    fails(&absent, &["--set", "adm.t_min=990"], 1, &["t_min"]);
+    fails(&absent, &["--set", "teacher.path=nowhere"], 1, &["nowhere"]);
+    fails(&absent, &["--set", "run.device=cuda"], 3, &["CUDA"]);
+    assert!(!absent.exists());
+}
