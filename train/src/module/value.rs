@@ -263,6 +263,11 @@ impl Value {
         }
     }
 
+    /// Floats rounded as storage in `dtype` would, still in 32 bits; integers become floats.
+    pub fn rounded(&self, dtype: FloatDType) -> Self {
+        self.map(|tensor| Dispatch::float_cast(Dispatch::float_cast(tensor, dtype), FloatDType::F32))
+    }
+
     /// Floats truncated to integers; integers as they are.
     pub fn to_int(&self) -> Self {
         match self.detached() {

@@ -9,7 +9,8 @@ mod reduction;
 mod relative;
 mod window;
 
-use dmdx_graph::{Bindings, Op};
+use burn::tensor::FloatDType;
+use dmdx_graph::{Bindings, DType, Op};
 
 use super::value::Value;
 use crate::kernels;
@@ -90,7 +91,12 @@ pub(super) fn apply(op: &Op, operands: Vec<Value>, bindings: &Bindings) -> Resul
         Op::Reduce { kind, axes, keep_dims } => reduction::reduce(of.next()?, *kind, axes, *keep_dims),
         Op::Cast { dtype } => {
             let x = of.next()?;
-            Ok(if dtype.is_float() { x.to_float() } else { x.to_int() })
+            Ok(match dtype {
+                DType::F32 | DType::F64 => x.to_float(),
+                DType::F16 => x.rounded(FloatDType::F16),
+                DType::BF16 => x.rounded(FloatDType::BF16),
+                DType::I64 | DType::I32 | DType::U8 | DType::Bool => x.to_int(),
+            })
         }
     }
 }
