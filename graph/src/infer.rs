@@ -118,7 +118,7 @@ pub fn infer(op: &Op, inputs: &[&Type]) -> Inferred {
             if *window == 0 {
                 return Err("the window is empty".into());
             }
-            let count = height.div_ceil(*window) * width.div_ceil(*window);
+            let count = height.div_ceil(*window).checked_mul(width.div_ceil(*window)).ok_or("there are too many windows")?;
             Ok(Type {
                 dtype: x.dtype,
                 shape: Shape(vec![batch.scaled(count), (*window).into(), (*window).into(), channels.clone()]),

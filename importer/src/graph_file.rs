@@ -92,7 +92,7 @@ pub fn write(path: &Path, model: Model<'_>, options: WriteOptions<'_>) -> Result
 /// Writes a model to anything; `path` is for messages.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_stream(out: &mut impl Write, path: &Path, model: Model<'_>, stop: Option<&AtomicBool>) -> Result<()> {
     let weights = collect(path, model.parts)?;
     let header = header(path, model, &weights)?;

@@ -84,7 +84,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Library(_) => 3,
+            Self::Library(_) | Self::Write { .. } => 3,
             _ => 1,
         }
     }

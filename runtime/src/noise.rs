@@ -9,6 +9,9 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::{Error, Tensor};
 
+/// Most values drawn at once: a manifest may be a stranger's.
+const MOST_VALUES: usize = 1 << 30;
+
 /// `count` standard normal values of picture `index`: ChaCha12 seeded by `seed_from_u64(seed)`, stream `index`, each value
 /// drawn as `f64` by `rand_distr::StandardNormal` and rounded to `f32`.
 #[must_use]
@@ -22,13 +25,13 @@ pub fn standard_normal(seed: u64, index: u64, count: usize) -> Vec<f32> {
 /// The noise of `count` pictures from `first` on, `[count, channels, height, width]`.
 ///
 /// # Errors
-/// [`Error::Shape`] if the sizes overflow.
+/// [`Error::Shape`] if that is more than 2^30 values.
 pub fn latents(seed: u64, first: u64, count: usize, [channels, height, width]: [usize; 3]) -> Result<Tensor, Error> {
     let one = channels
         .checked_mul(height)
         .and_then(|size| size.checked_mul(width))
-        .filter(|size| size.checked_mul(count).is_some())
-        .ok_or_else(|| Error::Shape(format!("a latent of {channels}x{height}x{width} is too large")))?;
+        .filter(|size| size.checked_mul(count).is_some_and(|all| all <= MOST_VALUES))
+        .ok_or_else(|| Error::Shape(format!("noise for {count} latents of {channels}x{height}x{width} is more than {MOST_VALUES} values; ask for fewer pictures")))?;
     let values = (0..count as u64).flat_map(|i| standard_normal(seed, first.wrapping_add(i), one)).collect();
     Tensor::f32([count, channels, height, width], values)
 }

@@ -83,9 +83,15 @@ fn faults_of_the_input_exit_with_1() {
     assert!(refusal(1, &["generate", text(bundle.path()), "--prompt", "x", "-o", text(&out)]).contains("unet/model.onnx"));
     let tiny = fixture("tiny-bundle/bundle");
     assert!(refusal(1, &["score", text(&tiny), "--classifier", text(&absent)]).contains("cannot read"));
-    let nowhere = absent.join("out.png");
-    assert!(refusal(1, &["generate", text(&tiny), "--prompt", "x", "-o", text(&nowhere)]).contains("cannot write"));
     assert!(!out.exists());
+}
+
+#[test]
+fn a_place_that_cannot_be_written_exits_with_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = folder.path().join("absent/out.png");
+    let tiny = fixture("tiny-bundle/bundle");
+    assert!(refusal(3, &["generate", text(&tiny), "--prompt", "x", "-o", text(&nowhere)]).contains("cannot write"));
 }
 
 #[test]

@@ -36,9 +36,14 @@ fn burn_agrees_with_the_interpreter_and_the_references() {
             Tensor::from_i64(y.to_i64().unwrap(), &shape).unwrap()
         };
         let largest = reference.to_f64().iter().fold(0.0f64, |a, b| a.max(b.abs())).max(f64::MIN_POSITIVE);
-        let apart = reference.to_f64().iter().zip(result.to_f64().iter()).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / largest;
+        let apart =
+            reference.to_f64().iter().zip(result.to_f64().iter()).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / largest;
         if shape != reference.shape() || case.difference(&result) > case.tolerance || apart > case.tolerance {
-            wrong.push(format!("{}: {apart:.1e} from the interpreter, {:.1e} from the reference", case.name, case.difference(&result)));
+            wrong.push(format!(
+                "{}: {apart:.1e} from the interpreter, {:.1e} from the reference",
+                case.name,
+                case.difference(&result)
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

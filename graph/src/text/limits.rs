@@ -15,7 +15,7 @@ const RANK: usize = 8;
 const SIZE: i64 = 1 << 40;
 /// Whole numbers in attributes, so that products of two cannot overflow.
 const ATTRIBUTE: i64 = 1 << 31;
-const ELEMENTS: i64 = 1 << 48;
+const ELEMENTS: u64 = 1 << 48;
 /// Products in the expanded number of elements of a shape.
 const TERMS: usize = 256;
 const FACTORS: usize = 8;
@@ -38,7 +38,7 @@ pub(super) fn shape(graph: &Graph, shape: &Shape) -> Lexed<()> {
     if terms > TERMS {
         return Err("the shape's dimensions have too many terms".into());
     }
-    if shape.elements().terms().any(|(_, coefficient)| coefficient.abs() > ELEMENTS) {
+    if shape.elements().terms().any(|(_, coefficient)| coefficient.unsigned_abs() > ELEMENTS) {
         return Err(format!("the shape has more than {ELEMENTS} elements"));
     }
     Ok(())

@@ -19,7 +19,7 @@ pub fn print(graph: &Graph) -> String {
     print_with(graph, PrintOptions::default())
 }
 
-/// As [`print`], with options.
+/// As [`print()`], with options.
 pub fn print_with(graph: &Graph, options: PrintOptions) -> String {
     let order = graph.order();
     let ids = graph.inputs().iter().map(|(_, id)| *id).chain(order.iter().copied());

@@ -24,6 +24,8 @@ pub struct PairPlan {
     pub steps: u32,
     /// Range of the guidance weight; each pair draws its own.
     pub guidance: [f64; 2],
+    /// What the teacher is given as the unconditional prompt.
+    pub unconditional: String,
     /// Seed of the draws.
     pub seed: u64,
     /// Stored precision.
@@ -120,6 +122,7 @@ impl PairPlan {
             ("sampler", self.sampler.clone()),
             ("steps", self.steps.to_string()),
             ("guidance", format!("{:?}", self.guidance)),
+            ("unconditional", self.unconditional.clone()),
             ("seed", self.seed.to_string()),
             ("dtype", dtype.to_string()),
             ("latent_shape", format!("{:?}", self.latent_shape)),

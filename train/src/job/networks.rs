@@ -60,6 +60,19 @@ impl Networks {
         if taps.is_empty() {
             taps = last_resnets(teacher.graph()?);
         }
+        let with_schedule = recipe.adm.as_ref().zip(teacher.denoiser.schedule.steps());
+        if let Some((adm, steps)) = with_schedule.filter(|(adm, steps)| adm.t_max as usize >= *steps) {
+            let reason = format!("is {}, but the teacher's schedule ends at {}", adm.t_max, steps - 1);
+            return Err(TrainError::recipe("adm.t_max", reason));
+        }
+        // What is needed only at the end must not be missing after hours of training.
+        for target in &recipe.export.targets {
+            Target::by_name(target).map_err(|error| TrainError::component("reading export.targets", error))?;
+        }
+        if let Some(score) = &recipe.score {
+            Scorer::open(&loaded.resolve(&score.classifier), &TractEngine::new(1))
+                .map_err(|error| TrainError::component("opening the classifier of score.classifier", error))?;
+        }
         let teacher_hash = hash::combined(&hash::model(&path)?);
         Ok(Self { loaded: loaded.clone(), path, texts, device, teacher, taps, teacher_hash })
     }
@@ -178,7 +191,8 @@ impl Networks {
     fn student(&self) -> Student {
         let recipe = &self.loaded.recipe;
         let after_adp = recipe.adp.as_ref().filter(|adp| adp.iterations > 0);
-        match (after_adp, &recipe.adm) {
+        let after_adm = recipe.adm.as_ref().filter(|adm| adm.iterations > 0);
+        match (after_adp, after_adm) {
             (Some(adp), None) => Student::LineVelocity { time: adp.time_clamp.min(1000.0) },
             (Some(_), Some(adm)) => Student::LineVelocity { time: adm.cond_t },
             (None, Some(adm)) => Student::Teacher { time: adm.cond_t },
@@ -223,6 +237,10 @@ impl Models for Networks {
     fn choices(&self) -> BTreeMap<String, String> {
         let texts = [
             ("device", format!("{:?}", self.loaded.recipe.run.device).to_lowercase()),
+            ("adm_times", "t_f uniform on the whole schedule, t uniform in [t_min + dt_steps, t_max]".to_string()),
+            ("adm_head_reduce", "mean over heads and positions".to_string()),
+            ("evaluation", "the noise of the run's seed, guidance in the middle of teacher.guidance".to_string()),
+            ("head_weights", "uniform in +-1/sqrt(fan_in), the last layer times logit_scale".to_string()),
             ("eq9_sign", "both terms negative: the generator raises both discriminators".to_string()),
             ("fake_score_start", "the teacher's weights".to_string()),
             ("heads_of_adm", "new ones, not those of ADP".to_string()),
@@ -247,6 +265,7 @@ impl Models for Networks {
             },
             steps: recipe.pairs.steps,
             guidance: recipe.teacher.guidance,
+            unconditional: self.teacher.unconditional.to_string(),
             seed: recipe.run.seed,
             dtype: recipe.pairs.dtype,
             latent_shape: self.teacher.latent_shape.clone(),

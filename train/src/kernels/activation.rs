@@ -44,7 +44,7 @@ pub fn quick_gelu(x: &DispatchTensor) -> DispatchTensor {
 pub fn geglu(x: &DispatchTensor) -> DispatchTensor {
     let mut shape = composition::dims(x);
     let width = shape.pop().unwrap_or(0);
-    let Some(mut call) = operands([Some(x)]).filter(|_| width % 2 == 0) else {
+    let Some(mut call) = operands([Some(x)]).filter(|_| width.is_multiple_of(2)) else {
         return composition::geglu(x.clone());
     };
     let Some(input) = call.values[0].take() else {

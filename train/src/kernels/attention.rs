@@ -51,7 +51,8 @@ pub(super) fn forward(q: &[f32], k: &[f32], v: &[f32], bias: Option<&Bias>, h: &
         return (out, kept);
     }
     // Long sequences are cut so that the scores of one task stay small; pieces are equal within every head.
-    let rows = (1..=h.queries.min(256)).rev().find(|n| h.queries % n == 0 && *n >= h.queries.min(64)).unwrap_or(h.queries);
+    let rows =
+        (1..=h.queries.min(256)).rev().find(|n| h.queries.is_multiple_of(*n) && *n >= h.queries.min(64)).unwrap_or(h.queries);
     let pieces = h.queries / rows;
     let run = |scratch: &mut (Workspace, Vec<f32>), index: usize, out: &mut [f32], kept: Option<&mut [f32]>| {
         let (head, first) = (index / pieces, index % pieces * rows);

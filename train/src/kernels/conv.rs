@@ -78,7 +78,7 @@ pub(super) fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, window: &
         found
     };
     // Tasks own whole images, or 64 output channels of one image where there are few images.
-    let split = window.groups == 1 && window.batch < 8 && window.outputs % 64 == 0;
+    let split = window.groups == 1 && window.batch < 8 && window.outputs.is_multiple_of(64);
     let channels = if split { 64 } else { window.outputs };
     let images = if split { 1 } else { 64_usize.div_ceil(pixels).min(window.batch) };
     let pieces = window.outputs / channels;

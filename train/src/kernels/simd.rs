@@ -59,7 +59,7 @@ pub(super) fn sigmoid(x: f32) -> f32 {
 pub(super) fn normal(x: f32) -> (f32, f32) {
     let bell = exp(-0.5 * x * x);
     let t = 1.0 / (1.0 + 0.3 * x.abs());
-    let p = 0.035_931_768_f32;
+    let p = 0.035_931_77_f32;
     let p = p * t - 0.158_276_12;
     let p = p * t + 0.208_206_8;
     let p = p * t - 0.055_394_005;
@@ -69,7 +69,7 @@ pub(super) fn normal(x: f32) -> (f32, f32) {
     let p = p * t + 0.119_626_39;
     let tail = bell * (t * p);
     let below = if x < 0.0 { tail } else { 1.0 - tail };
-    (below, bell * 0.398_942_28)
+    (below, bell * 0.398_942_3)
 }
 
 /// An elementwise function and its derivative.
@@ -113,7 +113,7 @@ impl Curve for Gelu {
 /// The tanh form of GELU: x · sigmoid(2 √(2/π) (x + 0.044715 x³)).
 pub(super) struct GeluTanh;
 
-const GELU_TANH_LINEAR: f32 = 1.595_769_1; // 2 sqrt(2 / pi)
+const GELU_TANH_LINEAR: f32 = 1.595_769; // 2 sqrt(2 / pi)
 const GELU_TANH_CUBIC: f32 = 0.071_354_82; // the same times 0.044715
 
 impl Curve for GeluTanh {

@@ -91,6 +91,8 @@ fn classify(tensor: &DispatchTensor) -> Option<Input> {
 }
 
 /// Takes an untracked float32 tensor of the CPU backend, or gives the tensor back.
+// The error is the argument handed back, no message.
+#[allow(clippy::result_large_err)]
 pub(super) fn into_value(tensor: DispatchTensor) -> Result<Value, DispatchTensor> {
     match tensor {
         DispatchTensor { kind: DispatchTensorKind::Flex(BackendTensor::Float(plain)), .. } if plain.dtype() == DType::F32 => {

@@ -39,7 +39,8 @@ impl Window {
     pub(super) fn checked_output(&self, per_group: usize) -> Option<[usize; 2]> {
         let positive = [self.kernel, self.stride, self.dilation].as_flattened().iter().all(|n| *n > 0);
         let counts = [self.batch, self.inputs, self.height, self.width, self.outputs, self.groups];
-        if !positive || counts.contains(&0) || self.outputs % self.groups != 0 || per_group * self.groups != self.inputs {
+        if !positive || counts.contains(&0) || !self.outputs.is_multiple_of(self.groups) || per_group * self.groups != self.inputs
+        {
             return None;
         }
         let (padded, reach) = (self.padded(), self.reach());

@@ -57,6 +57,7 @@ impl Models for Fake {
             sampler: "euler_trailing".to_string(),
             steps: 25,
             guidance: [1.0, 2.0],
+            unconditional: "zeros".to_string(),
             seed: 0,
             dtype: PairDtype::F16,
             latent_shape: vec![1, 2, 2],

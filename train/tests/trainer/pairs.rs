@@ -14,6 +14,7 @@ fn plan() -> PairPlan {
         sampler: "euler_trailing".to_string(),
         steps: 25,
         guidance: [2.5, 3.5],
+        unconditional: "zeros".to_string(),
         seed: 1,
         dtype: PairDtype::F32,
         latent_shape: vec![4, 2, 2],
@@ -134,11 +135,12 @@ fn an_interrupted_collection_continues() {
 fn pairs_of_something_else_are_refused_by_the_field() {
     let folder = tempfile::tempdir().unwrap();
     all(folder.path(), &plan()).unwrap();
-    let others: [(&str, PairPlan); 9] = [
+    let others: [(&str, PairPlan); 10] = [
         ("teacher_sha256", PairPlan { teacher_sha256: "cc".to_string(), ..plan() }),
         ("prompts_sha256", PairPlan { prompts_sha256: "cc".to_string(), ..plan() }),
         ("steps", PairPlan { steps: 50, ..plan() }),
         ("guidance", PairPlan { guidance: [2.5, 3.0], ..plan() }),
+        ("unconditional", PairPlan { unconditional: "the empty prompt".to_string(), ..plan() }),
         ("seed", PairPlan { seed: 2, ..plan() }),
         ("dtype", PairPlan { dtype: PairDtype::F16, ..plan() }),
         ("latent_shape", PairPlan { latent_shape: vec![4, 4, 1], ..plan() }),

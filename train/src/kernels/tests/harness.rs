@@ -6,6 +6,9 @@ use burn::tensor::Shape;
 
 use crate::kernels::value::{Value, operands};
 
+/// Makes the tensor of an operand from its position, values and shape.
+type Make<'a> = dyn Fn(usize, &[f32], &[usize]) -> DispatchTensor + 'a;
+
 /// Largest allowed error of a value or gradient, relative to the largest of the tensor: float32 sums of up to a
 /// thousand terms stay a few times below.
 const TOLERANCE: f64 = 1e-5;
@@ -97,7 +100,7 @@ impl<'a> Case<'a> {
         let data: Vec<Vec<f32>> =
             (1..).zip(&self.shapes).map(|(seed, shape)| random(shape, seed).iter().map(|v| v * self.spread).collect()).collect();
         let exact: Vec<Vec<f64>> = data.iter().map(|d| d.iter().map(|v| f64::from(*v)).collect()).collect();
-        let tensors = |make: &dyn Fn(usize, &[f32], &[usize]) -> DispatchTensor| -> Vec<DispatchTensor> {
+        let tensors = |make: &Make<'_>| -> Vec<DispatchTensor> {
             data.iter().zip(&self.shapes).enumerate().map(|(i, (d, s))| make(i, d, s)).collect()
         };
         let tracked = tensors(&|_, d, s| leaf(d, s));
