@@ -115,3 +115,13 @@ fn errors_beyond_the_tolerance_and_values_that_are_not_finite_fail() {
     let relative = Row::compare_relative(Kind::Gradient, "y", &reference, &[2], &[1.003, -4.0], 1e-3);
     assert_eq!((relative.ok, relative.tolerance), (true, 4e-3));
 }
+
+#[test]
+fn one_element_is_not_repeated_beyond_reason() {
+    let mut graph = Graph::new("network");
+    let t = graph.input("t", Type::f32([1usize << 40])).unwrap();
+    graph.output("out", t).unwrap();
+    let file = open(&[("in.t", &[1], Data::F32(vec![7.0])), ("out.out", &[1], Data::F32(vec![7.0]))], &[]).unwrap();
+    // Left as it is; binding it to the network's shape is what fails.
+    assert_eq!(file.inputs_for(&graph).unwrap()["t"].shape, [1]);
+}

@@ -122,3 +122,10 @@ fn a_pipeline_of_another_class_is_named() {
     let error = Pipeline::open(&Bundle::open(folder.path()).unwrap(), &TractEngine::new(1)).err().unwrap();
     assert!(error.chain().contains("FluxPipeline") && error.chain().contains("this build runs"), "{}", error.chain());
 }
+
+#[test]
+fn noise_larger_than_memory_is_refused() {
+    for shape in [[65536, 65536, 65536], [usize::MAX, 2, 2]] {
+        assert!(matches!(dmdx_runtime::noise::latents(0, 0, 1, shape), Err(Error::Shape(_))));
+    }
+}

@@ -15,8 +15,11 @@ use crate::error::TrainError;
 use crate::module::{GraphModule, Value};
 use crate::recipe::Unconditional;
 
-/// Samples that the teacher draws together: a fixed size, so that no sample depends on how many are asked for.
-const CHUNK: usize = 50;
+/// How many samples of this latent shape go through a network together: a function of the shape alone, so that no sample
+/// depends on how many are asked for, and small enough for the decoder's maps of large pictures.
+pub(crate) fn chunk(latent_shape: &[usize]) -> usize {
+    (50 * 4096 / latent_shape.iter().product::<usize>().max(1)).clamp(1, 50)
+}
 
 /// Noise, prompts and guidance weights of one batch.
 type Chunk = (Value, Vec<usize>, Vec<f64>);
@@ -59,12 +62,13 @@ impl Teacher {
             module: GraphModule::new(graph(unet, "unet")?, device, false)?,
             schedule: Schedule::from_config(scheduler)?,
         };
-        let latent_scaling = vae.config["scaling_factor"].as_f64().unwrap_or(0.18215);
-        let shift = vae.config["shift_factor"].as_f64().unwrap_or(0.0);
+        let (latent_scaling, shift) = latent_statistics(&vae.config)?;
         let decoder = Decoder::new(GraphModule::new(graph(vae, "vae_decoder")?, device, false)?, latent_scaling, shift);
         let levels = vae.config["block_out_channels"].as_array().map_or(4, Vec::len);
         let scale = 1usize << (levels.max(1) - 1).min(16);
         let latent_shape = latent_shape(&unet.config)?;
+        check_channels(graph(unet, "unet")?, latent_shape[0], latent_shape[0])?;
+        check_channels(graph(vae, "vae_decoder")?, latent_shape[0], 3)?;
         let size = [latent_shape[1] * scale, latent_shape[2] * scale];
         let (conditions, unconditional) = prompts::encode(&pipeline, graph(unet, "unet")?, texts, unconditional, size, device)?;
         Ok(Self { denoiser, decoder, conditions, unconditional, latent_shape, scale, latent_scaling, pipeline })
@@ -102,7 +106,8 @@ impl Teacher {
             )));
         }
         let device = self.denoiser.module.device();
-        let parts = noise.chunks((CHUNK * elements).max(1)).zip(prompts.chunks(CHUNK)).zip(weights.chunks(CHUNK));
+        let size = chunk(&self.latent_shape);
+        let parts = noise.chunks((size * elements).max(1)).zip(prompts.chunks(size)).zip(weights.chunks(size));
         let part = |((noise, prompts), weights): ((&[f32], &[u32]), &[f64])| {
             let shape: Vec<usize> = std::iter::once(prompts.len()).chain(self.latent_shape.iter().copied()).collect();
             let prompts = prompts.iter().map(|&prompt| prompt as usize).collect();
@@ -118,7 +123,7 @@ impl Teacher {
     pub fn pictures(&self, latents: &[f32]) -> Result<Vec<f32>, TrainError> {
         let elements: usize = self.latent_shape.iter().product();
         let mut pictures = Vec::new();
-        for part in latents.chunks((CHUNK * elements).max(1)) {
+        for part in latents.chunks((chunk(&self.latent_shape) * elements).max(1)) {
             let shape: Vec<usize> =
                 std::iter::once(part.len() / elements.max(1)).chain(self.latent_shape.iter().copied()).collect();
             let latents = Value::float(part.to_vec(), &shape, self.denoiser.module.device())?;
@@ -159,6 +164,41 @@ fn component<'p>(pipeline: &'p Pipeline, name: &str) -> Result<&'p Component, Tr
 /// A part of a component.
 fn graph<'p>(component: &'p Component, part: &str) -> Result<&'p Graph, TrainError> {
     component.parts.get(part).ok_or_else(|| TrainError::Invalid(format!("the teacher's {} has no {part}", component.class)))
+}
+
+/// Refuses a network that does not make maps of `to` channels from maps of `from`.
+fn check_channels(graph: &Graph, from: usize, to: usize) -> Result<(), TrainError> {
+    let channels = |id| graph.value(id).ty.shape.0.get(1).and_then(dmdx_graph::Dim::known);
+    let input = graph.inputs().first().and_then(|(_, id)| channels(*id));
+    let output = graph.outputs().first().and_then(|output| channels(output.value));
+    if (input, output) == (Some(from), Some(to)) {
+        return Ok(());
+    }
+    let show = |size: Option<usize>| size.map_or_else(|| "unknown".to_string(), |size| size.to_string());
+    Err(TrainError::Invalid(format!(
+        "the teacher's {} makes {} channels from {}, but {to} from {from} are needed; inpainting and learned-variance models cannot be distilled",
+        graph.name(),
+        show(output),
+        show(input)
+    )))
+}
+
+/// The autoencoder's factor and offset of latents.
+fn latent_statistics(config: &Json) -> Result<(f64, f64), TrainError> {
+    let number = |key: &str, default: f64| match &config[key] {
+        Json::Null => Ok(default),
+        value => value
+            .as_f64()
+            .ok_or_else(|| TrainError::Invalid(format!("the teacher's vae has {key} = {value}, but a number is needed"))),
+    };
+    let (scaling, shift) = (number("scaling_factor", 0.18215)?, number("shift_factor", 0.0)?);
+    if scaling == 0.0 {
+        return Err(TrainError::Invalid("the teacher's vae has scaling_factor = 0, so its latents hold nothing".into()));
+    }
+    if !config["latents_mean"].is_null() || !config["latents_std"].is_null() {
+        return Err(TrainError::Invalid("the teacher's vae has latents_mean or latents_std, which are not supported yet".into()));
+    }
+    Ok((scaling, shift))
 }
 
 /// `[channels, height, width]` from `in_channels` and `sample_size`, a number or a pair.

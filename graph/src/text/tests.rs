@@ -148,3 +148,13 @@ fn deep_attributes_and_large_polynomials_end_quickly() {
     let wide = format!("graph 1 x\n{symbols}input %0 x : f32[{}]", [sum.join("+").as_str(); 8].join(", "));
     assert!(parse(&wide).unwrap_err().to_string().contains("too many terms"));
 }
+
+#[test]
+fn sizes_that_overflow_are_refused() {
+    // The product's coefficient saturates at the least integer, whose absolute value does not exist.
+    let saturated = "graph 1 x\nsymbol h 1 \"\"\ninput %0 x : f32[1099511627776, 1+-1099511627776*h]";
+    assert!(parse(saturated).unwrap_err().to_string().starts_with("line 3 of the graph text"));
+    let windows = "graph 1 x\ninput %0 x : f32[0, 1099511627776, 1099511627776, 0]\n\
+                   %1 = window_partition %0 {\"window\":1} : f32[0, 1, 1, 0]";
+    assert!(parse(windows).unwrap_err().to_string().contains("too many windows"));
+}

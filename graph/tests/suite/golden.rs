@@ -109,3 +109,14 @@ fn values_outside_an_operation_are_errors() {
     inputs.insert("ids".into(), interp::Tensor::from_f64(vec![0.0; 2], &[2]).unwrap());
     assert_eq!(interp::run(&graph, &inputs).unwrap_err().to_string(), "input `ids`: holds floats, the graph wants i64[2]");
 }
+
+#[test]
+fn an_embedding_wider_than_memory_is_an_error() {
+    let graph = text::parse(
+        "graph 1 g\ninput %0 t : f32[1]\n\
+         %1 = timestep_embed %0 {\"dim\":2147483648,\"flip_sin_to_cos\":true,\"freq_shift\":0.0,\"max_period\":10000.0} : f32[1, 2147483648]\n\
+         output y %1\n",
+    );
+    let inputs = [("t".to_string(), interp::Tensor::from_f64(vec![1.0], &[1]).unwrap())].into();
+    assert!(interp::run(&graph.unwrap(), &inputs).is_err());
+}

@@ -30,7 +30,8 @@ pub fn file(path: &Path) -> Result<String, TrainError> {
 }
 
 /// The SHA-256 of every file of a model folder by its path in it: `model_index.json` or `config.json`, safetensors, and
-/// everything in folders. Other files beside them (a recipe, a card) are no part of the model.
+/// everything in folders that hold a component. Other files beside them (a recipe, a card) and other folders (runs, a
+/// download's cache) are no part of the model.
 ///
 /// # Errors
 /// [`TrainError::Read`].
@@ -39,6 +40,9 @@ pub fn model(folder: &Path) -> Result<BTreeMap<String, String>, TrainError> {
     walk(folder, "", 0, &mut hashes)?;
     Ok(hashes)
 }
+
+/// What a folder of a pipeline has at least one of.
+const COMPONENT: [&str; 4] = ["config.json", "scheduler_config.json", "tokenizer_config.json", "preprocessor_config.json"];
 
 fn walk(folder: &Path, prefix: &str, depth: usize, hashes: &mut BTreeMap<String, String>) -> Result<(), TrainError> {
     if depth > MAX_DEPTH {
@@ -50,6 +54,9 @@ fn walk(folder: &Path, prefix: &str, depth: usize, hashes: &mut BTreeMap<String,
         let name = entry.file_name().to_string_lossy().into_owned();
         let inner = format!("{prefix}{name}");
         if path.is_dir() {
+            if depth == 0 && !COMPONENT.iter().any(|file| path.join(file).is_file()) {
+                continue;
+            }
             walk(&path, &format!("{inner}/"), depth + 1, hashes)?;
         } else if depth > 0 || ["model_index.json", "config.json"].contains(&name.as_str()) || name.ends_with(".safetensors") {
             hashes.insert(inner, file(&path)?);

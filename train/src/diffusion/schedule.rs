@@ -44,6 +44,12 @@ impl Schedule {
         if config["_class_name"] == "FlowMatchEulerDiscreteScheduler" {
             return Ok(Self::flow());
         }
+        let class = config["_class_name"].as_str().unwrap_or_default();
+        if class.starts_with("FlowMatch") || class.starts_with("EDM") {
+            return Err(TrainError::Invalid(format!(
+                "the teacher's scheduler is {class}, whose noise levels are not supported yet"
+            )));
+        }
         let prediction = match config["prediction_type"].as_str().unwrap_or("epsilon") {
             "epsilon" => Prediction::Epsilon,
             "v_prediction" => Prediction::Velocity,

@@ -73,8 +73,24 @@ impl Networks {
             Scorer::open(&loaded.resolve(&score.classifier), &TractEngine::new(1))
                 .map_err(|error| TrainError::component("opening the classifier of score.classifier", error))?;
         }
+        let betas = teacher.pipeline.scheduler.as_ref().and_then(|config| config["beta_schedule"].as_str());
+        if !recipe.export.targets.is_empty() && betas != Some("scaled_linear") {
+            let reason = "asks for a bundle, but only students of teachers with beta_schedule scaled_linear can be exported yet";
+            return Err(TrainError::recipe("export.targets", reason));
+        }
         let teacher_hash = hash::combined(&hash::model(&path)?);
-        Ok(Self { loaded: loaded.clone(), path, texts, device, teacher, taps, teacher_hash })
+        let networks = Self { loaded: loaded.clone(), path, texts, device, teacher, taps, teacher_hash };
+        networks.latent_shapes()?;
+        if recipe.adp.as_ref().is_some_and(|adp| adp.iterations > 0 && adp.lambda_pixel > 0.0) {
+            networks.pixel_discriminator(1.0)?;
+        }
+        Ok(networks)
+    }
+
+    /// The feature maps that the latent discriminator taps.
+    fn latent_shapes(&self) -> Result<Vec<(String, FeatureShape)>, TrainError> {
+        let latent: Vec<usize> = std::iter::once(1).chain(self.teacher.latent_shape.iter().copied()).collect();
+        feature_shapes(self.teacher.graph()?, &self.taps, &[("sample", latent)], false)
     }
 
     fn settings(&self, rate: f64) -> AdamSettings {
@@ -102,9 +118,7 @@ impl Networks {
 
     fn latent_discriminator(&self, phase: &str, rate: f64) -> Result<LatentDiscriminator, TrainError> {
         let graph = self.teacher.graph()?;
-        let latent: Vec<usize> = std::iter::once(1).chain(self.teacher.latent_shape.iter().copied()).collect();
-        let shapes = feature_shapes(graph, &self.taps, &[("sample", latent)], false)?;
-        let heads = self.heads(&shapes, &format!("{phase} latent heads"), rate)?;
+        let heads = self.heads(&self.latent_shapes()?, &format!("{phase} latent heads"), rate)?;
         LatentDiscriminator::new(&self.teacher.denoiser, graph, &self.taps, heads)
     }
 
@@ -241,6 +255,7 @@ impl Models for Networks {
             ("adm_head_reduce", "mean over heads and positions".to_string()),
             ("evaluation", "the noise of the run's seed, guidance in the middle of teacher.guidance".to_string()),
             ("head_weights", "uniform in +-1/sqrt(fan_in), the last layer times logit_scale".to_string()),
+            ("parameter_write", "32-bit, rounded to nearest without compensation".to_string()),
             ("eq9_sign", "both terms negative: the generator raises both discriminators".to_string()),
             ("fake_score_start", "the teacher's weights".to_string()),
             ("heads_of_adm", "new ones, not those of ADP".to_string()),

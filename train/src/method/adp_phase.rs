@@ -9,6 +9,7 @@ use crate::discriminator::{Decoder, Features, LatentDiscriminator, PixelDiscrimi
 use crate::error::TrainError;
 use crate::module::{Profile, Trained, Value};
 use crate::recipe;
+use crate::teacher::chunk;
 use crate::trainer::{Draws, Metrics, Phase, State};
 
 /// Everything that ADP trains and reads.
@@ -39,9 +40,6 @@ const NAME: &str = "adp";
 const LATENT: &str = "latent_heads";
 const PIXEL: &str = "pixel_heads";
 
-/// Pairs that are decoded and looked at together; a fixed size, so that the features do not depend on who asks.
-const CHUNK: usize = 50;
-
 impl AdpPhase {
     /// Decodes every pair once and keeps D₂'s features of it, unless they would need more than `budget` bytes.
     ///
@@ -50,8 +48,9 @@ impl AdpPhase {
     pub fn keep_real_pixels(&mut self, budget: usize) -> Result<(), TrainError> {
         let Some((decoder, pixel)) = &self.pixel else { return Ok(()) };
         let mut chunks: Vec<Features> = Vec::new();
-        for start in (0..self.pairs.len()).step_by(CHUNK) {
-            let end = (start + CHUNK).min(self.pairs.len());
+        let size = chunk(self.pairs.latent_shape());
+        for start in (0..self.pairs.len()).step_by(size) {
+            let end = (start + size).min(self.pairs.len());
             let indices: Vec<i64> = (start as i64..end as i64).collect();
             let latents = self.pairs.batch(&indices)?.latents;
             let latents = Value::float(latents, &shape(end - start, self.pairs.latent_shape()), self.generator.module.device())?;

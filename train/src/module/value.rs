@@ -163,7 +163,9 @@ impl Value {
 
     /// The mean of all elements, shape `[1]`.
     pub fn mean(&self) -> Self {
-        self.map(Dispatch::float_mean)
+        // From 2^22 values on Burn adds up in an order that depends on which thread is free; along one axis it does not.
+        let axes = if self.elements() < 1 << 22 { 0 } else { self.shape().len() };
+        self.map(|tensor| Dispatch::float_mean((0..axes).rev().fold(tensor, Dispatch::float_mean_dim)))
     }
 
     /// The sum of all elements, shape `[1]`.
@@ -221,10 +223,18 @@ impl Value {
     /// Joins along `axis`; all of one kind.
     ///
     /// # Errors
-    /// When there is none, or kinds are mixed.
+    /// When there is none, kinds are mixed, or shapes differ beside the axis.
     pub fn join(values: &[Value], axis: usize) -> Result<Self, TrainError> {
         let tensors: Vec<DispatchTensor> = values.iter().map(|value| value.tensor().clone()).collect();
         let floats = values.iter().filter(|value| matches!(value, Value::Float(_))).count();
+        let beside = |value: &Value| {
+            let mut shape = value.shape();
+            shape.get_mut(axis).map(|size| *size = 0).map(|()| shape)
+        };
+        if values.iter().any(|value| beside(value).is_none() || beside(value) != beside(&values[0])) {
+            let shapes: Vec<Vec<usize>> = values.iter().map(Value::shape).collect();
+            return Err(TrainError::Invalid(format!("tensors of shapes {shapes:?} cannot be joined along axis {axis}")));
+        }
         match (floats, values.len()) {
             (_, 0) => Err(TrainError::Invalid("no tensors to join".into())),
             (_, 1) => Ok(values[0].clone()),

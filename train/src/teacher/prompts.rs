@@ -61,7 +61,9 @@ fn embed(pipeline: &Pipeline, both: bool, texts: &[String], device: &Device) -> 
     let mut states = Vec::new();
     let mut pooled = None;
     let encoders: &[&str] = if both { &["text_encoder", "text_encoder_2"] } else { &["text_encoder"] };
-    for (encoder, (folder, path)) in encoders.iter().zip(&pipeline.tokenizers) {
+    for (encoder, folder) in encoders.iter().zip(["tokenizer", "tokenizer_2"]) {
+        let path = pipeline.tokenizers.iter().find(|(name, _)| name == folder).map(|(_, path)| path);
+        let path = path.ok_or_else(|| TrainError::Invalid(format!("the teacher has no {folder}, which its {encoder} needs")))?;
         let tokenizer = open_tokenizer(path)?;
         let module = GraphModule::new(graph(component(pipeline, encoder)?, "text_encoder")?, device, false)?;
         let mut wanted = vec![if both { "penultimate_hidden_state" } else { "last_hidden_state" }];
@@ -81,13 +83,6 @@ fn embed(pipeline: &Pipeline, both: bool, texts: &[String], device: &Device) -> 
             let whole = Value::join(&part, 0)?;
             if *name == "text_embeds" { pooled = Some(whole) } else { states.push(whole) }
         }
-    }
-    if states.len() != encoders.len() {
-        return Err(TrainError::Invalid(format!(
-            "the teacher has {} tokenizers for {} text encoders",
-            states.len(),
-            encoders.len()
-        )));
     }
     let mut inputs = vec![("encoder_hidden_states".to_string(), Value::join(&states, 2)?)];
     if both {

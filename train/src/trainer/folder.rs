@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::atomic::remove_unfinished;
 use crate::error::TrainError;
@@ -92,12 +93,24 @@ impl RunFolder {
     }
 }
 
+/// Tries for a fifth of a second: a process that is being started elsewhere in this program holds a copy of every open
+/// file, and with it of a lock that was just given back, for an instant.
+fn patient_lock(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..20 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            other => return other,
+        }
+    }
+    file.try_lock()
+}
+
 /// Takes the folder's lock. The system gives it back when the process ends, however it ends.
 fn lock(folder: &Path) -> Result<File, TrainError> {
     let path = folder.join(LOCK);
     let mut file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(TrainError::write(&path))?;
-    match file.try_lock() {
+    match patient_lock(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut owner = String::new();
