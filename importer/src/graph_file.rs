@@ -220,7 +220,6 @@ pub(crate) fn component(path: &Path, tensors: Tensors, options: &ImportOptions) 
             return Err(over(path, "the graph's size in bytes", source.len(), options.limits.graph_bytes, "graph_bytes"));
         }
         let graph = text::parse(source).map_err(|error| ImportError::from(error).at(path))?;
-        graph.verify().map_err(|error| ImportError::from(error).at(path))?;
         parts.push((name, graph));
     }
     let class = get(CLASS_KEY)?.clone();
