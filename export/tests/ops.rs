@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dmdx_export::verify::{Sizes, WrittenModel, run_sizes};
 use dmdx_export::{ExportError, GraphOptions, Names, export_graph};
-use dmdx_graph::ir::{PoolRule, ReduceKind};
+use dmdx_graph::ir::{Interpolation, PoolRule, ReduceKind};
 use dmdx_graph::{DType, Dim, Graph, Op, Shape, Type, ValueId};
 use support::{op_cases, verifier, weight};
 
@@ -45,7 +45,7 @@ fn every_operation_agrees_with_its_reference() {
     println!("{} operations, largest relative error {worst:.1e}, engines {:?}", seen.len(), verifier.engines());
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     // Every operation of the IR is there.
-    assert_eq!(seen.len(), 39, "{seen:?}");
+    assert_eq!(seen.len(), 49, "{seen:?}");
 }
 
 struct Symbolic {
@@ -147,6 +147,69 @@ fn symbolic_graphs() -> Vec<(&'static str, Graph)> {
         let parts = g.graph.push(Op::Affine { mul: 2.0, add: 1.0 }, &[parts], "m").unwrap();
         g.finish(Op::WindowMerge { window: 3, height: 5, width: 4 }, &[parts])
     });
+    add("volume", &|mut g| {
+        let shape = [g.b.clone(), 2.into(), g.s.clone(), g.h.clone(), g.w.clone()];
+        let x = g.graph.input("x", Type::f32(shape)).unwrap();
+        let w = g.graph.param("w", &[3, 2, 3, 3, 1], Some(weight(5, &[3, 2, 3, 3, 1]))).unwrap();
+        let conv = Op::Conv3d { stride: [1, 2, 1], padding: [2, 1, 0, 0, 0, 1], dilation: [1; 3], groups: 1 };
+        g.finish(conv, &[x, w])
+    });
+    add("pools", &|mut g| {
+        let x = g.picture(2);
+        let (kernel, stride) = ([2, 2], [2, 2]);
+        let top = g.graph.push(Op::MaxPool2d { kernel, stride, padding: [0; 4] }, &[x], "m").unwrap();
+        let mean = Op::AvgPool2d { kernel, stride, padding: [0; 4], count_padding: false };
+        let mean = g.graph.push(mean, &[x], "m").unwrap();
+        g.finish(Op::Concat { axis: 1 }, &[top, mean])
+    });
+    for interleaved in [true, false] {
+        add(if interleaved { "rotated_neighbours" } else { "rotated_halves" }, &|mut g| {
+            let shape = [g.b.clone(), 2.into(), g.s.clone(), 4.into()];
+            let x = g.graph.input("x", Type::f32(shape)).unwrap();
+            let table = [g.s.clone(), 4.into()];
+            let cos = g.graph.input("cos", Type::f32(table.clone())).unwrap();
+            let sin = g.graph.input("sin", Type::f32(table)).unwrap();
+            let rotated = g.graph.push(Op::Rope { interleaved }, &[x, cos, sin], "m").unwrap();
+            g.finish(Op::RmsNorm { eps: 1e-6 }, &[rotated])
+        });
+    }
+    for bidirectional in [true, false] {
+        add(if bidirectional { "buckets_both_ways" } else { "buckets_of_a_decoder" }, &|mut g| {
+            let x = g.graph.input("x", Type::f32([g.b.clone(), 2.into(), g.s.clone(), g.s.clone()])).unwrap();
+            let table = g.graph.param("table", &[8, 2], Some(weight(6, &[8, 2]))).unwrap();
+            let bias = Op::BucketBias { max_distance: 5, bidirectional, length: g.s.clone() };
+            let bias = g.graph.push(bias, &[table], "m").unwrap();
+            g.finish(Op::Add, &[x, bias])
+        });
+    }
+    add("cropped_table", &|mut g| {
+        let tokens = g.h.times(&g.w);
+        let x = g.graph.input("x", Type::f32([g.b.clone(), g.h.clone(), g.w.clone(), 3.into()])).unwrap();
+        let flat = Shape(vec![g.b.clone(), tokens, 3.into()]);
+        let x = g.graph.push(Op::Reshape { shape: flat }, &[x], "m").unwrap();
+        let table = g.graph.param("table", &[1, 225, 3], Some(weight(7, &[1, 225, 3]))).unwrap();
+        let crop = Op::CropTable { side: 15, height: g.h.clone(), width: g.w.clone() };
+        let crop = g.graph.push(crop, &[table], "m").unwrap();
+        g.finish(Op::Add, &[x, crop])
+    });
+    add("positions_of_a_film", &|mut g| {
+        let x = g.graph.input("x", Type::f32([g.s.clone(), g.h.clone(), g.w.clone(), 32.into()])).unwrap();
+        let flat = Shape(vec![1.into(), g.s.times(&g.h).times(&g.w), 32.into()]);
+        let x = g.graph.push(Op::Reshape { shape: flat }, &[x], "m").unwrap();
+        let (frames, height, width) = (g.s.clone(), g.h.clone(), g.w.clone());
+        let table = Op::SincosTable3d { dim: 32, frames, height, width, spatial_scale: 1.875, temporal_scale: 1.5 };
+        let table = g.graph.push(table, &[], "m").unwrap();
+        g.finish(Op::Add, &[x, table])
+    });
+    for mode in [Interpolation::Bilinear, Interpolation::Bicubic] {
+        add(if mode == Interpolation::Bicubic { "resized_bicubic" } else { "resized_bilinear" }, &|mut g| {
+            let x = g.picture(2);
+            let up = Op::Resize { mode, height: g.h.offset(3), width: g.w.scaled(2) };
+            let up = g.graph.push(up, &[x], "m").unwrap();
+            let width = g.w.clone();
+            g.finish(Op::Resize { mode, height: Dim::constant(5), width }, &[up])
+        });
+    }
     add("computed_weights", &|mut g| {
         let x = g.tokens(4);
         let w = g.graph.param("w", &[4, 4], Some(weight(4, &[4, 4]))).unwrap();

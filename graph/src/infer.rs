@@ -23,9 +23,17 @@ pub fn infer(op: &Op, inputs: &[&Type]) -> Inferred {
             return Err(format!("input {i} has type {input}, {} is needed", if ids { "integers" } else { "floats" }));
         }
     }
+    if let Op::SincosTable3d { dim, frames, height, width, spatial_scale, temporal_scale } = op {
+        if !(*spatial_scale > 0.0 && *temporal_scale > 0.0) {
+            return Err("the scales must be positive".into());
+        }
+        return sincos_table(*dim, [frames, height, width]);
+    }
     let x = inputs[0];
     let same = || Ok(x.clone());
     match op {
+        // Has no input, done above.
+        Op::SincosTable3d { .. } => same(),
         Op::Linear => linear(inputs),
         Op::MatMul { transpose_a, transpose_b } => mat_mul(x, inputs[1], *transpose_a, *transpose_b),
         Op::Embedding => {
@@ -34,7 +42,11 @@ pub fn infer(op: &Op, inputs: &[&Type]) -> Inferred {
             shape.push(width.clone());
             Ok(Type { dtype: inputs[1].dtype, shape: Shape(shape) })
         }
-        Op::Conv2d { stride, padding, dilation, groups } => conv2d(inputs, *stride, *padding, *dilation, *groups),
+        Op::Conv2d { stride, padding, dilation, groups } => conv(inputs, *stride, padding, *dilation, *groups),
+        Op::Conv3d { stride, padding, dilation, groups } => conv(inputs, *stride, padding, *dilation, *groups),
+        Op::MaxPool2d { kernel, stride, padding } | Op::AvgPool2d { kernel, stride, padding, .. } => {
+            pool(x, *kernel, *stride, *padding)
+        }
         Op::GroupNorm { groups, .. } => {
             let channels = x.shape.0.get(1).ok_or("x needs at least two dimensions")?;
             expect(inputs[1], std::slice::from_ref(channels), "weight")?;
@@ -42,7 +54,7 @@ pub fn infer(op: &Op, inputs: &[&Type]) -> Inferred {
             channels.exact_div(*groups).map_err(|_| format!("{channels} channels do not divide into {groups} groups"))?;
             same()
         }
-        Op::LayerNorm { .. } => {
+        Op::LayerNorm { .. } | Op::RmsNorm { .. } => {
             let channels = last(x)?;
             for (input, name) in inputs[1..].iter().zip(["weight", "bias"]) {
                 expect(input, std::slice::from_ref(channels), name)?;
@@ -51,7 +63,36 @@ pub fn infer(op: &Op, inputs: &[&Type]) -> Inferred {
         }
         Op::Sdpa { causal, .. } => sdpa(inputs, *causal),
         Op::RelPos2d { height, width } => rel_pos(inputs, *height, *width),
-        Op::Silu
+        Op::Rope { .. } => {
+            let &[.., tokens, width] = &x.shape.0.iter().collect::<Vec<_>>()[..] else {
+                return Err(format!("{} has not two dimensions", x.shape));
+            };
+            width.exact_div(2).map_err(|_| format!("the width {width} is not even"))?;
+            for (table, name) in inputs[1..].iter().zip(["cos", "sin"]) {
+                expect(table, &[tokens.clone(), width.clone()], name)?;
+            }
+            same()
+        }
+        Op::BucketBias { max_distance, bidirectional, length } => {
+            let [buckets, heads] = dims::<2>(x)?;
+            let exact = known(buckets)? / if *bidirectional { 4 } else { 2 };
+            if exact == 0 || *max_distance <= exact {
+                return Err(format!("{buckets} buckets do not reach beyond the distance {max_distance}"));
+            }
+            let shape = vec![Dim::constant(1), heads.clone(), length.clone(), length.clone()];
+            Ok(Type { dtype: x.dtype, shape: Shape(shape) })
+        }
+        Op::CropTable { side, height, width } => {
+            let [_, _, channels] = dims::<3>(x)?;
+            let rows = side.checked_mul(*side).ok_or("the table is too large")?;
+            expect(x, &[Dim::constant(1), Dim::constant(rows), channels.clone()], "table")?;
+            if [height, width].iter().any(|size| size.known().is_some_and(|size| size > *side)) {
+                return Err(format!("{height} by {width} is not inside a table of side {side}"));
+            }
+            Ok(Type { dtype: x.dtype, shape: Shape(vec![Dim::constant(1), height.times(width), channels.clone()]) })
+        }
+        Op::Relu
+        | Op::Silu
         | Op::Gelu { .. }
         | Op::QuickGelu
         | Op::Sigmoid
@@ -129,13 +170,20 @@ pub fn infer(op: &Op, inputs: &[&Type]) -> Inferred {
             if *window == 0 || !rows.is(*window) || !columns.is(*window) {
                 return Err(format!("{} is not made of windows of side {window}", x.shape));
             }
-            let count = height.div_ceil(*window) * width.div_ceil(*window);
+            let count = height.div_ceil(*window).checked_mul(width.div_ceil(*window)).ok_or("there are too many windows")?;
             let batch = batch.exact_div(count).map_err(|e| e.to_string())?;
             Ok(Type { dtype: x.dtype, shape: Shape(vec![batch, (*height).into(), (*width).into(), channels.clone()]) })
         }
         Op::UpNearest { factor } => {
             let [n, c, h, w] = dims::<4>(x)?;
             Ok(Type { dtype: x.dtype, shape: Shape(vec![n.clone(), c.clone(), h.scaled(*factor), w.scaled(*factor)]) })
+        }
+        Op::Resize { height, width, .. } => {
+            let [n, c, rows, columns] = dims::<4>(x)?;
+            if [rows, columns, height, width].iter().any(|size| size.is(0)) {
+                return Err(format!("{} cannot be resized to {height} by {width}", x.shape));
+            }
+            Ok(Type { dtype: x.dtype, shape: Shape(vec![n.clone(), c.clone(), height.clone(), width.clone()]) })
         }
         Op::TimestepEmbed { dim, .. } => {
             let [n] = dims::<1>(x)?;
@@ -167,13 +215,21 @@ pub fn infer(op: &Op, inputs: &[&Type]) -> Inferred {
 /// Fewest and most inputs.
 fn arity(op: &Op) -> (usize, usize) {
     match op {
-        Op::Linear | Op::Conv2d { .. } => (2, 3),
+        Op::SincosTable3d { .. } => (0, 0),
+        Op::Linear | Op::Conv2d { .. } | Op::Conv3d { .. } => (2, 3),
         Op::MatMul { .. } | Op::Embedding | Op::Add | Op::Sub | Op::Mul | Op::Div | Op::PoolToken { .. } => (2, 2),
-        Op::GroupNorm { .. } | Op::RelPos2d { .. } => (3, 3),
+        Op::GroupNorm { .. } | Op::RelPos2d { .. } | Op::Rope { .. } => (3, 3),
         Op::LayerNorm { .. } => (1, 3),
+        Op::RmsNorm { .. } => (1, 2),
         Op::Sdpa { .. } => (3, 4),
         Op::Concat { .. } => (1, usize::MAX),
-        Op::Silu
+        Op::MaxPool2d { .. }
+        | Op::AvgPool2d { .. }
+        | Op::BucketBias { .. }
+        | Op::CropTable { .. }
+        | Op::Resize { .. }
+        | Op::Relu
+        | Op::Silu
         | Op::Gelu { .. }
         | Op::QuickGelu
         | Op::Geglu
@@ -269,9 +325,21 @@ fn mat_mul(a: &Type, b: &Type, transpose_a: bool, transpose_b: bool) -> Inferred
     Ok(Type { dtype: a.dtype, shape })
 }
 
-fn conv2d(inputs: &[&Type], stride: [usize; 2], padding: [usize; 4], dilation: [usize; 2], groups: usize) -> Inferred {
-    let [batch, channels, height, width] = dims::<4>(inputs[0])?;
-    let [out, in_group, kernel_h, kernel_w] = dims::<4>(inputs[1])?;
+/// A convolution over `N` dimensions; `padding` holds the sizes before each of them, then those after.
+fn conv<const N: usize>(
+    inputs: &[&Type],
+    stride: [usize; N],
+    padding: &[usize],
+    dilation: [usize; N],
+    groups: usize,
+) -> Inferred {
+    let (x, weight) = (&inputs[0].shape.0, &inputs[1].shape.0);
+    let ([batch, channels, positions @ ..], [out, in_group, kernels @ ..]) = (x.as_slice(), weight.as_slice()) else {
+        return Err(format!("x is {}, weight is {}", inputs[0].shape, inputs[1].shape));
+    };
+    if positions.len() != N || kernels.len() != N || padding.len() != 2 * N {
+        return Err(format!("x is {}, weight is {}, {} dimensions are needed", inputs[0].shape, inputs[1].shape, N + 2));
+    }
     if groups == 0 || stride.contains(&0) || dilation.contains(&0) {
         return Err("stride, dilation and groups must be positive".into());
     }
@@ -281,17 +349,41 @@ fn conv2d(inputs: &[&Type], stride: [usize; 2], padding: [usize; 4], dilation: [
     if let Some(bias) = inputs.get(2) {
         expect(bias, std::slice::from_ref(out), "bias")?;
     }
-    let side = |size: &Dim, kernel: &Dim, axis: usize| -> Result<Dim, String> {
-        let reach = dilation[axis].checked_mul(known(kernel)?.max(1) - 1).and_then(|reach| i64::try_from(reach).ok());
-        let reach = reach.and_then(|reach| reach.checked_add(1)).ok_or("the dilated kernel is too large")?;
-        let padded = size.plus(&Dim::constant(padding[axis])).plus(&Dim::constant(padding[axis + 2]));
-        if padded.known().is_some_and(|padded| (padded as u64) < reach as u64) {
-            return Err(format!("the kernel of {reach} is larger than the padded input of {padded}"));
-        }
-        Ok(padded.offset(-reach).floor_div(stride[axis]).map_err(|e| e.to_string())?.offset(1))
-    };
-    let shape = vec![batch.clone(), out.clone(), side(height, kernel_h, 0)?, side(width, kernel_w, 1)?];
+    let mut shape = vec![batch.clone(), out.clone()];
+    for axis in 0..N {
+        let reach = dilation[axis].checked_mul(known(&kernels[axis])?.max(1) - 1).and_then(|reach| reach.checked_add(1));
+        let reach = reach.ok_or("the dilated kernel is too large")?;
+        shape.push(windows(&positions[axis], reach, stride[axis], [padding[axis], padding[axis + N]])?);
+    }
     Ok(Type { dtype: inputs[0].dtype, shape: Shape(shape) })
+}
+
+/// How many windows of `reach` fit on a padded axis.
+fn windows(size: &Dim, reach: usize, stride: usize, padding: [usize; 2]) -> Result<Dim, String> {
+    let padded = size.plus(&Dim::constant(padding[0])).plus(&Dim::constant(padding[1]));
+    if padded.known().is_some_and(|padded| padded < reach) {
+        return Err(format!("the kernel of {reach} is larger than the padded input of {padded}"));
+    }
+    let reach = i64::try_from(reach).map_err(|_| "the dilated kernel is too large")?;
+    Ok(padded.offset(-reach).floor_div(stride).map_err(|e| e.to_string())?.offset(1))
+}
+
+fn pool(x: &Type, kernel: [usize; 2], stride: [usize; 2], padding: [usize; 4]) -> Inferred {
+    let [batch, channels, height, width] = dims::<4>(x)?;
+    if kernel.contains(&0) || stride.contains(&0) || (0..4).any(|side| padding[side] >= kernel[side % 2]) {
+        return Err("kernel and stride must be positive, padding less than the kernel".into());
+    }
+    let rows = windows(height, kernel[0], stride[0], [padding[0], padding[2]])?;
+    let columns = windows(width, kernel[1], stride[1], [padding[1], padding[3]])?;
+    Ok(Type { dtype: x.dtype, shape: Shape(vec![batch.clone(), channels.clone(), rows, columns]) })
+}
+
+fn sincos_table(dim: usize, [frames, height, width]: [&Dim; 3]) -> Inferred {
+    if dim == 0 || !dim.is_multiple_of(16) {
+        return Err(format!("the width {dim} is not a multiple of 16"));
+    }
+    let rows = frames.times(height).times(width);
+    Ok(Type { dtype: DType::F32, shape: Shape(vec![Dim::constant(1), rows, dim.into()]) })
 }
 
 fn sdpa(inputs: &[&Type], causal: bool) -> Inferred {
@@ -314,7 +406,7 @@ fn sdpa(inputs: &[&Type], causal: bool) -> Inferred {
 
 fn rel_pos(inputs: &[&Type], height: usize, width: usize) -> Inferred {
     let [_, _, tokens, head_width] = dims::<4>(inputs[0])?;
-    if height == 0 || width == 0 || !tokens.is(height * width) {
+    if height == 0 || width == 0 || height.checked_mul(width).is_none_or(|grid| !tokens.is(grid)) {
         return Err(format!("{tokens} tokens are not a grid of {height} by {width}"));
     }
     expect(inputs[1], &[(2 * height - 1).into(), head_width.clone()], "rel_h")?;

@@ -9,6 +9,7 @@ pub mod interp;
 pub mod ir;
 pub mod manifest;
 pub mod rewrite;
+pub mod tables;
 pub mod text;
 pub mod verify;
 pub mod weights;

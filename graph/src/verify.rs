@@ -180,7 +180,14 @@ pub(crate) fn attributes(op: &Op) -> Attributes<'_> {
     match op {
         Op::Reshape { shape } | Op::Expand { shape } => Attributes { dims: shape.0.iter().collect(), numbers: Vec::new() },
         Op::Slice { axis: _, start, length } => Attributes { dims: vec![start, length], numbers: Vec::new() },
-        Op::GroupNorm { groups: _, eps, silu: _ } | Op::LayerNorm { eps } => numbers(&[*eps]),
+        Op::BucketBias { max_distance: _, bidirectional: _, length } => Attributes { dims: vec![length], numbers: Vec::new() },
+        Op::CropTable { side: _, height, width } | Op::Resize { mode: _, height, width } => {
+            Attributes { dims: vec![height, width], numbers: Vec::new() }
+        }
+        Op::SincosTable3d { dim: _, frames, height, width, spatial_scale, temporal_scale } => {
+            Attributes { dims: vec![frames, height, width], numbers: vec![*spatial_scale, *temporal_scale] }
+        }
+        Op::GroupNorm { groups: _, eps, silu: _ } | Op::LayerNorm { eps } | Op::RmsNorm { eps } => numbers(&[*eps]),
         Op::Sdpa { scale, causal: _ } => numbers(&[*scale]),
         Op::Clamp { min, max } => numbers(&[*min, *max]),
         Op::Affine { mul, add } => numbers(&[*mul, *add]),
@@ -190,6 +197,11 @@ pub(crate) fn attributes(op: &Op) -> Attributes<'_> {
         | Op::MatMul { .. }
         | Op::Embedding
         | Op::Conv2d { .. }
+        | Op::Conv3d { .. }
+        | Op::MaxPool2d { .. }
+        | Op::AvgPool2d { .. }
+        | Op::Rope { .. }
+        | Op::Relu
         | Op::RelPos2d { .. }
         | Op::Silu
         | Op::Gelu { .. }

@@ -49,24 +49,25 @@ pub(super) fn embedding(b: &mut Builder<'_>, site: Site<'_>) -> Result<String> {
     Ok(b.node("Gather", &[&table, &ids], vec![attribute::int("axis", 0)]))
 }
 
-pub(super) fn conv2d(
+/// A convolution over as many axes as there are strides.
+pub(super) fn conv(
     b: &mut Builder<'_>,
     site: Site<'_>,
-    stride: [usize; 2],
-    padding: [usize; 4],
-    dilation: [usize; 2],
+    stride: &[usize],
+    padding: &[usize],
+    dilation: &[usize],
     groups: usize,
 ) -> Result<String> {
     let names = site.inputs.iter().map(|&id| b.value(id)).collect::<Result<Vec<_>>>()?;
     let inputs: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut attributes = vec![
-        attribute::ints("dilations", dilation),
+        attribute::ints("dilations", dilation.iter().copied()),
         attribute::int("group", groups as i64),
-        attribute::ints("pads", padding),
-        attribute::ints("strides", stride),
+        attribute::ints("pads", padding.iter().copied()),
+        attribute::ints("strides", stride.iter().copied()),
     ];
     if let Some(sizes) = site.types[1].shape.sizes() {
-        attributes.insert(2, attribute::ints("kernel_shape", [sizes[2], sizes[3]]));
+        attributes.insert(2, attribute::ints("kernel_shape", sizes.into_iter().skip(2)));
     }
     Ok(b.node("Conv", &inputs, attributes))
 }

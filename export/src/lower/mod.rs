@@ -4,7 +4,10 @@ mod activation;
 mod attention;
 mod builder;
 mod dense;
+mod grid;
 mod norm;
+mod pool;
+mod position;
 mod reduce;
 mod resample;
 mod shape;
@@ -135,11 +138,28 @@ fn lower_op(b: &mut Builder<'_>, op: &Op, site: Site<'_>) -> Result<String> {
         Op::Linear => dense::linear(b, site),
         Op::MatMul { transpose_a, transpose_b } => dense::mat_mul(b, site, *transpose_a, *transpose_b),
         Op::Embedding => dense::embedding(b, site),
-        Op::Conv2d { stride, padding, dilation, groups } => dense::conv2d(b, site, *stride, *padding, *dilation, *groups),
+        Op::Conv2d { stride, padding, dilation, groups } => dense::conv(b, site, stride, padding, dilation, *groups),
+        Op::Conv3d { stride, padding, dilation, groups } => dense::conv(b, site, stride, padding, dilation, *groups),
+        Op::MaxPool2d { kernel, stride, padding } => pool::max(b, site, *kernel, *stride, *padding),
+        Op::AvgPool2d { kernel, stride, padding, count_padding } => {
+            pool::average(b, site, *kernel, *stride, *padding, *count_padding)
+        }
         Op::GroupNorm { groups, eps, silu } => norm::group_norm(b, site, *groups, *eps, *silu),
         Op::LayerNorm { eps } => norm::layer_norm(b, site, *eps),
+        Op::RmsNorm { eps } => norm::rms_norm(b, site, *eps),
         Op::Sdpa { scale, causal } => attention::sdpa(b, site, *scale, *causal),
         Op::RelPos2d { height, width } => attention::rel_pos(b, site, *height, *width),
+        Op::Rope { interleaved } => position::rope(b, site, *interleaved),
+        Op::BucketBias { max_distance, bidirectional, length } => {
+            position::bucket_bias(b, site, *max_distance, *bidirectional, length)
+        }
+        Op::CropTable { side, height, width } => position::crop_table(b, site, *side, height, width),
+        Op::SincosTable3d { dim, frames, height, width, spatial_scale, temporal_scale } => {
+            let sizes = [frames, height, width];
+            let grid = grid::Grid { dim: *dim, sizes, spatial_scale: *spatial_scale, temporal_scale: *temporal_scale };
+            grid::sincos_table(b, site, &grid)
+        }
+        Op::Relu => activation::direct(b, site, "Relu"),
         Op::Silu => activation::silu(b, site),
         Op::Gelu { tanh } => activation::gelu(b, site, *tanh),
         Op::QuickGelu => activation::quick_gelu(b, site),
@@ -167,6 +187,7 @@ fn lower_op(b: &mut Builder<'_>, op: &Op, site: Site<'_>) -> Result<String> {
         Op::WindowPartition { window } => window::partition(b, site, *window),
         Op::WindowMerge { window, height, width } => window::merge(b, site, *window, *height, *width),
         Op::UpNearest { factor } => resample::up_nearest(b, site, *factor),
+        Op::Resize { mode, .. } => resample::resize(b, site, *mode),
         Op::TimestepEmbed { dim, flip_sin_to_cos, freq_shift, max_period } => {
             time::timestep_embed(b, site, *dim, *flip_sin_to_cos, *freq_shift, *max_period)
         }

@@ -69,3 +69,18 @@ pub(super) fn layer_norm(b: &mut Builder<'_>, site: Site<'_>, eps: f64) -> Resul
     let inputs: Vec<&str> = names.iter().map(String::as_str).collect();
     Ok(b.node("LayerNormalization", &inputs, vec![attribute::int("axis", -1), attribute::float("epsilon", eps)]))
 }
+
+/// Pow + ReduceMean + Add + Sqrt + Div + Mul, which ONNX Runtime fuses; RMSNormalization needs opset 23.
+pub(super) fn rms_norm(b: &mut Builder<'_>, site: Site<'_>, eps: f64) -> Result<String> {
+    let x = b.value(site.inputs[0])?;
+    let dtype = site.types[0].dtype;
+    let (two, eps, last) = (b.scalar(2.0, dtype), b.scalar(eps, dtype), b.ints(&[-1]));
+    let squares = b.node("Pow", &[&x, &two], vec![]);
+    let mean = b.node("ReduceMean", &[&squares, &last], vec![attribute::int("keepdims", 1)]);
+    let shifted = b.node("Add", &[&mean, &eps], vec![]);
+    let root = b.node("Sqrt", &[&shifted], vec![]);
+    let normal = b.node("Div", &[&x, &root], vec![]);
+    let Some(&weight) = site.inputs.get(1) else { return Ok(normal) };
+    let weight = b.value(weight)?;
+    Ok(b.node("Mul", &[&normal, &weight], vec![]))
+}

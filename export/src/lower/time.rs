@@ -1,6 +1,6 @@
 //! The sinusoidal timestep embedding.
 
-use dmdx_graph::DType;
+use dmdx_graph::{DType, tables};
 
 use super::Site;
 use super::builder::Builder;
@@ -19,9 +19,7 @@ pub(super) fn timestep_embed(
 ) -> Result<String> {
     let t = b.value(site.inputs[0])?;
     let half = dim / 2;
-    let rate = -(max_period.ln() as f32);
-    let divisor = (half as f64 - freq_shift) as f32;
-    let frequencies: Vec<f64> = (0..half).map(|i| f64::from(f64::from(rate * i as f32 / divisor).exp() as f32)).collect();
+    let frequencies: Vec<f64> = tables::frequencies(half, freq_shift, max_period).into_iter().map(f64::from).collect();
     let table = b.floats(&frequencies, DType::F32, &[1, half]);
     let last = b.ints(&[1]);
     let column = b.node("Unsqueeze", &[&t, &last], vec![]);

@@ -57,7 +57,8 @@ pub fn sample_inputs(graph: &Graph, bindings: &Bindings, seed: u64) -> Result<BT
         let mut random = Random::new(seed.wrapping_mul(1000).wrapping_add(index as u64));
         let uses = uses(graph, &users, *id);
         let tensor = if !ty.dtype.is_float() {
-            let mut ids: Vec<i64> = (0..count).map(|_| (random.uniform() * uses.rows as f64) as i64).collect();
+            let limit = if uses.times { TIMES } else { uses.rows as f64 };
+            let mut ids: Vec<i64> = (0..count).map(|_| (random.uniform() * limit) as i64).collect();
             // Every text gets its end token, somewhere.
             if let (Some(end), [_, tokens]) = (uses.end_token, shape.as_slice()) {
                 ids.chunks_mut((*tokens).max(1)).for_each(|text| {
@@ -79,7 +80,7 @@ pub fn sample_inputs(graph: &Graph, bindings: &Bindings, seed: u64) -> Result<BT
 
 /// What an input is read as.
 struct Uses {
-    /// Rows of the smallest table that it indexes.
+    /// Rows of the smallest table that it indexes; two of a mask.
     rows: usize,
     /// The token that a pooling looks for.
     end_token: Option<i64>,
@@ -100,6 +101,11 @@ fn uses(graph: &Graph, users: &BTreeMap<ValueId, Vec<ValueId>>, input: ValueId) 
                 }
                 Op::PoolToken { rule: PoolRule::FirstEqual(end) } if inputs[1] == id => found.end_token = Some(*end),
                 Op::TimestepEmbed { .. } => found.times = true,
+                // Integers that are calculated with are masks and labels.
+                Op::Cast { dtype } if dtype.is_float() && !graph.value(id).ty.dtype.is_float() => {
+                    found.rows = found.rows.min(2);
+                    stack.push(user);
+                }
                 Op::Reshape { .. } | Op::Expand { .. } | Op::Cast { .. } | Op::Permute { .. } => stack.push(user),
                 _ => {}
             }

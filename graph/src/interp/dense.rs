@@ -132,7 +132,7 @@ pub(super) fn conv2d(x: &Floats, weight: &Floats, bias: Option<&Floats>, geometr
 }
 
 /// The output positions `o` for which `o * stride + offset - before` lies inside an axis of this size.
-fn reached(offset: usize, stride: usize, before: usize, size: usize, outputs: usize) -> Range<usize> {
+pub(super) fn reached(offset: usize, stride: usize, before: usize, size: usize, outputs: usize) -> Range<usize> {
     let start = before.saturating_sub(offset).div_ceil(stride);
     let end = (size + before).saturating_sub(offset).div_ceil(stride).min(outputs);
     start.min(end)..end

@@ -4,6 +4,7 @@ use ndarray::{ArrayD, Axis};
 
 use super::tensor::{elements, expect, from_vec, row_major, sizes};
 use crate::ir::PoolRule;
+use crate::tables;
 
 type Floats = ArrayD<f64>;
 
@@ -43,15 +44,12 @@ pub(super) fn pool_token(hidden: &Floats, ids: &ArrayD<i64>, rule: PoolRule) -> 
 }
 
 /// diffusers' `get_timestep_embedding`. Angles are rounded to f32 at each step, because angles of size 1000 in f32 are off
-/// by 3e-5 and every trained model has seen exactly those; exponential, sine and cosine are the rounded exact ones.
+/// by 3e-5 and every trained model has seen exactly those; sine and cosine are the rounded exact ones.
 pub(super) fn timestep_embed(t: &Floats, dim: usize, flip: bool, freq_shift: f64, max_period: f64) -> Result<Floats, String> {
     let [count] = sizes(t, "t")?;
     elements(&[dim])?;
     let capacity = elements(&[count, dim])?;
-    let half = dim / 2;
-    let log_period = -(max_period.ln()) as f32;
-    let divisor = (half as f64 - freq_shift) as f32;
-    let frequencies: Vec<f32> = (0..half).map(|i| f64::from(log_period * i as f32 / divisor).exp() as f32).collect();
+    let frequencies = tables::frequencies(dim / 2, freq_shift, max_period);
     let mut result = Vec::with_capacity(capacity);
     for &t in t {
         let angles = || frequencies.iter().map(|frequency| f64::from(t as f32 * frequency));

@@ -8,8 +8,11 @@ mod dense;
 mod lookup;
 mod norm;
 mod pointwise;
+mod pool;
+mod position;
 mod shape;
 mod tensor;
+mod volume;
 
 use std::collections::BTreeMap;
 
@@ -154,6 +157,14 @@ pub fn evaluate(op: &Op, inputs: &[&Tensor], bindings: &Bindings) -> std::result
             let geometry = dense::Geometry { stride: *stride, padding: *padding, dilation: *dilation, groups: *groups };
             dense::conv2d(float(0)?, float(1)?, optional(2)?, &geometry)?
         }
+        Op::Conv3d { stride, padding, dilation, groups } => {
+            let geometry = volume::Geometry { stride: *stride, padding: *padding, dilation: *dilation, groups: *groups };
+            volume::conv3d(float(0)?, float(1)?, optional(2)?, &geometry)?
+        }
+        Op::MaxPool2d { kernel, stride, padding } => pool::max(float(0)?, *kernel, *stride, *padding)?,
+        Op::AvgPool2d { kernel, stride, padding, count_padding } => {
+            pool::average(float(0)?, *kernel, *stride, *padding, *count_padding)?
+        }
         Op::Embedding => lookup::embedding(integer(0)?, float(1)?)?,
         Op::PoolToken { rule } => lookup::pool_token(float(0)?, integer(1)?, *rule)?,
         Op::TimestepEmbed { dim, flip_sin_to_cos, freq_shift, max_period } => {
@@ -161,9 +172,20 @@ pub fn evaluate(op: &Op, inputs: &[&Tensor], bindings: &Bindings) -> std::result
         }
         Op::GroupNorm { groups, eps, silu } => norm::group_norm(float(0)?, float(1)?, float(2)?, *groups, *eps, *silu)?,
         Op::LayerNorm { eps } => norm::layer_norm(float(0)?, optional(1)?, optional(2)?, *eps)?,
+        Op::RmsNorm { eps } => norm::rms_norm(float(0)?, optional(1)?, *eps)?,
         Op::Softmax { axis } => norm::softmax(float(0)?, *axis)?,
         Op::Sdpa { scale, causal } => attention::sdpa(float(0)?, float(1)?, float(2)?, optional(3)?, *scale, *causal)?,
         Op::RelPos2d { height, width } => attention::rel_pos2d(float(0)?, float(1)?, float(2)?, *height, *width)?,
+        Op::Rope { interleaved } => position::rope(float(0)?, float(1)?, float(2)?, *interleaved)?,
+        Op::BucketBias { max_distance, bidirectional, length } => {
+            position::bucket_bias(float(0)?, *max_distance, *bidirectional, size(length)?)?
+        }
+        Op::CropTable { side, height, width } => position::crop_table(float(0)?, *side, size(height)?, size(width)?)?,
+        Op::SincosTable3d { dim, frames, height, width, spatial_scale, temporal_scale } => {
+            let grid = [size(frames)?, size(height)?, size(width)?];
+            position::sincos_table(*dim, grid, *spatial_scale, *temporal_scale)?
+        }
+        Op::Relu => pointwise::map(float(0)?, |x| if x < 0.0 { 0.0 } else { x }),
         Op::Silu => pointwise::map(float(0)?, pointwise::silu),
         Op::Gelu { tanh: false } => pointwise::map(float(0)?, pointwise::gelu_erf),
         Op::Gelu { tanh: true } => pointwise::map(float(0)?, pointwise::gelu_tanh),
@@ -185,6 +207,7 @@ pub fn evaluate(op: &Op, inputs: &[&Tensor], bindings: &Bindings) -> std::result
         Op::WindowPartition { window } => shape::window_partition(float(0)?, *window)?,
         Op::WindowMerge { window, height, width } => shape::window_merge(float(0)?, *window, *height, *width)?,
         Op::UpNearest { factor } => shape::up_nearest(float(0)?, *factor)?,
+        Op::Resize { mode, height, width } => pool::resize(float(0)?, size(height)?, size(width)?, *mode)?,
         Op::Pad { pads, value } => shape::pad(float(0)?, pads, *value)?,
         Op::Reduce { kind, axes, keep_dims } => norm::reduce(float(0)?, *kind, axes, *keep_dims)?,
         // Operations that only move elements take integers too.

@@ -55,6 +55,21 @@ pub(super) fn layer_norm(x: &Floats, weight: Option<&Floats>, bias: Option<&Floa
     from_vec(values, x.shape())
 }
 
+/// Divides by the root of the mean square of the last dimension, then scales per position of it.
+pub(super) fn rms_norm(x: &Floats, weight: Option<&Floats>, eps: f64) -> Result<Floats, String> {
+    let Some(&width) = x.shape().last() else { return Err("a scalar has no last dimension".into()) };
+    weight.map_or(Ok(()), |weight| expect(weight, &[width], "weight"))?;
+    let mut values = row_major(x).into_owned();
+    for row in values.chunks_mut(width.max(1)) {
+        let mean_square = row.iter().map(|v| v * v).sum::<f64>() / width as f64;
+        let scale = 1.0 / (mean_square + eps).sqrt();
+        for (i, y) in row.iter_mut().enumerate() {
+            *y = *y * scale * weight.map_or(1.0, |w| w[i]);
+        }
+    }
+    from_vec(values, x.shape())
+}
+
 /// Subtracts the mean and divides by the root of the biased variance plus `eps`.
 fn normalise(values: &mut [f64], eps: f64) {
     let count = values.len() as f64;

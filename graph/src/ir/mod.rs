@@ -7,5 +7,5 @@ mod types;
 
 pub use dim::{Bindings, Dim, Symbol};
 pub use graph::{Def, Graph, Output, Param, SymbolInfo, Value, ValueId};
-pub use op::{Op, PoolRule, ReduceKind};
+pub use op::{Interpolation, Op, PoolRule, ReduceKind};
 pub use types::{DType, Shape, Type};

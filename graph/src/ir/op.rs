@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::dim::Dim;
 use super::types::{DType, Shape};
 
 /// How CLIP picks the token that stands for the whole text (`transformers` CLIPTextTransformer.forward).
@@ -13,6 +14,17 @@ pub enum PoolRule {
     LargestId,
     /// The first position whose id is this one (position 0 if there is none).
     FirstEqual(i64),
+}
+
+/// How [`Op::Resize`] weighs its neighbours; as `torch.nn.functional.interpolate` with `align_corners=False` and without
+/// antialiasing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Interpolation {
+    /// Two neighbours, linearly.
+    Bilinear,
+    /// Four neighbours, by the cubic convolution with `a = -0.75`.
+    Bicubic,
 }
 
 /// What [`Op::Reduce`] computes.
@@ -51,6 +63,37 @@ pub enum Op {
         /// Channel groups.
         groups: usize,
     },
+    /// `x [n, c, f, h, w], weight [o, c/groups, kf, kh, kw], bias? [o]` → `[n, o, f', h', w']`, zero padding.
+    Conv3d {
+        /// In time, vertical, horizontal.
+        stride: [usize; 3],
+        /// Front, top, left, back, bottom, right.
+        padding: [usize; 6],
+        /// In time, vertical, horizontal.
+        dilation: [usize; 3],
+        /// Channel groups.
+        groups: usize,
+    },
+    /// `x [n, c, h, w]` → `[n, c, h', w']`: the largest element of each window; padding never wins.
+    MaxPool2d {
+        /// Vertical, horizontal.
+        kernel: [usize; 2],
+        /// Vertical, horizontal.
+        stride: [usize; 2],
+        /// Top, left, bottom, right; each less than the kernel.
+        padding: [usize; 4],
+    },
+    /// `x [n, c, h, w]` → `[n, c, h', w']`: the mean of each window.
+    AvgPool2d {
+        /// Vertical, horizontal.
+        kernel: [usize; 2],
+        /// Vertical, horizontal.
+        stride: [usize; 2],
+        /// Top, left, bottom, right; each less than the kernel.
+        padding: [usize; 4],
+        /// Divides by the whole kernel, padding counted as zeros (torch's `count_include_pad`).
+        count_padding: bool,
+    },
     /// `x [n, c, ..], weight [c], bias [c]` → same; statistics over each group of channels and all positions.
     GroupNorm {
         /// Number of groups.
@@ -63,6 +106,11 @@ pub enum Op {
     /// `x [.., c], weight? [c], bias? [c]` → same; statistics over the last dimension.
     LayerNorm {
         /// Added to the variance.
+        eps: f64,
+    },
+    /// `x [.., c], weight? [c]` → same: `x / sqrt(mean(x²) + eps) * weight` over the last dimension.
+    RmsNorm {
+        /// Added to the mean square.
         eps: f64,
     },
     /// `q [b, h, s, d], k [b, h, t, d], v [b, h, t, e], bias? (broadcasts to [b, h, s, t])` → `[b, h, s, e]`:
@@ -81,6 +129,49 @@ pub enum Op {
         /// Columns of the token grid.
         width: usize,
     },
+    /// `x [.., s, d], cos [s, d], sin [s, d]` → same: `x * cos + rotated(x) * sin`, rotary position embedding.
+    Rope {
+        /// Rotates neighbours, `(-x1, x0, -x3, x2, ..)`; otherwise the halves, `(-x[d/2..], x[..d/2])`.
+        interleaved: bool,
+    },
+    /// `table [buckets, h]` → `[1, h, length, length]`: T5's relative attention bias (`T5Attention.compute_bias`), row
+    /// `query`, column `key`.
+    BucketBias {
+        /// Distances at and beyond this one share the last bucket.
+        max_distance: usize,
+        /// Keys after the query have buckets of their own (encoders).
+        bidirectional: bool,
+        /// Tokens.
+        length: Dim,
+    },
+    /// `table [1, side*side, c]` → `[1, height*width, c]`: the middle of a square table of positions, as
+    /// `PatchEmbed.cropped_pos_embed` of diffusers cuts it, from row `(side - height) / 2` rounded down.
+    CropTable {
+        /// Side of the table.
+        side: usize,
+        /// Rows of the result.
+        height: Dim,
+        /// Columns of the result.
+        width: Dim,
+    },
+    /// No input → `[1, frames*height*width, dim]`: the sines and cosines of diffusers' `get_3d_sincos_pos_embed`, a quarter
+    /// of them for time.
+    SincosTable3d {
+        /// Width of the embedding, a multiple of 16.
+        dim: usize,
+        /// Frames of the token grid.
+        frames: Dim,
+        /// Rows of the token grid.
+        height: Dim,
+        /// Columns of the token grid.
+        width: Dim,
+        /// Divides rows and columns.
+        spatial_scale: f64,
+        /// Divides frames.
+        temporal_scale: f64,
+    },
+    /// `max(x, 0)`.
+    Relu,
     /// `x * sigmoid(x)`.
     Silu,
     /// The Gaussian error linear unit, exact (erf) or by its tanh approximation.
@@ -188,6 +279,15 @@ pub enum Op {
         /// The factor.
         factor: usize,
     },
+    /// `x [n, c, h, w]` → `[n, c, height, width]`.
+    Resize {
+        /// How neighbours are weighed.
+        mode: Interpolation,
+        /// Rows of the result.
+        height: Dim,
+        /// Columns of the result.
+        width: Dim,
+    },
     /// `t [n]` → `[n, dim]`: sinusoidal embedding, angles computed in f32 as diffusers' `get_timestep_embedding` does.
     TimestepEmbed {
         /// Width of the embedding, even.
@@ -228,10 +328,19 @@ impl Op {
             Op::MatMul { .. } => "mat_mul",
             Op::Embedding => "embedding",
             Op::Conv2d { .. } => "conv2d",
+            Op::Conv3d { .. } => "conv3d",
+            Op::MaxPool2d { .. } => "max_pool2d",
+            Op::AvgPool2d { .. } => "avg_pool2d",
             Op::GroupNorm { .. } => "group_norm",
             Op::LayerNorm { .. } => "layer_norm",
+            Op::RmsNorm { .. } => "rms_norm",
             Op::Sdpa { .. } => "sdpa",
             Op::RelPos2d { .. } => "rel_pos2d",
+            Op::Rope { .. } => "rope",
+            Op::BucketBias { .. } => "bucket_bias",
+            Op::CropTable { .. } => "crop_table",
+            Op::SincosTable3d { .. } => "sincos_table3d",
+            Op::Relu => "relu",
             Op::Silu => "silu",
             Op::Gelu { .. } => "gelu",
             Op::QuickGelu => "quick_gelu",
@@ -259,6 +368,7 @@ impl Op {
             Op::WindowPartition { .. } => "window_partition",
             Op::WindowMerge { .. } => "window_merge",
             Op::UpNearest { .. } => "up_nearest",
+            Op::Resize { .. } => "resize",
             Op::TimestepEmbed { .. } => "timestep_embed",
             Op::PoolToken { .. } => "pool_token",
             Op::Reduce { .. } => "reduce",

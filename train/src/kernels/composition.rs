@@ -101,6 +101,16 @@ pub(super) fn layer_norm(
     y
 }
 
+pub(super) fn rms_norm(x: DispatchTensor, weight: Option<&DispatchTensor>, eps: f64) -> DispatchTensor {
+    let rank = dims(&x).len();
+    let square = B::float_mean_dim(B::float_mul(x.clone(), x.clone()), rank - 1);
+    let y = B::float_div(x, B::float_sqrt(B::float_add_scalar(square, eps.into())));
+    match weight {
+        Some(weight) => B::float_mul(y, along(weight, rank - 1, rank)),
+        None => y,
+    }
+}
+
 pub(super) fn softmax(x: DispatchTensor) -> DispatchTensor {
     let last = dims(&x).len() - 1;
     B::softmax(x, last)

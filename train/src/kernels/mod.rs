@@ -25,6 +25,7 @@ mod matrix;
 mod norm;
 mod normalisation;
 mod optimizer;
+mod rms;
 mod simd;
 mod tile;
 mod value;
@@ -35,4 +36,4 @@ mod tests;
 
 pub use activation::{add, geglu, gelu, gelu_tanh, mul, quick_gelu, silu, softmax, upsample_nearest2x};
 pub use convolution::{conv2d, linear};
-pub use normalisation::{adam_without_momentum, attention, group_norm, layer_norm};
+pub use normalisation::{adam_without_momentum, attention, group_norm, layer_norm, rms_norm};

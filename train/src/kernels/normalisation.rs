@@ -6,7 +6,7 @@ use super::attention::{Bias, Heads};
 use super::norm::Groups;
 use super::optimizer::Step;
 use super::value::{Value, into_value, operands};
-use super::{attention as heads, broadcast, composition, norm, optimizer};
+use super::{attention as heads, broadcast, composition, norm, optimizer, rms};
 
 /// Group normalisation of `[N, C, ..]` with `weight` and `bias` `[C]`, followed by SiLU where `silu` is set.
 pub fn group_norm(
@@ -73,6 +73,26 @@ pub fn layer_norm(
             tracked[1].then(|| Value::from_vec(dw, &[width])),
             tracked[2].then(|| Value::from_vec(db, &[width])),
         ]
+    })
+}
+
+/// `x / sqrt(mean(x²) + eps) weight` over the last axis, of length C; `weight` is `[C]`.
+pub fn rms_norm(x: &DispatchTensor, weight: Option<&DispatchTensor>, eps: f64) -> DispatchTensor {
+    let shape = composition::dims(x);
+    let width = shape.last().copied().unwrap_or(0);
+    let fits = width > 0 && weight.is_none_or(|p| composition::dims(p) == [width]);
+    let Some(call) = operands([Some(x), weight]).filter(|_| fits) else {
+        return composition::rms_norm(x.clone(), weight, eps);
+    };
+    let [Some(input), scale] = call.values.clone() else {
+        return composition::rms_norm(x.clone(), weight, eps);
+    };
+    let (values, scales) = rms::rms_norm(input.slice(), width, scale.as_ref().map(Value::slice), eps as f32);
+    let tracked = call.tracked;
+    call.finish(Value::from_vec(values, &shape), move |gradient| {
+        let scale = scale.as_ref().map(Value::slice);
+        let (dx, dw) = rms::rms_norm_backward(input.slice(), width, scale, &scales, gradient.slice(), tracked[1]);
+        [tracked[0].then(|| Value::from_vec(dx, &shape)), tracked[1].then(|| Value::from_vec(dw, &[width]))]
     })
 }
 

@@ -97,6 +97,10 @@ fn normalisations_match_float64() {
         );
         Case::new("layer_norm without parameters", &[shape])
             .check(|t| layer_norm(&t[0], None, None, 1e-6), |x| reference::layer_norm(&x[0], None, None, width[0], 1e-6));
+        Case::new("rms_norm", &[shape, &width])
+            .check(|t| rms_norm(&t[0], Some(&t[1]), 1e-6), |x| reference::rms_norm(&x[0], Some(&x[1]), width[0], 1e-6));
+        Case::new("rms_norm without a weight", &[shape])
+            .check(|t| rms_norm(&t[0], None, 1e-6), |x| reference::rms_norm(&x[0], None, width[0], 1e-6));
     }
 }
 
@@ -194,6 +198,9 @@ fn compositions_match_float64() {
         |t| composition::layer_norm(t[0].clone(), Some(&t[1]), Some(&t[2]), 1e-5),
         |x| reference::layer_norm(&x[0], Some(&x[1]), Some(&x[2]), 8, 1e-5),
     );
+    Case::new("composed rms_norm", &[shape, &[8]])
+        .composed()
+        .check(|t| composition::rms_norm(t[0].clone(), Some(&t[1]), 1e-5), |x| reference::rms_norm(&x[0], Some(&x[1]), 8, 1e-5));
     Case::new("composed attention", &[&[1, 2, 5, 3], &[1, 2, 6, 3], &[1, 2, 6, 4], &[1, 2, 5, 6]]).composed().check(
         |t| composition::attention(t[0].clone(), t[1].clone(), t[2].clone(), Some(t[3].clone()), 0.3, true),
         |x| reference::attention(x, Some(&x[3]), [2, 5, 6, 3, 4], 0.3, true),

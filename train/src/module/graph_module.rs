@@ -145,7 +145,7 @@ impl GraphModule {
                 results[*freed] = None;
             }
             let started = self.profile.as_ref().map(|profile| (profile, profile_name(step.op.name(), &operands), Instant::now()));
-            let result = ops::apply(&step.op, operands, &bindings)
+            let result = ops::apply(&step.op, operands, &bindings, &self.device)
                 .map_err(|reason| self.fail(format!("fails in {} at {}: {reason}", step.op.name(), step.origin)))?;
             if let Some((profile, name, started)) = started {
                 profile.record(&name, started.elapsed());

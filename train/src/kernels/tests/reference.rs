@@ -110,6 +110,14 @@ pub fn layer_norm(x: &[f64], weight: Option<&Vec<f64>>, bias: Option<&Vec<f64>>,
     flat.iter().enumerate().map(|(i, v)| v * weight.map_or(1.0, |w| w[i % width]) + bias.map_or(0.0, |b| b[i % width])).collect()
 }
 
+pub fn rms_norm(x: &[f64], weight: Option<&Vec<f64>>, width: usize, eps: f64) -> Vec<f64> {
+    let line = |line: &[f64]| {
+        let scale = 1.0 / (line.iter().map(|v| v * v).sum::<f64>() / width as f64 + eps).sqrt();
+        line.iter().enumerate().map(|(i, v)| v * scale * weight.map_or(1.0, |w| w[i])).collect::<Vec<f64>>()
+    };
+    x.chunks(width).flat_map(line).collect()
+}
+
 /// `x` holds query, key and value; `sizes` heads, queries, keys, width, value width.
 pub fn attention(x: &[Vec<f64>], bias: Option<&Vec<f64>>, sizes: [usize; 5], scale: f64, causal: bool) -> Vec<f64> {
     let [heads, queries, keys, width, value_width] = sizes;

@@ -3,6 +3,7 @@
 use burn::backend::Dispatch;
 use burn::backend::ops::FloatTensorOps;
 use dmdx_graph::ir::PoolRule;
+use dmdx_graph::tables;
 
 use super::{Result, dims};
 use crate::module::Value;
@@ -22,8 +23,7 @@ pub(super) fn embedding(ids: &Value, table: &Value) -> Result<Value> {
 /// In 32 bits from the exponent on, as diffusers does: an exact table differs by 4e-5 at times near 1000.
 pub(super) fn timestep(t: &Value, dim: usize, flip_sin_to_cos: bool, freq_shift: f64, max_period: f64) -> Result<Value> {
     let half = dim / 2;
-    let (log_period, length) = (-max_period.ln() as f32, (half as f64 - freq_shift) as f32);
-    let frequencies: Vec<f32> = (0..half).map(|i| (log_period * i as f32 / length).exp()).collect();
+    let frequencies = tables::frequencies(half, freq_shift, max_period);
     let [samples] = dims::<1>(t)?;
     let column = t.to_float().reshape(&[samples, 1]).map_err(|error| error.to_string())?;
     let frequencies = Value::float(frequencies, &[1, half], &t.device()).map_err(|error| error.to_string())?;

@@ -5,11 +5,14 @@ mod convolution;
 mod embedding;
 mod layout;
 mod linear;
+mod pool;
+mod position;
 mod reduction;
 mod relative;
+mod volume;
 mod window;
 
-use burn::tensor::FloatDType;
+use burn::tensor::{Device, FloatDType};
 use dmdx_graph::{Bindings, DType, Op};
 
 use super::value::Value;
@@ -41,17 +44,26 @@ impl Operands {
     }
 }
 
-/// Runs one operation.
+/// Runs one operation; what has no operands is made on `device`.
 ///
 /// # Errors
 /// With the reason where shapes, known only now, do not fit.
-pub(super) fn apply(op: &Op, operands: Vec<Value>, bindings: &Bindings) -> Result<Value> {
+pub(super) fn apply(op: &Op, operands: Vec<Value>, bindings: &Bindings, device: &Device) -> Result<Value> {
     let mut of = Operands(operands.into_iter());
     match op {
         Op::Linear => linear::linear(&mut of),
         Op::MatMul { transpose_a, transpose_b } => linear::mat_mul(&mut of, *transpose_a, *transpose_b),
         Op::Sdpa { scale, causal } => linear::attention(&mut of, *scale, *causal),
         Op::Conv2d { stride, padding, dilation, groups } => convolution::conv2d(&mut of, *stride, *padding, *dilation, *groups),
+        Op::Conv3d { .. } => volume::conv3d(&mut of, &volume::Geometry::of(op)?),
+        Op::MaxPool2d { kernel, stride, padding } => {
+            pool::max(&of.next()?, pool::Window { kernel: *kernel, stride: *stride, padding: *padding })
+        }
+        Op::AvgPool2d { kernel, stride, padding, count_padding } => {
+            let window = pool::Window { kernel: *kernel, stride: *stride, padding: *padding };
+            pool::average(&of.next()?, window, *count_padding)
+        }
+        Op::Resize { mode, height, width } => pool::resize(&of.next()?, size(height, bindings)?, size(width, bindings)?, *mode),
         Op::UpNearest { factor } => convolution::up_nearest(&of.next()?, *factor),
         Op::GroupNorm { groups, eps, silu } => {
             let (x, weight, bias) = (of.tensor()?, of.tensor()?, of.tensor()?);
@@ -61,12 +73,28 @@ pub(super) fn apply(op: &Op, operands: Vec<Value>, bindings: &Bindings) -> Resul
             let (x, weight, bias) = (of.tensor()?, of.optional(), of.optional());
             Ok(Value::Float(kernels::layer_norm(&x, weight.as_ref(), bias.as_ref(), *eps)))
         }
+        Op::RmsNorm { eps } => {
+            let (x, weight) = (of.tensor()?, of.optional());
+            Ok(Value::Float(kernels::rms_norm(&x, weight.as_ref(), *eps)))
+        }
+        Op::Rope { interleaved } => position::rope(&of.next()?, &of.next()?, &of.next()?, *interleaved),
+        Op::BucketBias { max_distance, bidirectional, length } => {
+            position::bucket_bias(&of.next()?, *max_distance, *bidirectional, size(length, bindings)?)
+        }
+        Op::CropTable { side, height, width } => {
+            position::crop_table(&of.next()?, *side, size(height, bindings)?, size(width, bindings)?)
+        }
+        Op::SincosTable3d { dim, frames, height, width, spatial_scale, temporal_scale } => {
+            let grid = [size(frames, bindings)?, size(height, bindings)?, size(width, bindings)?];
+            position::sincos_table(*dim, grid, *spatial_scale, *temporal_scale, device)
+        }
         Op::Embedding => embedding::embedding(&of.next()?, &of.next()?),
         Op::TimestepEmbed { dim, flip_sin_to_cos, freq_shift, max_period } => {
             embedding::timestep(&of.next()?, *dim, *flip_sin_to_cos, *freq_shift, *max_period)
         }
         Op::PoolToken { rule } => embedding::pool_token(&of.next()?, &of.next()?, *rule),
         Op::RelPos2d { height, width } => relative::relative(&of.next()?, &of.next()?, &of.next()?, *height, *width),
+        Op::Relu => Ok(of.next()?.relu()),
         Op::Silu => Ok(Value::Float(kernels::silu(&of.tensor()?))),
         Op::Gelu { tanh: false } => Ok(Value::Float(kernels::gelu(&of.tensor()?))),
         Op::Gelu { tanh: true } => Ok(Value::Float(kernels::gelu_tanh(&of.tensor()?))),

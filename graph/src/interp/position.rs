@@ -1,0 +1,71 @@
+//! Positions of tokens: rotations, biases and tables.
+
+use ndarray::ArrayD;
+
+use super::tensor::{elements, expect, from_vec, row_major, sizes};
+use crate::tables;
+
+type Floats = ArrayD<f64>;
+
+/// `x * cos + rotated(x) * sin` over the last two dimensions.
+pub(super) fn rope(x: &Floats, cos: &Floats, sin: &Floats, interleaved: bool) -> Result<Floats, String> {
+    let &[.., tokens, width] = x.shape() else { return Err(format!("x has shape {:?}, two dimensions are needed", x.shape())) };
+    if width % 2 != 0 {
+        return Err(format!("the width {width} is not even"));
+    }
+    expect(cos, &[tokens, width], "cos")?;
+    expect(sin, &[tokens, width], "sin")?;
+    let (cos, sin) = (row_major(cos), row_major(sin));
+    let mut result = Vec::with_capacity(x.len());
+    for (row, values) in row_major(x).chunks(width.max(1)).enumerate() {
+        let first = row % tokens.max(1) * width;
+        for (i, value) in values.iter().enumerate() {
+            let rotated = match (interleaved, i % 2 == 0, i < width / 2) {
+                (true, true, _) => -values[i + 1],
+                (true, false, _) => values[i - 1],
+                (false, _, true) => -values[i + width / 2],
+                (false, _, false) => values[i - width / 2],
+            };
+            result.push(value * cos[first + i] + rotated * sin[first + i]);
+        }
+    }
+    from_vec(result, x.shape())
+}
+
+/// The table's row of every pair's bucket, heads outermost.
+pub(super) fn bucket_bias(table: &Floats, max_distance: usize, bidirectional: bool, length: usize) -> Result<Floats, String> {
+    let [buckets, heads] = sizes(table, "table")?;
+    let count = elements(&[heads, length, length])?;
+    let exact = buckets / if bidirectional { 4 } else { 2 };
+    if exact == 0 || max_distance <= exact {
+        return Err(format!("{buckets} buckets do not reach beyond the distance {max_distance}"));
+    }
+    elements(&[length, length])?;
+    let table = row_major(table);
+    let buckets = tables::buckets(length, buckets, max_distance, bidirectional);
+    let mut result = Vec::with_capacity(count);
+    for head in 0..heads {
+        result.extend(buckets.iter().map(|&bucket| table[bucket as usize * heads + head]));
+    }
+    from_vec(result, &[1, heads, length, length])
+}
+
+/// The middle of a square table.
+pub(super) fn crop_table(table: &Floats, side: usize, height: usize, width: usize) -> Result<Floats, String> {
+    let [_, rows, channels] = sizes(table, "table")?;
+    if height > side || width > side || side.checked_mul(side) != Some(rows) {
+        return Err(format!("{height} by {width} is not inside a table of side {side}; use a smaller picture"));
+    }
+    let table = row_major(table);
+    let kept = tables::cropped(side, height, width);
+    let values = kept.into_iter().flat_map(|row| table[row * channels..(row + 1) * channels].iter().copied());
+    from_vec(values.collect(), &[1, height * width, channels])
+}
+
+/// Sines and cosines of a grid of frames, rows and columns.
+pub(super) fn sincos_table(dim: usize, grid: [usize; 3], spatial_scale: f64, temporal_scale: f64) -> Result<Floats, String> {
+    let rows: Option<usize> = grid.iter().try_fold(1usize, |product, size| product.checked_mul(*size));
+    let rows = rows.ok_or("the grid is too large")?;
+    elements(&[rows, dim])?;
+    from_vec(tables::sincos_3d(dim, grid, spatial_scale, temporal_scale), &[1, rows, dim])
+}

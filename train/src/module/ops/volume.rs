@@ -1,0 +1,81 @@
+//! Convolution over time, rows and columns: the sum over the kernel's taps in time of convolutions of pictures. With its
+//! gradients that is faster on the CPU than Burn's own three-dimensional convolution where channels are many (with 128, by
+//! a fifth to a third), slower where they are few, and each sum has the same order whatever the number of threads.
+
+use dmdx_graph::Op;
+
+use super::layout::pad;
+use super::{Operands, Result, dims};
+use crate::kernels;
+use crate::module::Value;
+
+/// How a convolution's window moves.
+pub(super) struct Geometry {
+    stride: [usize; 3],
+    /// Front, top, left, back, bottom, right.
+    padding: [usize; 6],
+    dilation: [usize; 3],
+    groups: usize,
+}
+
+impl Geometry {
+    /// That of [`Op::Conv3d`].
+    pub(super) fn of(op: &Op) -> Result<Self> {
+        match op {
+            Op::Conv3d { stride, padding, dilation, groups } => {
+                Ok(Self { stride: *stride, padding: *padding, dilation: *dilation, groups: *groups })
+            }
+            other => Err(format!("{} is no convolution over time", other.name())),
+        }
+    }
+}
+
+pub(super) fn conv3d(of: &mut Operands, geometry: &Geometry) -> Result<Value> {
+    let (x, weight, bias) = (of.next()?, of.next()?, of.optional());
+    let Geometry { stride, padding: [front, top, left, back, bottom, right], dilation, groups } = *geometry;
+    let [batch, channels, frames, height, width] = dims(&x)?;
+    let [outputs, per_group, taps, kernel_height, kernel_width] = dims(&weight)?;
+    let padded = [frames + front + back, height + top + bottom, width + left + right];
+    let kernel = [taps, kernel_height, kernel_width];
+    let mut size = [0; 3];
+    for axis in 0..3 {
+        let reach = dilation[axis] * kernel[axis].saturating_sub(1) + 1;
+        let room = padded[axis].checked_sub(reach).filter(|_| stride[axis] > 0 && kernel[axis] > 0);
+        let room = room.ok_or_else(|| format!("a kernel of {kernel:?} does not fit into the padded input {padded:?}"))?;
+        size[axis] = room / stride[axis] + 1;
+    }
+    let text = |error: crate::error::TrainError| error.to_string();
+    // Frames outermost: every tap sees a contiguous run of pictures.
+    let mut pictures = x.permuted(&[2, 0, 1, 3, 4]);
+    if front + back > 0 {
+        pictures = pad(pictures, &[[front, back], [0, 0], [0, 0], [0, 0], [0, 0]], 0.0);
+    }
+    let mut total: Option<Value> = None;
+    for tap in 0..taps {
+        let first = tap * dilation[0];
+        let seen = if stride[0] == 1 {
+            pictures.rows(first, size[0])
+        } else {
+            let frames: Vec<usize> = (0..size[0]).map(|frame| frame * stride[0] + first).collect();
+            pictures.pick(&frames).map_err(text)?
+        };
+        let seen = seen.reshape(&[size[0] * batch, channels, height, width]).map_err(text)?;
+        let slice = weight.slice(2, tap, 1).reshape(&[outputs, per_group, kernel_height, kernel_width]).map_err(text)?;
+        let part = Value::Float(kernels::conv2d(
+            seen.tensor(),
+            slice.tensor(),
+            bias.as_ref().filter(|_| tap == 0),
+            [stride[1], stride[2]],
+            [top, left, bottom, right],
+            [dilation[1], dilation[2]],
+            groups,
+        ));
+        total = Some(match total {
+            Some(total) => Value::Float(kernels::add(total.tensor(), part.tensor())),
+            None => part,
+        });
+    }
+    let total = total.ok_or("the kernel is empty")?;
+    let apart = total.reshape(&[size[0], batch, outputs, size[1], size[2]]).map_err(text)?;
+    Ok(apart.permuted(&[1, 2, 0, 3, 4]))
+}
