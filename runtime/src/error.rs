@@ -71,6 +71,9 @@ pub enum Error {
     /// Tensors that do not fit together.
     #[error("{0}")]
     Shape(String),
+    /// A scheduler's configuration or the use of it: names the key, the value and what is supported.
+    #[error("{0}")]
+    Scheduler(String),
     /// A request that makes no sense: an empty prompt list, a prompt that the classifier cannot judge, no pictures.
     #[error("{0}")]
     Request(String),

@@ -9,11 +9,14 @@ pub mod engine;
 pub mod error;
 pub mod noise;
 pub mod pipeline;
+pub mod scheduler;
 pub mod score;
 pub mod tensor;
+pub mod tokenizer;
 
 pub use bundle::Bundle;
 pub use engine::{Engine, Session, run_model};
 pub use error::Error;
 pub use pipeline::Pipeline;
 pub use tensor::{Data, Tensor};
+pub use tokenizer::Tokenizer;

@@ -1,76 +1,185 @@
-//! The ids equal those of transformers.
+//! The ids equal those of transformers; damaged files are refused in a sentence; any text encodes.
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
 use std::path::Path;
 
-use dmdx_runtime::pipeline::tokenizer::ClipTokenizer;
+use dmdx_runtime::Tokenizer;
+use dmdx_runtime::tokenizer::{Class, Files, MAX_LENGTH, MAX_TEXT, Padding};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn json(path: &Path) -> Value {
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+/// The contents of a CLIP tokenizer's files.
+struct Parts {
+    config: Value,
+    vocab: String,
+    merges: Vec<u8>,
 }
 
-fn parts(folder: &Path) -> (Value, String, Value) {
-    let merges = std::fs::read_to_string(folder.join("merges.txt")).unwrap();
-    (json(&folder.join("vocab.json")), merges, json(&folder.join("tokenizer_config.json")))
+impl Parts {
+    fn of(folder: &str) -> Self {
+        let folder = common::fixture(folder);
+        let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+        Self {
+            config: serde_json::from_slice(&read("tokenizer_config.json")).unwrap(),
+            vocab: String::from_utf8(read("vocab.json")).unwrap(),
+            merges: read("merges.txt"),
+        }
+    }
+
+    fn build(&self, class: Class) -> Result<Tokenizer, String> {
+        let config = self.config.to_string();
+        let (config, vocab, merges) = (config.as_bytes(), Some(self.vocab.as_bytes()), Some(self.merges.as_slice()));
+        Tokenizer::new(class, &Files { config, vocab, merges, ..Files::default() })
+    }
 }
 
-fn assert_equal_to_transformers(folder: &Path, expected: &Path) {
-    let (vocab, merges, config) = parts(folder);
-    let tokenizer = ClipTokenizer::new(&vocab, &merges, &config).unwrap();
-    let rows = json(expected);
+fn assert_equal_to_transformers(folder: &str, expected: &Path) {
+    let tokenizer = Tokenizer::open(&common::fixture(folder), None).unwrap();
+    let rows: Value = serde_json::from_str(&std::fs::read_to_string(expected).unwrap()).unwrap();
     let rows = rows.as_array().unwrap();
     assert!(rows.len() >= 12);
     for row in rows {
         let text = row["text"].as_str().unwrap();
         let want: Vec<i64> = row["input_ids"].as_array().unwrap().iter().map(|id| id.as_i64().unwrap()).collect();
-        assert_eq!(tokenizer.encode(text).unwrap(), want, "{text:?}");
         assert_eq!(want.len(), tokenizer.max_length());
+        assert_eq!(tokenizer.encode(text, tokenizer.max_length(), Padding::MaxLength).unwrap().ids, want, "{text:?}");
     }
 }
 
 #[test]
 fn ids_of_the_first_tokenizer_of_sdxl() {
-    let folder = common::fixture("clip-tokenizers/tokenizer");
-    assert_equal_to_transformers(&folder, &folder.join("ids.json"));
+    assert_equal_to_transformers("clip-tokenizers/tokenizer", &common::fixture("clip-tokenizers/tokenizer/ids.json"));
 }
 
 #[test]
 fn ids_of_the_second_tokenizer_of_sdxl_which_pads_with_another_token() {
-    let folder = common::fixture("clip-tokenizers/tokenizer_2");
-    assert_equal_to_transformers(&folder, &folder.join("ids.json"));
+    assert_equal_to_transformers("clip-tokenizers/tokenizer_2", &common::fixture("clip-tokenizers/tokenizer_2/ids.json"));
 }
 
 #[test]
 fn ids_of_the_digits_tokenizer_with_unknown_letters() {
-    let folder = common::fixture("tiny-bundle/bundle/tokenizer");
-    assert_equal_to_transformers(&folder, &common::fixture("clip-tokenizers/digits_ids.json"));
+    assert_equal_to_transformers("tiny-bundle/bundle/tokenizer", &common::fixture("clip-tokenizers/digits_ids.json"));
+}
+
+fn assert_refused(result: Result<Tokenizer, String>, what: &str) {
+    let problem = result.map(|_| ()).unwrap_err();
+    assert!(problem.lines().count() == 1 && problem.contains(what), "{problem:?} does not say {what:?}");
 }
 
 #[test]
-fn damaged_files_are_phrases() {
-    let (vocab, merges, config) = parts(&common::fixture("clip-tokenizers/tokenizer"));
-    assert!(ClipTokenizer::new(&vocab, &merges, &config).is_ok());
-    let mut without_pad = config.clone();
-    without_pad.as_object_mut().unwrap().remove("pad_token");
-    let mut endless = config.clone();
-    endless["model_max_length"] = json!(1e30);
-    let mut negative = config.clone();
-    negative["added_tokens_decoder"] = json!({"-1": {"content": "x"}});
-    let cases = [
-        (&vocab, merges.as_str(), without_pad),
-        (&vocab, merges.as_str(), endless),
-        (&vocab, merges.as_str(), negative),
-        (&vocab, "#version: 0.2\none two three\n", config.clone()),
-        (&vocab, "#version: 0.2\nnot-a-token neither\n", config.clone()),
-        (&json!([]), merges.as_str(), config.clone()),
-        (&json!({"a": -1}), merges.as_str(), config.clone()),
-        (&json!({}), "", config),
+fn damaged_clip_files_are_refused() {
+    type Damage = fn(&mut Parts);
+    let cases: [(&str, Damage); 15] = [
+        ("lacks pad_token", |p| drop(p.config.as_object_mut().unwrap().shift_remove("pad_token"))),
+        ("model_max_length", |p| p.config["model_max_length"] = json!(1e30)),
+        ("not an id", |p| p.config["added_tokens_decoder"] = json!({"-1": {"content": "x"}})),
+        ("has no content", |p| p.config["added_tokens_decoder"] = json!({"1": {}})),
+        ("has an id of", |p| p.config["added_tokens_decoder"] = json!({"4294967296": {"content": "x"}})),
+        ("another id", |p| p.config["added_tokens_decoder"] = json!({"5": {"content": "<|endoftext|>"}})),
+        ("occurs twice", |p| p.config["added_tokens_decoder"] = json!({"800": {"content": "x"}, "801": {"content": "x"}})),
+        ("is not two tokens", |p| p.merges = b"#version: 0.2\none two three\n".to_vec()),
+        ("not UTF-8", |p| p.merges = b"#version\n\xff \xfe\n".to_vec()),
+        ("vocab.json", |p| p.vocab = "[]".into()),
+        ("vocab.json", |p| p.vocab = r#"{"a": -1}"#.into()),
+        ("has 1 tokens", |p| p.vocab = r#"{"a": 7}"#.into()),
+        ("the same id", |p| p.vocab = r#"{"a": 0, "b": 0}"#.into()),
+        ("twice", |p| p.vocab = r#"{"a": 0, "a": 1}"#.into()),
+        ("lacks", |p| p.vocab = "{}".into()),
     ];
-    for (vocab, merges, config) in cases {
-        let problem = ClipTokenizer::new(vocab, merges, &config).map(|_| ()).unwrap_err();
-        assert!(!problem.is_empty() && problem.lines().count() == 1, "{problem}");
+    for (what, damage) in cases {
+        for class in [Class::Clip, Class::ClipFast] {
+            let mut parts = Parts::of("clip-tokenizers/tokenizer");
+            assert!(parts.build(class).is_ok());
+            damage(&mut parts);
+            if what == "lacks" || what == "has 1 tokens" {
+                parts.config["added_tokens_decoder"] = json!({});
+            }
+            assert_refused(parts.build(class), what);
+        }
+    }
+}
+
+fn t5(name: &str) -> Vec<u8> {
+    std::fs::read(common::fixture("t5-tokenizer").join(name)).unwrap()
+}
+
+fn t5_from(class: Class, spiece: Option<&[u8]>, tokenizer: Option<&[u8]>) -> Result<Tokenizer, String> {
+    Tokenizer::new(class, &Files { config: &t5("tokenizer_config.json"), spiece, tokenizer, ..Files::default() })
+}
+
+#[test]
+fn cut_and_scrambled_sentencepiece_models_are_refused_or_encode() {
+    let whole = t5("spiece.model");
+    for class in [Class::T5, Class::T5Fast] {
+        for step in 0..40 {
+            let length = whole.len() * step / 40;
+            assert_refused(t5_from(class, Some(&whole[..length]), None), "");
+            let mut scrambled = whole.clone();
+            scrambled[length..].iter_mut().take(64).for_each(|byte| *byte = byte.wrapping_mul(31).wrapping_add(7));
+            if let Ok(tokenizer) = t5_from(class, Some(&scrambled), None) {
+                tokenizer.encode("Ｆｕｌｌ ﷺ naïve text", 64, Padding::None).unwrap();
+            }
+        }
+        assert_refused(t5_from(class, None, None), "spiece.model is missing");
+    }
+}
+
+#[test]
+fn unsupported_parts_of_tokenizer_json_are_named() {
+    let cases = [
+        ("/model/type", json!("BPE"), "only Unigram"),
+        ("/model/unk_id", json!(100_000), "unk_id"),
+        ("/model/vocab/3/1", json!("high"), "is not a finite number"),
+        ("/model/byte_fallback", json!(true), "byte_fallback"),
+        ("/normalizer/normalizers/0/precompiled_charsmap", json!("AAQAAAAA"), "damaged"),
+        ("/normalizer/normalizers/0/precompiled_charsmap", json!("?"), "base64"),
+        ("/normalizer/normalizers/2/pattern/Regex", json!("(a+)+$"), "Replace"),
+        ("/pre_tokenizer/type", json!("Whitespace"), "pre-tokenizer"),
+        ("/post_processor/single", json!([]), "post-processor"),
+        ("/added_tokens/0/id", json!(-1), "no id"),
+    ];
+    for (place, value, what) in cases {
+        let mut whole: Value = serde_json::from_slice(&t5("tokenizer.json")).unwrap();
+        *whole.pointer_mut(place).unwrap_or_else(|| panic!("{place}")) = value;
+        assert_refused(t5_from(Class::T5Fast, None, Some(whole.to_string().as_bytes())), what);
+    }
+}
+
+#[test]
+fn limits_of_requests_are_named() {
+    let tokenizer = Parts::of("clip-tokenizers/tokenizer").build(Class::Clip).unwrap();
+    for (text, length) in [("a", 0), ("a", 1), ("a", MAX_LENGTH + 1), ("a", usize::MAX), (&"a".repeat(MAX_TEXT + 1), 77)] {
+        let problem = tokenizer.encode(text, length, Padding::MaxLength).unwrap_err().chain();
+        assert_eq!(problem.lines().count(), 1, "{problem}");
+    }
+    assert!("BertTokenizer".parse::<Class>().unwrap_err().contains("BertTokenizer"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Any text encodes, to ids within the length that the mask describes.
+    #[test]
+    fn any_text_encodes(text in "(?s).{0,60}", length in 2usize..90) {
+        thread_local! {
+            static ALL: Vec<Tokenizer> = {
+                let clip = [Class::Clip, Class::ClipFast].map(|class| Parts::of("clip-tokenizers/tokenizer_2").build(class).unwrap());
+                let t5 = [Class::T5, Class::T5Fast].map(|class| Tokenizer::open(&common::fixture("t5-tokenizer"), Some(class)).unwrap());
+                clip.into_iter().chain(t5).collect()
+            };
+        }
+        ALL.with(|all| -> Result<(), TestCaseError> {
+            for tokenizer in all {
+                let cut = tokenizer.encode(&text, length, Padding::None).unwrap();
+                let padded = tokenizer.encode(&text, length, Padding::MaxLength).unwrap();
+                prop_assert!(!cut.ids.is_empty() && cut.ids.len() <= length);
+                prop_assert_eq!((padded.ids.len(), padded.mask.len()), (length, length));
+                prop_assert_eq!(padded.mask.iter().sum::<i64>(), cut.ids.len() as i64);
+                prop_assert!(padded.ids.iter().all(|id| (0..700).contains(id)));
+            }
+            Ok(())
+        })?;
     }
 }

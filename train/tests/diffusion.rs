@@ -39,6 +39,32 @@ fn the_table_of_stable_diffusion() {
     assert!(schedule.levels(1000.0).is_err() && schedule.levels(0.5).is_err() && schedule.levels(-1.0).is_err());
 }
 
+/// distillation.md 2.2: the signal-to-noise ratio of CogVideoX-2b divided by 3, and a last time without signal.
+#[test]
+fn the_table_of_cogvideox() {
+    let (schedule, _) = scheduler("cogvideox_ddim_2b");
+    let table = [(124.0, 0.666324), (249.0, 0.390890), (499.0, 0.095970), (749.0, 0.010966), (874.0, 0.001683), (999.0, 0.0)];
+    for (time, squared) in table {
+        let (alpha, sigma) = schedule.levels(time).unwrap();
+        assert!((alpha * alpha - squared).abs() < 1e-6, "{time}: alpha² is {}", alpha * alpha);
+        assert!((alpha * alpha + sigma * sigma - 1.0).abs() < 1e-12);
+    }
+    // What such a network says of pure noise is -x0.
+    assert!(schedule.step_coefficients(999.0, 0.0).unwrap().1 < 0.0);
+}
+
+/// Predicted noise says nothing about x0 where there is no signal.
+#[test]
+fn a_step_from_predicted_pure_noise_is_refused() {
+    let config = serde_json::json!({
+        "_class_name": "CogVideoXDDIMScheduler", "prediction_type": "epsilon", "beta_schedule": "scaled_linear",
+        "rescale_betas_zero_snr": true,
+    });
+    let schedule = Schedule::from_config(&config).unwrap();
+    let error = schedule.step_coefficients(999.0, 500.0).unwrap_err();
+    assert_eq!(error.to_string(), "a step from predicted noise cannot start where alpha is 0");
+}
+
 #[test]
 fn trailing_times_are_the_papers() {
     assert_eq!(trailing_times(1000, 4), [999.0, 749.0, 499.0, 249.0]);
@@ -76,7 +102,7 @@ fn scheduler(key: &str) -> (Schedule, Trace) {
 /// f32 tables there, f64 here: 2e-5 of values around 1 to 5.
 #[test]
 fn steps_equal_ddim_of_diffusers() {
-    for key in ["ddim_sd15", "ddim_sd21"] {
+    for key in ["ddim_sd15", "ddim_sd21", "cogvideox_ddim_2b", "cogvideox_ddim_5b"] {
         let (schedule, trace) = scheduler(key);
         let times = trace.floats("timesteps");
         for i in 0..times.len() - 1 {

@@ -1,8 +1,11 @@
 //! What runs ONNX files: one small trait, two engines.
 
 pub mod guard;
+#[cfg(feature = "engines")]
 pub mod locate;
+#[cfg(feature = "engines")]
 pub mod ort;
+#[cfg(feature = "engines")]
 pub mod tract;
 
 use std::path::Path;
@@ -85,6 +88,7 @@ pub fn take(outputs: &mut Vec<(String, Tensor)>, name: &str) -> Result<Tensor, E
 }
 
 /// Puts `inputs` in the order of `ports` and checks names, types and fixed sizes.
+#[cfg(feature = "engines")]
 pub(crate) fn arrange<'t>(ports: &[Port], inputs: &[(&str, &'t Tensor)]) -> Result<Vec<&'t Tensor>, Error> {
     if let Some((name, _)) = inputs.iter().find(|(name, _)| !ports.iter().any(|port| port.name == *name)) {
         let names: Vec<&str> = ports.iter().map(|port| port.name.as_str()).collect();

@@ -1,9 +1,11 @@
 //! From prompts and noise to pictures: tokenize, encode, a few steps, decode.
 
+pub mod guidance;
 pub mod picture;
+pub mod rotary;
 pub mod steps;
 pub mod text;
-pub mod tokenizer;
+pub mod tiling;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -30,6 +32,7 @@ pub struct Pipeline {
     decoder: Box<dyn Session>,
     sampler: Sampler,
     threads: usize,
+    tile: Option<usize>,
 }
 
 impl Pipeline {
@@ -46,8 +49,18 @@ impl Pipeline {
             decoder: engine.load(&bundle.file("vae_decoder/model.onnx")?)?,
             sampler: Sampler::new(&manifest),
             threads: engine.concurrent_runs(),
+            tile: None,
             manifest,
         })
+    }
+
+    /// Decodes pictures that are larger than `side` latent rows or columns in tiles of that side, a multiple of 4 (see
+    /// [`tiling`]), which takes less memory and changes pictures a little. Diffusers uses the VAE's `sample_size` divided by
+    /// its enlargement.
+    #[must_use]
+    pub fn with_vae_tiling(mut self, side: usize) -> Self {
+        self.tile = Some(side);
+        self
     }
 
     /// The manifest of the bundle.
@@ -144,7 +157,11 @@ impl Pipeline {
         let vae = self.manifest.vae;
         let scaled = latents.floats()?.iter().map(|&z| (f64::from(z) / vae.scaling_factor + vae.shift_factor) as f32).collect();
         let scaled = Tensor::f32(latents.shape(), scaled)?;
-        let pictures = take(&mut self.decoder.run(&[("latent_sample", &scaled)])?, "sample")?;
+        let run = |latents: &Tensor| take(&mut self.decoder.run(&[("latent_sample", latents)])?, "sample");
+        let pictures = match self.tile {
+            Some(side) => tiling::decoded_in_tiles(&scaled, side, run)?,
+            None => run(&scaled)?,
+        };
         if pictures.shape().len() != 4 || pictures.shape()[..2] != [latents.shape()[0], 3] {
             return Err(Error::Shape(format!(
                 "the decoder made {:?} from latents {:?}, not one RGB picture each",

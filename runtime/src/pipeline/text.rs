@@ -1,8 +1,8 @@
 //! Prompts to embeddings, for the one-encoder pipelines of Stable Diffusion 1 and 2 and the two of SDXL.
 
 use super::gather;
-use super::tokenizer::ClipTokenizer;
 use crate::engine::take;
+use crate::tokenizer::{Class, Padding, Tokenizer};
 use crate::{Bundle, Engine, Error, Session, Tensor};
 
 /// Prompts encoded at once.
@@ -15,7 +15,7 @@ pub struct TextEncoder {
 }
 
 struct Encoder {
-    tokenizer: ClipTokenizer,
+    tokenizer: Tokenizer,
     session: Box<dyn Session>,
 }
 
@@ -61,7 +61,7 @@ impl TextEncoder {
         };
         let encoders = suffixes.iter().map(|suffix| {
             Ok(Encoder {
-                tokenizer: ClipTokenizer::open(bundle, &format!("tokenizer{suffix}"))?,
+                tokenizer: tokenizer(bundle, &index, &format!("tokenizer{suffix}"))?,
                 session: engine.load(&bundle.file(&format!("text_encoder{suffix}/model.onnx"))?)?,
             })
         });
@@ -112,11 +112,27 @@ impl TextEncoder {
     }
 }
 
+/// The tokenizer in `folder`, of the class that `model_index.json` names.
+fn tokenizer(bundle: &Bundle, index: &serde_json::Value, folder: &str) -> Result<Tokenizer, Error> {
+    let config = bundle.file(&format!("{folder}/tokenizer_config.json"))?;
+    let class = index.get(folder).and_then(|entry| entry.get(1)).and_then(|class| class.as_str());
+    let class = class.ok_or_else(|| {
+        let path = bundle.file("model_index.json").unwrap_or_default();
+        Error::bundle(path, format!("does not name the class of {folder}; export the bundle again"))
+    })?;
+    let path = config.with_file_name("");
+    let class: Class = class.parse().map_err(|problem: String| Error::bundle(&path, format!("cannot be read: {problem}")))?;
+    for name in class.files() {
+        bundle.file(&format!("{folder}/{name}"))?;
+    }
+    Tokenizer::open(&path, Some(class))
+}
+
 impl Encoder {
     fn run(&self, prompts: &[&str]) -> Result<Vec<(String, Tensor)>, Error> {
         let mut ids = Vec::new();
         for prompt in prompts {
-            ids.extend(self.tokenizer.encode(prompt)?);
+            ids.extend(self.tokenizer.encode(prompt, self.tokenizer.max_length(), Padding::MaxLength)?.ids);
         }
         let ids = Tensor::i64([prompts.len(), self.tokenizer.max_length()], ids)?;
         self.session.run(&[("input_ids", &ids)])

@@ -145,9 +145,12 @@ impl Schedule {
     /// `(A, B)` of the probability-flow step `x_s = A x_t + B o`: `x_s = alpha_s x0 + sigma_s eps`.
     ///
     /// # Errors
-    /// When a time is not on the schedule.
+    /// When a time is not on the schedule, or it starts from noise that the network says is noise.
     pub fn step_coefficients(&self, from: f64, to: f64) -> Result<(f64, f64), TrainError> {
         let ((alpha, sigma), (alpha_to, sigma_to)) = (self.levels(from)?, self.levels(to)?);
+        if self.prediction == Prediction::Epsilon && alpha == 0.0 {
+            return Err(TrainError::Invalid("a step from predicted noise cannot start where alpha is 0".into()));
+        }
         Ok(match self.prediction {
             Prediction::Epsilon => (alpha_to / alpha, sigma_to - alpha_to / alpha * sigma),
             Prediction::Velocity => (alpha_to * alpha + sigma_to * sigma, sigma_to * alpha - alpha_to * sigma),

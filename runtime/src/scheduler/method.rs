@@ -1,0 +1,109 @@
+//! What every scheduler class has to say.
+
+use std::fmt::Debug;
+
+use super::values::Stepped;
+use crate::{Error, Tensor};
+
+/// The times of one run.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(super) struct Plan {
+    /// As asked for; a list may be longer (PNDM) or shorter.
+    pub(super) steps: usize,
+    pub(super) timesteps: Vec<f64>,
+    /// One more than the timesteps, or none for classes without sigmas.
+    pub(super) sigmas: Vec<f64>,
+}
+
+impl Plan {
+    /// Sigma at a step; 0 beyond the end.
+    pub(super) fn sigma(&self, index: usize) -> f64 {
+        self.sigmas.get(index).copied().unwrap_or_default()
+    }
+
+    /// The time of a step.
+    pub(super) fn time(&self, index: usize) -> Option<f64> {
+        self.timesteps.get(index).copied()
+    }
+
+    /// Where a run that begins with `time` begins: at the second place if the list holds the time twice, as diffusers does,
+    /// so that a run from the middle skips no sigma.
+    pub(super) fn position(&self, time: f64) -> Option<usize> {
+        let mut places = self.timesteps.iter().enumerate().filter(|(_, entry)| **entry == time).map(|(index, _)| index);
+        let first = places.next();
+        places.next().or(first)
+    }
+}
+
+/// The tensors of one step, all of one shape.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub(super) output: &'a Tensor,
+    pub(super) sample: &'a Tensor,
+    pub(super) noise: Option<&'a Tensor>,
+}
+
+/// A scheduler class with its configuration and the history of its run.
+pub(super) trait Method: Debug + Send + Sync {
+    /// The times of a run of `steps` steps; also forgets the last run.
+    fn plan(&mut self, steps: usize, mu: Option<f64>) -> Result<Plan, Error>;
+
+    /// Step `index` of the plan.
+    fn step(&mut self, plan: &Plan, index: usize, given: Given<'_>) -> Result<Stepped, Error>;
+
+    /// `(signal, noise)` weights of `add_noise` at a time.
+    fn levels(&self, plan: &Plan, time: f64) -> Result<(f64, f64), Error>;
+
+    /// The noise table.
+    fn alphas_cumprod(&self) -> Option<&[f64]> {
+        None
+    }
+
+    /// The standard deviation of the noise that a run begins with.
+    fn init_noise_sigma(&self, _plan: &Plan) -> f64 {
+        1.0
+    }
+
+    /// What the network's input is divided by.
+    fn input_divisor(&self, _plan: &Plan, _index: usize) -> f64 {
+        1.0
+    }
+
+    /// Whether a step adds noise.
+    fn draws(&self, _plan: &Plan, _index: usize) -> bool {
+        false
+    }
+
+    /// `mu` of dynamic shifting for a number of tokens.
+    fn shift_for(&self, _tokens: usize) -> Option<f64> {
+        None
+    }
+}
+
+/// The entry of a table at a whole time.
+pub(super) fn entry(table: &[f64], time: f64) -> Result<f64, Error> {
+    let whole = time >= 0.0 && time.fract() == 0.0;
+    let found = table.get(if whole { time as usize } else { usize::MAX }).copied();
+    found.ok_or_else(|| {
+        Error::Scheduler(format!("time {time} is not in the noise table, which has whole times 0 to {}", table.len() - 1))
+    })
+}
+
+/// Weights of `add_noise` for schedulers with a noise table.
+pub(super) fn table_levels(table: &[f64], time: f64) -> Result<(f64, f64), Error> {
+    entry(table, time).map(|bar| (bar.sqrt(), (1.0 - bar).sqrt()))
+}
+
+/// The place of a time of the run in hand.
+pub(super) fn listed(plan: &Plan, time: f64) -> Result<usize, Error> {
+    plan.position(time)
+        .ok_or_else(|| Error::Scheduler(format!("time {time} is not one of the run's timesteps; take it from timesteps()")))
+}
+
+/// Refuses a shift for classes that have none.
+pub(super) fn no_shift(mu: Option<f64>) -> Result<(), Error> {
+    match mu {
+        Some(_) => Err(Error::Scheduler("a shift was given to a scheduler without use_dynamic_shifting; leave it out".into())),
+        None => Ok(()),
+    }
+}

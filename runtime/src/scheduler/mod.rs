@@ -1,0 +1,217 @@
+//! diffusers' schedulers: which times a teacher is asked at, and what its answers do to the sample.
+//!
+//! Everything is built from a `scheduler_config.json` and reproduces diffusers 0.36.0 step by step. Random draws are the
+//! caller's. Students run on explicit lists instead (see [`crate::pipeline::steps`] and [`flow_sigmas`]).
+
+mod cogvideox_ddim;
+mod cogvideox_dpm;
+mod config;
+mod ddim;
+mod ddpm;
+mod dpm_solver;
+mod euler;
+mod euler_ancestral;
+mod flow_match;
+mod json;
+mod lcm;
+mod method;
+mod pndm;
+mod sigma;
+mod spacing;
+mod table;
+mod values;
+
+use serde_json::Value;
+
+use crate::{Error, Tensor};
+use config::Config;
+use method::{Given, Method, Plan};
+
+pub use flow_match::flow_sigmas;
+pub use table::noise_table;
+pub(crate) use table::{line, single};
+pub use values::Stepped;
+
+/// A class's constructor and the lists of keys that it understands.
+type Class = (&'static str, fn(&Config) -> Result<Box<dyn Method>, Error>, &'static [&'static [&'static str]]);
+
+const CLASSES: [Class; 10] = [
+    ("EulerDiscreteScheduler", euler::new, euler::KEYS),
+    ("EulerAncestralDiscreteScheduler", euler_ancestral::new, euler_ancestral::KEYS),
+    ("DDIMScheduler", ddim::new, ddim::KEYS),
+    ("DDPMScheduler", ddpm::new, ddpm::KEYS),
+    ("PNDMScheduler", pndm::new, pndm::KEYS),
+    ("DPMSolverMultistepScheduler", dpm_solver::new, dpm_solver::KEYS),
+    ("FlowMatchEulerDiscreteScheduler", flow_match::new, flow_match::KEYS),
+    ("CogVideoXDDIMScheduler", cogvideox_ddim::new, cogvideox_ddim::KEYS),
+    ("CogVideoXDPMScheduler", cogvideox_dpm::new, cogvideox_dpm::KEYS),
+    ("LCMScheduler", lcm::new, lcm::KEYS),
+];
+
+/// A scheduler and the state of its run.
+#[derive(Debug)]
+pub struct Scheduler {
+    class: &'static str,
+    method: Box<dyn Method>,
+    plan: Plan,
+    next: Option<usize>,
+    ignored: Vec<String>,
+}
+
+impl Scheduler {
+    /// The scheduler of a `scheduler_config.json`.
+    ///
+    /// # Errors
+    /// [`Error::Scheduler`] for a class, a key or a value that is not supported, by name.
+    pub fn from_config(config: &Value) -> Result<Self, Error> {
+        let config = Config::new(config)?;
+        let found = CLASSES.iter().find(|(name, ..)| *name == config.class());
+        let Some((class, new, keys)) = found else {
+            let names: Vec<&str> = CLASSES.iter().map(|(name, ..)| *name).collect();
+            return Err(Error::Scheduler(format!(
+                "the scheduler class {} is not supported; the supported ones are {}",
+                config.class(),
+                names.join(", ")
+            )));
+        };
+        let ignored = config.ignored(keys)?;
+        Ok(Self { class, method: new(&config)?, plan: Plan::default(), next: None, ignored })
+    }
+
+    /// The scheduler of a `scheduler_config.json`'s text, which may hold `-Infinity` as diffusers writes it.
+    ///
+    /// # Errors
+    /// As [`Scheduler::from_config`]; also for text that is not JSON.
+    pub fn from_json(text: &str) -> Result<Self, Error> {
+        Self::from_config(&json::parse(text)?)
+    }
+
+    /// The class's name.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        self.class
+    }
+
+    /// Keys of the configuration that belong to other classes and change nothing.
+    #[must_use]
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
+
+    /// Begins a run of `steps` steps; `mu` is the shift of schedulers with `use_dynamic_shifting` and of no others.
+    ///
+    /// # Errors
+    /// [`Error::Scheduler`] for a number of steps that the configuration does not allow, or a shift too many or too few.
+    pub fn set_timesteps(&mut self, steps: usize, mu: Option<f64>) -> Result<(), Error> {
+        self.plan = self.method.plan(steps, mu)?;
+        self.next = None;
+        Ok(())
+    }
+
+    /// The times of the run, in order, as the network is told them: float32 values.
+    #[must_use]
+    pub fn timesteps(&self) -> &[f64] {
+        &self.plan.timesteps
+    }
+
+    /// The sigmas of the run and the one that it ends at, float32 values; `None` for classes without.
+    #[must_use]
+    pub fn sigmas(&self) -> Option<&[f64]> {
+        (!self.plan.sigmas.is_empty()).then_some(self.plan.sigmas.as_slice())
+    }
+
+    /// The noise table by training time, `alpha²`; `None` for flow matching.
+    #[must_use]
+    pub fn alphas_cumprod(&self) -> Option<&[f64]> {
+        self.method.alphas_cumprod()
+    }
+
+    /// What unit noise is multiplied by to begin a run.
+    #[must_use]
+    pub fn init_noise_sigma(&self) -> f64 {
+        self.method.init_noise_sigma(&self.plan)
+    }
+
+    /// `mu` for latents of so many tokens (after patching), for schedulers with `use_dynamic_shifting`.
+    #[must_use]
+    pub fn shift_for(&self, tokens: usize) -> Option<f64> {
+        self.method.shift_for(tokens)
+    }
+
+    /// Whether the step at `time` needs noise.
+    ///
+    /// # Errors
+    /// [`Error::Scheduler`] for a time that is not the run's next.
+    pub fn draws_noise(&self, time: f64) -> Result<bool, Error> {
+        Ok(self.method.draws(&self.plan, self.index(time)?))
+    }
+
+    /// The network's input from the sample at `time`.
+    ///
+    /// # Errors
+    /// [`Error::Scheduler`] for a time that is not the run's next.
+    pub fn scale_model_input(&self, sample: &Tensor, time: f64) -> Result<Tensor, Error> {
+        values::blend(&[(1.0 / self.method.input_divisor(&self.plan, self.index(time)?), sample)])
+    }
+
+    /// The sample at the next time from the network's output at `time`; the first call may begin anywhere in the list.
+    ///
+    /// # Errors
+    /// [`Error::Scheduler`] for a time that is not the run's next, absent noise, or a step that divides by zero;
+    /// [`Error::Shape`] for tensors of different shapes.
+    pub fn step(&mut self, output: &Tensor, time: f64, sample: &Tensor, noise: Option<&Tensor>) -> Result<Stepped, Error> {
+        let index = self.index(time)?;
+        for tensor in [Some(output), noise].into_iter().flatten() {
+            values::same(sample.shape(), tensor)?;
+        }
+        let noise = if self.method.draws(&self.plan, index) {
+            Some(noise.ok_or_else(|| {
+                Error::Scheduler(format!("the step of {} at time {time} adds noise, but none was given", self.class))
+            })?)
+        } else {
+            None
+        };
+        let stepped = self.method.step(&self.plan, index, Given { output, sample, noise })?;
+        self.next = Some(index + 1);
+        Ok(stepped)
+    }
+
+    /// Clean samples and noise mixed as they are at `times`, one per row of the first axis. Schedulers with sigmas know the
+    /// times of the run in hand only.
+    ///
+    /// # Errors
+    /// [`Error::Scheduler`] for a time that is unknown; [`Error::Shape`] if the shapes or the number of times do not fit.
+    pub fn add_noise(&self, original: &Tensor, noise: &Tensor, times: &[f64]) -> Result<Tensor, Error> {
+        values::same(original.shape(), noise)?;
+        if original.shape().first() != Some(&times.len()) {
+            return Err(Error::Shape(format!(
+                "{} times were given for samples of shape {:?}; one per row is needed",
+                times.len(),
+                original.shape()
+            )));
+        }
+        let levels = times.iter().map(|&time| self.method.levels(&self.plan, time)).collect::<Result<Vec<_>, _>>()?;
+        let row = original.row_len().max(1);
+        let pairs = original.floats()?.iter().zip(noise.floats()?).enumerate();
+        let mixed = pairs.map(|(index, (&x, &noise))| {
+            let (signal, sigma) = levels[index / row];
+            (signal * f64::from(x) + sigma * f64::from(noise)) as f32
+        });
+        Tensor::f32(original.shape(), mixed.collect())
+    }
+
+    /// The place of `time` in the run.
+    fn index(&self, time: f64) -> Result<usize, Error> {
+        match self.next {
+            None if self.plan.timesteps.is_empty() => {
+                Err(Error::Scheduler("a scheduler was used before set_timesteps; call it first".into()))
+            }
+            None => method::listed(&self.plan, time),
+            Some(next) if self.plan.time(next) == Some(time) => Ok(next),
+            Some(next) => Err(Error::Scheduler(match self.plan.time(next) {
+                Some(wanted) => format!("a step at time {time} was asked for, but the next of this run is {wanted}"),
+                None => format!("a step at time {time} was asked for, but the run has ended; call set_timesteps"),
+            })),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Prompts to token ids, as the tokenizers of transformers that a pipeline's `model_index.json` names.
+//!
+//! | class | files | what it does |
+//! |---|---|---|
+//! | `CLIPTokenizer` | `vocab.json`, `merges.txt` | repairs the text as ftfy 6.3.1 does, byte-pair encoding |
+//! | `CLIPTokenizerFast` | `vocab.json`, `merges.txt` | the `tokenizers` library, no repair |
+//! | `T5Tokenizer` | `spiece.model` | SentencePiece's unigram model |
+//! | `T5TokenizerFast` | `tokenizer.json`, else `spiece.model` | the `tokenizers` library |
+//!
+//! `tokenizer_config.json` belongs to all of them.
+
+mod added;
+mod base64;
+mod byte_pair;
+mod charsmap;
+mod clip;
+mod clip_fast;
+mod config;
+mod repair;
+mod sentencepiece;
+mod t5;
+mod t5_fast;
+mod unigram;
+mod vocabulary;
+
+use std::path::Path;
+
+use crate::Error;
+use crate::bundle::read_bytes;
+use config::Config;
+
+/// Longest prompt, in bytes; encoders read a few hundred tokens of it.
+pub const MAX_TEXT: usize = 1 << 19;
+
+/// Greatest `max_length` that [`Tokenizer::encode`] accepts.
+pub const MAX_LENGTH: usize = 1 << 19;
+
+/// No file of a tokenizer is larger.
+const MAX_FILE: usize = 64 << 20;
+
+/// A class of transformers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// `CLIPTokenizer`, with ftfy installed.
+    Clip,
+    /// `CLIPTokenizerFast`.
+    ClipFast,
+    /// `T5Tokenizer`.
+    T5,
+    /// `T5TokenizerFast`.
+    T5Fast,
+}
+
+impl std::str::FromStr for Class {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "CLIPTokenizer" => Ok(Self::Clip),
+            "CLIPTokenizerFast" => Ok(Self::ClipFast),
+            "T5Tokenizer" => Ok(Self::T5),
+            "T5TokenizerFast" => Ok(Self::T5Fast),
+            _ => Err(format!(
+                "the tokenizer class {name:?} is not known; CLIPTokenizer, CLIPTokenizerFast, T5Tokenizer and T5TokenizerFast are"
+            )),
+        }
+    }
+}
+
+impl Class {
+    /// The files that the class reads beside `tokenizer_config.json`.
+    pub(crate) fn files(self) -> &'static [&'static str] {
+        match self {
+            Self::Clip | Self::ClipFast => &["vocab.json", "merges.txt"],
+            Self::T5 => &["spiece.model"],
+            Self::T5Fast => &["tokenizer.json", "spiece.model"],
+        }
+    }
+}
+
+/// Whether short prompts are filled up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    /// To `max_length`, on the right.
+    MaxLength,
+    /// Not at all.
+    None,
+}
+
+/// Token ids and which of them are not padding.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ids {
+    /// `input_ids`.
+    pub ids: Vec<i64>,
+    /// `attention_mask`: 1 for text and special tokens, 0 for padding.
+    pub mask: Vec<i64>,
+}
+
+/// The contents of a tokenizer's files.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Files<'a> {
+    /// `tokenizer_config.json`.
+    pub config: &'a [u8],
+    /// `vocab.json`.
+    pub vocab: Option<&'a [u8]>,
+    /// `merges.txt`.
+    pub merges: Option<&'a [u8]>,
+    /// `spiece.model`.
+    pub spiece: Option<&'a [u8]>,
+    /// `tokenizer.json`.
+    pub tokenizer: Option<&'a [u8]>,
+}
+
+/// Prompt text to token ids.
+#[derive(Debug)]
+pub struct Tokenizer {
+    kind: Kind,
+    begin: Option<u32>,
+    end: u32,
+    pad: u32,
+    max_length: usize,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Clip(clip::Clip),
+    T5(t5::T5),
+    Fast(Box<tokenizers::Tokenizer>),
+}
+
+impl Tokenizer {
+    /// Reads the tokenizer in a folder; without a class, the one that `tokenizer_config.json` names.
+    ///
+    /// # Errors
+    /// [`Error::Read`] or [`Error::Bundle`] for a missing or damaged file.
+    pub fn open(folder: &Path, class: Option<Class>) -> Result<Self, Error> {
+        let read = |name: &str| read_bytes(&folder.join(name), MAX_FILE);
+        let config = read("tokenizer_config.json")?;
+        let unusable = |problem: String| Error::bundle(folder, format!("holds no usable tokenizer: {problem}"));
+        let class = match class {
+            Some(class) => class,
+            None => Config::parse(&config).and_then(|config| config.class()).map_err(unusable)?,
+        };
+        let mut contents: [Option<Vec<u8>>; 2] = [None, None];
+        for (content, name) in contents.iter_mut().zip(class.files()) {
+            if class == Class::T5Fast && !folder.join(name).is_file() {
+                continue;
+            }
+            *content = Some(read(name)?);
+        }
+        let [first, second] = [contents[0].as_deref(), contents[1].as_deref()];
+        let files = match class {
+            Class::Clip | Class::ClipFast => Files { config: &config, vocab: first, merges: second, ..Files::default() },
+            Class::T5 => Files { config: &config, spiece: first, ..Files::default() },
+            Class::T5Fast => Files { config: &config, tokenizer: first, spiece: second, ..Files::default() },
+        };
+        Self::new(class, &files).map_err(unusable)
+    }
+
+    /// Builds a tokenizer from the contents of its files.
+    ///
+    /// # Errors
+    /// What is wrong, as a phrase.
+    pub fn new(class: Class, files: &Files<'_>) -> Result<Self, String> {
+        let config = Config::parse(files.config)?;
+        match class {
+            Class::Clip | Class::ClipFast => {
+                let vocabulary = vocabulary::Vocabulary::parse(need(files.vocab, "vocab.json")?)?;
+                let merges = vocabulary::merges(need(files.merges, "merges.txt")?)?;
+                let special = vocabulary.special(&config)?;
+                let kind = if class == Class::Clip {
+                    Kind::Clip(clip::Clip::new(vocabulary, &merges, &special)?)
+                } else {
+                    Kind::Fast(Box::new(clip_fast::build(&vocabulary, &merges, &special)?))
+                };
+                let [begin, end, pad] = [special.begin, special.end, special.pad];
+                Ok(Self { kind, begin: Some(begin), end, pad, max_length: config.exact_length()? })
+            }
+            Class::T5 => {
+                let (t5, end, pad) = t5::T5::new(need(files.spiece, "spiece.model")?, &config)?;
+                Ok(Self { kind: Kind::T5(t5), begin: None, end, pad, max_length: config.length()? })
+            }
+            Class::T5Fast => {
+                let (tokenizer, end, pad) = match (files.tokenizer, files.spiece) {
+                    (Some(tokenizer), _) if !config.needs_conversion()? => t5_fast::from_json(tokenizer, &config)?,
+                    (_, Some(spiece)) => t5_fast::from_spiece(spiece, &config)?,
+                    _ => {
+                        return Err(
+                            "spiece.model is missing, and tokenizer.json is too or add_prefix_space forbids to read it".into()
+                        );
+                    }
+                };
+                Ok(Self { kind: Kind::Fast(Box::new(tokenizer)), begin: None, end, pad, max_length: config.length()? })
+            }
+        }
+    }
+
+    /// The length that the configuration names (`model_max_length`), at most [`MAX_LENGTH`].
+    #[must_use]
+    pub fn max_length(&self) -> usize {
+        self.max_length
+    }
+
+    /// The ids of a prompt with its special tokens: cut on the right to `max_length`, then padded.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a prompt longer than [`MAX_TEXT`], a `max_length` outside 2 to [`MAX_LENGTH`], or text that the
+    /// library fails on.
+    pub fn encode(&self, text: &str, max_length: usize, padding: Padding) -> Result<Ids, Error> {
+        if text.len() > MAX_TEXT {
+            return Err(Error::Request(format!("a prompt has {} bytes; at most {MAX_TEXT} are read", text.len())));
+        }
+        if !(2..=MAX_LENGTH).contains(&max_length) {
+            return Err(Error::Request(format!("prompts cannot be cut to {max_length} tokens; choose from 2 to {MAX_LENGTH}")));
+        }
+        let found = match &self.kind {
+            Kind::Clip(clip) => clip.encode(text),
+            Kind::T5(t5) => t5.encode(text),
+            Kind::Fast(tokenizer) => encode_fast(tokenizer, text)?,
+        };
+        let begin = self.begin.into_iter();
+        let room = max_length - 1 - begin.len();
+        let mut ids: Vec<i64> = begin.chain(found.into_iter().take(room)).map(i64::from).collect();
+        let end = i64::from(self.end);
+        // The slow T5 tokenizer adds no second end.
+        if !matches!(self.kind, Kind::T5(_)) || ids.last() != Some(&end) {
+            ids.push(end);
+        }
+        let mut mask = vec![1; ids.len()];
+        if padding == Padding::MaxLength {
+            ids.resize(max_length, i64::from(self.pad));
+            mask.resize(max_length, 0);
+        }
+        Ok(Ids { ids, mask })
+    }
+}
+
+fn need<'a>(file: Option<&'a [u8]>, name: &str) -> Result<&'a [u8], String> {
+    file.ok_or_else(|| format!("{name} is missing"))
+}
+
+fn encode_fast(tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<Vec<u32>, Error> {
+    let failed = |problem: String| Error::Request(format!("a prompt of {} bytes cannot be tokenized ({problem})", text.len()));
+    let encoding = crate::engine::guard::catch(|| tokenizer.encode_fast(text, false));
+    match encoding {
+        Ok(Ok(encoding)) => Ok(encoding.get_ids().to_vec()),
+        Ok(Err(error)) => Err(failed(crate::error::one_line(&error.to_string()))),
+        Err(_) => Err(failed("the library broke down".into())),
+    }
+}
