@@ -95,6 +95,19 @@ impl RefTensor {
     }
 }
 
+/// Every tensor of a safetensors file, sorted by name, and the file's metadata.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn read_tensors(path: &Path) -> Result<(BTreeMap<String, RefTensor>, BTreeMap<String, String>)> {
+    let file = safetensors::read(&open_given(path)?, &Limits::default())?;
+    let tensor = |(name, weight): (&String, &dmdx_graph::Weight)| {
+        let values = if weight.dtype().is_float() { RefValues::Float(weight.to_f32()) } else { RefValues::Int(weight.to_i64()) };
+        (name.clone(), RefTensor { shape: weight.shape().to_vec(), values })
+    };
+    Ok((file.tensors.iter().map(tensor).collect(), file.metadata))
+}
+
 /// A whole reference file.
 #[derive(Clone, Debug)]
 pub struct ReferenceFile {
@@ -124,14 +137,11 @@ impl ReferenceFile {
     /// # Errors
     /// When it cannot be read, holds keys of another kind, or its metadata does not fit its tensors.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = safetensors::read(&open_given(path)?, &Limits::default())?;
+        let (tensors, metadata) = read_tensors(path)?;
         let fail = |reason: String| ImportError::Reference { path: path.into(), reason };
         let mut groups: BTreeMap<&str, IndexMap<String, RefTensor>> = BTreeMap::new();
         let mut grad_w = None;
-        for (key, weight) in &file.tensors {
-            let values =
-                if weight.dtype().is_float() { RefValues::Float(weight.to_f32()) } else { RefValues::Int(weight.to_i64()) };
-            let tensor = RefTensor { shape: weight.shape().to_vec(), values };
+        for (key, tensor) in tensors {
             if key == "grad.w" {
                 grad_w = Some(tensor);
                 continue;
@@ -146,7 +156,7 @@ impl ReferenceFile {
         let mut group = |prefix| groups.remove(prefix).unwrap_or_default();
         let (inputs, outputs) = (group("in."), group("out."));
         let names = |key: &str, tensors: &IndexMap<String, RefTensor>| -> Result<Vec<String>> {
-            let Some(text) = file.metadata.get(key) else { return Ok(tensors.keys().cloned().collect()) };
+            let Some(text) = metadata.get(key) else { return Ok(tensors.keys().cloned().collect()) };
             let names: Vec<String> = serde_json::from_str(text)
                 .map_err(|error| fail(format!("the metadata `{key}` is not a JSON list of names ({error})")))?;
             let (mut listed, mut present) = (names.clone(), tensors.keys().cloned().collect::<Vec<_>>());
@@ -170,7 +180,7 @@ impl ReferenceFile {
             grad_inputs: group("grad.in."),
             grad_params: group("grad.param."),
             args,
-            metadata: file.metadata,
+            metadata,
         })
     }
 

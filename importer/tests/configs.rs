@@ -4,7 +4,7 @@
 mod common;
 
 use common::{copy, edit_text, fixture, sentence};
-use dmdx_importer::{ImportOptions, import, import_pipeline};
+use dmdx_importer::{ImportOptions, arch, import, import_pipeline};
 
 fn with_config(change: impl FnOnce(String) -> String) -> String {
     let folder = copy("zoo/clip_l");
@@ -50,9 +50,10 @@ fn bytes_that_are_no_text_and_files_that_are_too_large() {
 fn unknown_architectures_and_values() {
     assert_eq!(
         with_config(|text| text.replace("CLIPTextModel", "GPT2LMHeadModel")),
-        "`DIR/config.json`: the network class `GPT2LMHeadModel` is not supported; known are UNet2DConditionModel, \
-         AutoencoderKL, CLIPTextModel, CLIPTextModelWithProjection, CLIPVisionModel, CLIPVisionModelWithProjection, \
-         CLIPModel, SamVisionModel, SamModel"
+        format!(
+            "`DIR/config.json`: the network class `GPT2LMHeadModel` is not supported; known are {}",
+            arch::classes().collect::<Vec<_>>().join(", ")
+        )
     );
     let value = with_config(|text| text.replace("quick_gelu", "swish_9"));
     assert!(value.starts_with("`DIR/config.json`: the configuration of CLIPTextModel has `hidden_act` = \"swish_9\""), "{value}");
@@ -78,7 +79,7 @@ fn a_pipeline_where_a_component_is_wanted() {
     let folder = fixture("digits-sdxl");
     assert_eq!(
         sentence(import(&folder, &ImportOptions::default()), &folder),
-        "`DIR` is a whole pipeline; give one of the folders in it, such as its `unet`"
+        "`DIR` is a whole pipeline; give one of the folders in it, such as its `unet`, or import it as a pipeline"
     );
 }
 

@@ -46,6 +46,73 @@ fn unet_sd21() {
 }
 
 #[test]
+fn sd3_medium() {
+    agrees("sd3_medium", "io.safetensors", 1, 13);
+}
+
+/// Queries and keys are normalised.
+#[test]
+fn sd35_large() {
+    agrees("sd35_large", "io.safetensors", 1, 13);
+}
+
+/// Two attentions in the first blocks.
+#[test]
+fn sd35_medium() {
+    agrees("sd35_medium", "io.safetensors", 1, 13);
+}
+
+#[test]
+fn bf16_sd35_medium() {
+    agrees("bf16_sd35_medium", "io.safetensors", 1, 13);
+}
+
+#[test]
+fn sharded_sd3() {
+    agrees("sharded_sd3", "io.safetensors", 1, 13);
+}
+
+/// Another size than the configuration's.
+#[test]
+fn cogvideox_2b() {
+    agrees("cogvideox_2b", "io.safetensors", 1, 14);
+}
+
+#[test]
+fn cogvideox_5b() {
+    agrees("cogvideox_5b", "io.safetensors", 1, 14);
+}
+
+/// Patches of two frames.
+#[test]
+fn cogvideox_15_5b() {
+    agrees("cogvideox_15_5b", "io.safetensors", 1, 14);
+}
+
+/// A table of positions in the file beside the rotary ones.
+#[test]
+fn cogvideox_5b_i2v() {
+    agrees("cogvideox_5b_i2v", "io.safetensors", 1, 58);
+}
+
+/// Patches of three frames and a second condition.
+#[test]
+fn cogvideox_15_i2v() {
+    agrees("cogvideox_15_i2v", "io.safetensors", 1, 63);
+}
+
+#[test]
+fn cogvideox_options() {
+    agrees("cogvideox_options", "io.safetensors", 1, 62);
+}
+
+/// Two attentions in the last block, a patch of three, a table that has no middle for these sizes.
+#[test]
+fn sd3_options() {
+    agrees("sd3_options", "io.safetensors", 1, 125);
+}
+
+#[test]
 fn vae_sdxl_encodes_and_decodes() {
     agrees("vae_sdxl", "io_encode.safetensors", 2, 8);
     agrees("vae_sdxl", "io_decode.safetensors", 1, 7);
@@ -81,6 +148,44 @@ fn clip_vision_with_projection() {
 #[test]
 fn sam_vision_encoder() {
     agrees("sam", "io.safetensors", 1, 8);
+}
+
+/// From pictures and points to masks: points of every label, and every named module.
+#[test]
+fn sam_whole() {
+    agrees("sam_whole", "io_whole.safetensors", 2, 61);
+}
+
+/// More tokens than the distances that have buckets of their own.
+#[test]
+fn t5_encoder() {
+    agrees("t5_encoder", "io.safetensors", 1, 4);
+}
+
+/// Padding behind and within the text, with the position bias that every block hands on.
+#[test]
+fn t5_encoder_with_a_mask() {
+    agrees("t5_encoder", "io_masked.safetensors", 1, 17);
+}
+
+/// The original T5: no gate, ReLU, and a whole model's file with the token table under the encoder's name.
+#[test]
+fn t5_options() {
+    agrees("t5_options", "io.safetensors", 1, 27);
+}
+
+/// Every named module, and a picture for which the table of positions is interpolated.
+#[test]
+fn dinov2() {
+    agrees("dinov2", "io.safetensors", 2, 32);
+    agrees("dinov2", "io_interp.safetensors", 2, 3);
+}
+
+/// A gated feed-forward network, projections without bias, a picture side that is no multiple of the patch.
+#[test]
+fn dinov2_swiglu() {
+    agrees("dinov2_swiglu", "io.safetensors", 2, 30);
+    agrees("dinov2_swiglu", "io_interp.safetensors", 2, 3);
 }
 
 /// Every option that the released configurations leave at its default, and every named module of the network.

@@ -23,7 +23,8 @@ pub const GRADIENT_TOLERANCE: f64 = 1e-3;
 pub fn run(path: &Path, io: &Path, tolerance: f64, device: &Device) -> Result<Report, TrainError> {
     let wrap = |error| TrainError::component(format!("checking {}", path.display()), error);
     let reference = ReferenceFile::open(io).map_err(wrap)?;
-    let component = import(path, &ImportOptions::default()).map_err(wrap)?;
+    let options = reference_check::options_for(&ImportOptions::default(), &reference);
+    let component = import(path, &options).map_err(wrap)?;
     let (name, graph) = reference_check::part_for(&component.parts, &reference).map_err(wrap)?;
     check_graph(&format!("{} {name} by Burn", component.class), graph, &reference, tolerance, device)
 }

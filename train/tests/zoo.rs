@@ -56,3 +56,53 @@ fn clip_text_encoders() {
 fn sam_vision_encoder() {
     agrees("sam", "io.safetensors", 4);
 }
+
+#[test]
+fn transformers_of_the_sd3_kind() {
+    agrees("sd3_medium", "io.safetensors", 4);
+    agrees("sd35_medium", "io.safetensors", 4);
+    agrees("sd35_large", "io.safetensors", 4);
+}
+
+#[test]
+fn transformers_of_the_cogvideox_kind() {
+    agrees("cogvideox_2b", "io.safetensors", 4);
+    agrees("cogvideox_5b", "io.safetensors", 4);
+    agrees("cogvideox_5b_i2v", "io.safetensors", 5);
+    agrees("cogvideox_15_5b", "io.safetensors", 4);
+    agrees("cogvideox_15_i2v", "io.safetensors", 5);
+}
+
+#[test]
+fn autoencoder_of_the_cogvideox_kind() {
+    agrees("vae_cogvideox", "io_decode.safetensors", 4);
+    agrees("vae_cogvideox", "io_encode.safetensors", 4);
+}
+
+#[test]
+fn t5_text_encoders() {
+    agrees("t5_encoder", "io.safetensors", 0);
+    agrees("t5_encoder", "io_masked.safetensors", 0);
+    agrees("t5_encoder", "io_gradients.safetensors", 20);
+    agrees("t5_options", "io.safetensors", 0);
+}
+
+#[test]
+fn dinov2_vision_encoders() {
+    for name in ["dinov2", "dinov2_swiglu"] {
+        agrees(name, "io.safetensors", 0);
+        agrees(name, "io_interp.safetensors", 0);
+        agrees(name, "io_gradients.safetensors", 20);
+    }
+}
+
+#[test]
+fn whole_models_and_options() {
+    agrees("sam_whole", "io_whole.safetensors", 0);
+    agrees("sam_options", "io.safetensors", 0);
+    agrees("clip_model", "io_image.safetensors", 0);
+    agrees("clip_model", "io_text.safetensors", 0);
+    agrees("clip_vision", "io.safetensors", 1);
+    agrees("sd3_options", "io.safetensors", 5);
+    agrees("cogvideox_options", "io.safetensors", 5);
+}

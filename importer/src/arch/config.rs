@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::{ImportError, Result};
 
 /// Largest width, count or side that a configuration may name; products of a few of them stay far from overflow.
-const LARGEST_SIZE: usize = 1 << 20;
+pub const LARGEST_SIZE: usize = 1 << 20;
 
 /// Largest number of layers or blocks in one list.
 pub const LARGEST_COUNT: usize = 512;
@@ -142,6 +142,12 @@ impl<'a> Config<'a> {
     pub fn count(&self, key: &str, default: usize) -> Result<usize> {
         let count = self.size(key, default)?;
         if count > LARGEST_COUNT { Err(self.refused(key, &format!("at most {LARGEST_COUNT} are supported"))) } else { Ok(count) }
+    }
+
+    /// An integer from 1 to `most`.
+    pub fn size_up_to(&self, key: &str, default: usize, most: usize) -> Result<usize> {
+        let size = self.size(key, default)?;
+        if size > most { Err(self.refused(key, &format!("at most {most} is supported"))) } else { Ok(size) }
     }
 
     /// The number of groups of diffusers' group norms (32 by default), which has to divide the channels of every level.

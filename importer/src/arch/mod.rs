@@ -3,13 +3,21 @@
 //! Every builder mirrors the module structure of its reference class: parameters carry the reference library's names,
 //! every operation's origin and every mark is a dotted module path. Weights are attached later.
 
+mod adaptive;
 mod clip;
+mod cogvideox;
 mod config;
+mod dinov2;
+mod inception;
+mod lpips;
+mod mmdit;
 mod resnet;
 mod sam;
 mod scope;
+mod t5;
 mod unet;
 mod vae;
+mod vae3d;
 
 use std::borrow::Cow;
 
@@ -22,33 +30,40 @@ use crate::{ImportError, Result};
 type Builder = fn(&str, &Value) -> Result<ArchGraphs>;
 
 /// Every class that can be built.
-const CLASSES: [(&str, Builder); 9] = [
+const CLASSES: [(&str, Builder); 16] = [
     ("UNet2DConditionModel", unet::build),
+    ("SD3Transformer2DModel", mmdit::build),
+    ("CogVideoXTransformer3DModel", cogvideox::build),
     ("AutoencoderKL", vae::build),
+    (vae3d::CLASS, vae3d::build),
     ("CLIPTextModel", clip::build_text),
     ("CLIPTextModelWithProjection", clip::build_text),
     ("CLIPVisionModel", clip::build_vision),
     ("CLIPVisionModelWithProjection", clip::build_vision),
     ("CLIPModel", clip::build_both),
+    ("T5EncoderModel", t5::build),
     ("SamVisionModel", sam::build),
     ("SamModel", sam::build),
+    ("Dinov2Model", dinov2::build),
+    ("InceptionV3", inception::build),
+    ("LPIPS", lpips::build),
 ];
 
 /// Tensors of a checkpoint that the graphs leave out on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ignored {
-    /// A tensor's full name, or a prefix that ends in a dot.
+    /// A tensor's full name, a prefix that ends in a dot, or a suffix that begins with one.
     pub pattern: &'static str,
     /// Why nothing is lost.
     pub reason: &'static str,
 }
 
-/// A module that older versions of the reference library called otherwise.
+/// A module that older versions of the reference library called otherwise, or that shares its weights with another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rename {
-    /// The old name, one segment of the dotted path.
+    /// The old name: one segment of the dotted path, or a prefix of the whole path that ends in a dot.
     pub old: &'static str,
-    /// The name now, one or more segments.
+    /// The name now: one or more segments, or again a prefix that ends in a dot.
     pub new: &'static str,
 }
 
@@ -57,8 +72,8 @@ pub struct Rename {
 pub struct ArchGraphs {
     /// The reference class.
     pub class: String,
-    /// Graphs with declared parameters and no weights: `unet` | `vae_encoder`, `vae_decoder` | `text_encoder` |
-    /// `vision_encoder`.
+    /// Graphs with declared parameters and no weights: `unet` | `transformer` | `vae_encoder`, `vae_decoder` | `text_encoder`,
+    /// `text_encoder_masked` | `vision_encoder`, `sam` | `inception` | `lpips`.
     pub parts: Vec<(String, Graph)>,
     /// Tensors that are not an error although no graph uses them.
     pub ignored: Vec<Ignored>,
@@ -71,6 +86,10 @@ pub struct ArchGraphs {
 impl ArchGraphs {
     /// The present name of a tensor in a file.
     pub fn canonical_name<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        let mut prefixes = self.renames.iter().filter(|rename| rename.old.ends_with('.'));
+        if let Some((new, rest)) = prefixes.find_map(|rename| Some((rename.new, name.strip_prefix(rename.old)?))) {
+            return Cow::Owned(format!("{new}{rest}"));
+        }
         if !name.split('.').any(|segment| self.renames.iter().any(|rename| rename.old == segment)) {
             return Cow::Borrowed(name);
         }
@@ -80,7 +99,10 @@ impl ArchGraphs {
 
     /// Why a tensor is left out on purpose, if it is.
     pub fn ignored(&self, name: &str) -> Option<&'static str> {
-        let fits = |pattern: &str| name == pattern || (pattern.ends_with('.') && name.starts_with(pattern));
+        let fits = |pattern: &str| {
+            let (prefix, suffix) = (pattern.ends_with('.'), pattern.starts_with('.'));
+            name == pattern || (prefix && name.starts_with(pattern)) || (suffix && name.ends_with(pattern))
+        };
         self.ignored.iter().find(|ignored| fits(ignored.pattern)).map(|ignored| ignored.reason)
     }
 }
@@ -99,15 +121,34 @@ pub fn class_of(config: &Value) -> Result<&str> {
     config.get("_class_name").and_then(Value::as_str).or_else(architecture).ok_or(ImportError::NoClass)
 }
 
+/// The pixel frames of a video whose pixels or latents, of five dimensions, have this shape: of the inputs `sample` and
+/// `latent` of a video autoencoder.
+pub fn frames_of_input(input: &str, shape: &[usize]) -> Option<usize> {
+    match (input, shape) {
+        ("sample", &[_, _, frames, _, _]) => Some(frames),
+        ("latent", &[_, _, frames, _, _]) => Some(vae3d::shortest_video(frames)),
+        _ => None,
+    }
+}
+
 /// The graphs of a `config.json`, with declared parameters and without weights.
 ///
 /// # Errors
 /// When the class or a configuration value is not supported; the message names key, value and what is supported.
 pub fn build(config: &Value) -> Result<ArchGraphs> {
+    build_for_frames(config, None)
+}
+
+/// As [`build`], for videos of `frames` pixel frames where the operations depend on their number.
+///
+/// # Errors
+/// As [`build`], and for a number of frames that no video has.
+pub fn build_for_frames(config: &Value, frames: Option<usize>) -> Result<ArchGraphs> {
     let class = class_of(config)?;
-    match CLASSES.iter().find(|(name, _)| *name == class) {
-        Some((_, builder)) => builder(class, config),
-        None => {
+    match (CLASSES.iter().find(|(name, _)| *name == class), frames) {
+        (Some((name, _)), Some(frames)) if *name == vae3d::CLASS => vae3d::build_for_frames(class, config, frames),
+        (Some((_, builder)), _) => builder(class, config),
+        (None, _) => {
             let class = class.chars().take(80).collect();
             Err(ImportError::UnknownClass { class, known: classes().map(Into::into).collect() })
         }

@@ -75,10 +75,18 @@ impl<'g> Scope<'g> {
         Ok(self.graph.push(op, inputs, &self.path)?)
     }
 
-    /// Declares a parameter of this module.
+    /// The dotted path of this module.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Declares a parameter of this module. A module that is called several times reads the same one each time.
     pub fn param(&mut self, name: &str, shape: &[usize]) -> Result<ValueId> {
         let name = self.join(name);
-        Ok(self.graph.param(&name, shape, None)?)
+        match self.graph.params().get(name.as_str()) {
+            Some(param) if param.shape == shape => Ok(param.value),
+            _ => Ok(self.graph.param(&name, shape, None)?),
+        }
     }
 
     /// The shape of a value.
@@ -114,15 +122,17 @@ impl<'g> Scope<'g> {
 
     /// `torch.nn.Conv2d` with a square kernel.
     pub fn conv2d(&mut self, name: &str, x: ValueId, channels: usize, conv: Conv) -> Result<ValueId> {
-        let from = self.size(x, 1);
-        self.module(name, |m| {
-            let mut inputs = vec![x, m.param("weight", &[channels, from, conv.kernel, conv.kernel])?];
-            if conv.bias {
-                inputs.push(m.param("bias", &[channels])?);
-            }
-            let Conv { stride, padding, .. } = conv;
-            m.op(Op::Conv2d { stride: [stride; 2], padding, dilation: [1; 2], groups: 1 }, &inputs)
-        })
+        self.module(name, |m| m.conv2d_here(x, channels, conv))
+    }
+
+    /// The same by this module's own parameters.
+    pub fn conv2d_here(&mut self, x: ValueId, channels: usize, conv: Conv) -> Result<ValueId> {
+        let mut inputs = vec![x, self.param("weight", &[channels, self.size(x, 1), conv.kernel, conv.kernel])?];
+        if conv.bias {
+            inputs.push(self.param("bias", &[channels])?);
+        }
+        let Conv { stride, padding, .. } = conv;
+        self.op(Op::Conv2d { stride: [stride; 2], padding, dilation: [1; 2], groups: 1 }, &inputs)
     }
 
     /// `torch.nn.GroupNorm`.
@@ -150,9 +160,38 @@ impl<'g> Scope<'g> {
         })
     }
 
+    /// The norm of T5 and its kin over the last dimension: no mean is taken off, there is no bias.
+    pub fn rms_norm(&mut self, name: &str, x: ValueId, eps: f64) -> Result<ValueId> {
+        let channels = self.last(x);
+        self.module(name, |m| {
+            let inputs = [x, m.param("weight", &[channels])?];
+            m.op(Op::RmsNorm { eps }, &inputs)
+        })
+    }
+
     /// `a + b`.
     pub fn add(&mut self, a: ValueId, b: ValueId) -> Result<ValueId> {
         self.op(Op::Add, &[a, b])
+    }
+
+    /// `x * mul + add` with scalars.
+    pub fn affine(&mut self, x: ValueId, mul: f64, add: f64) -> Result<ValueId> {
+        self.op(Op::Affine { mul, add }, &[x])
+    }
+
+    /// `length` elements from `start` along one axis.
+    pub fn slice(&mut self, x: ValueId, axis: usize, start: impl Into<Dim>, length: impl Into<Dim>) -> Result<ValueId> {
+        self.op(Op::Slice { axis, start: start.into(), length: length.into() }, &[x])
+    }
+
+    /// Joins values along one axis.
+    pub fn concat(&mut self, axis: usize, parts: &[ValueId]) -> Result<ValueId> {
+        self.op(Op::Concat { axis }, parts)
+    }
+
+    /// Repeats along dimensions of size 1, or missing in front.
+    pub fn expand(&mut self, x: ValueId, dims: impl Into<Vec<Dim>>) -> Result<ValueId> {
+        self.op(Op::Expand { shape: Shape(dims.into()) }, &[x])
     }
 
     /// Another shape.

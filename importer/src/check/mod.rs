@@ -11,6 +11,8 @@ use indexmap::IndexMap;
 pub use derive::complete_marks;
 pub use report::{Kind, Report, Row};
 
+use crate::arch;
+use crate::component::Component;
 use crate::error::{ImportError, Result};
 use crate::options::ImportOptions;
 use crate::reference::{RefTensor, ReferenceFile};
@@ -21,10 +23,41 @@ use crate::reference::{RefTensor, ReferenceFile};
 /// # Errors
 /// When the network or the file cannot be read, or no part takes the file's arguments.
 pub fn run(path: &Path, io: &Path, tolerance: f64, options: &ImportOptions) -> Result<Report> {
+    run_component(path, None, io, tolerance, options)
+}
+
+/// As [`run`] with the named network of a pipeline.
+///
+/// # Errors
+/// As [`run`]; also when the pipeline has no network of that name.
+pub fn run_component(
+    path: &Path,
+    component: Option<&str>,
+    io: &Path,
+    tolerance: f64,
+    options: &ImportOptions,
+) -> Result<Report> {
     let reference = ReferenceFile::open(io)?;
-    let component = crate::import(path, options)?;
+    let component = network(path, component, &options_for(options, &reference))?;
     let (name, graph) = part_for(&component.parts, &reference)?;
     check_graph(&format!("{} {name}", component.class), graph, &reference, tolerance)
+}
+
+/// The choices of a user, with the number of frames of the file's video where none is chosen.
+pub fn options_for(options: &ImportOptions, reference: &ReferenceFile) -> ImportOptions {
+    let of_file = || reference.inputs.iter().find_map(|(name, tensor)| arch::frames_of_input(name, &tensor.shape));
+    ImportOptions { frames: options.frames.or_else(of_file), ..options.clone() }
+}
+
+/// The network of a path, or the named one of a pipeline.
+fn network(path: &Path, name: Option<&str>, options: &ImportOptions) -> Result<Component> {
+    let Some(name) = name else { return crate::import(path, options) };
+    let mut pipeline = crate::import_pipeline(path, options)?;
+    let known: Vec<String> = pipeline.components.keys().cloned().collect();
+    pipeline.components.shift_remove(name).ok_or_else(|| {
+        let (path, name) = (path.into(), name.chars().take(80).collect());
+        ImportError::NoComponent { path, name, known }
+    })
 }
 
 /// The part whose inputs are the file's arguments.

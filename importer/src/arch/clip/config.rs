@@ -39,8 +39,9 @@ impl EncoderConfig {
 
 /// The operation that `hidden_act` names in transformers.
 pub fn activation(config: &Config<'_>, default: &str) -> Result<Op> {
-    Ok(match config.choice("hidden_act", default, &["quick_gelu", "gelu", "gelu_new", "gelu_pytorch_tanh"])? {
+    Ok(match config.choice("hidden_act", default, &["quick_gelu", "gelu", "gelu_new", "gelu_pytorch_tanh", "relu"])? {
         "quick_gelu" => Op::QuickGelu,
+        "relu" => Op::Relu,
         name => Op::Gelu { tanh: name != "gelu" },
     })
 }

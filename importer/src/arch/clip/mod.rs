@@ -44,11 +44,10 @@ pub fn build_vision(class: &str, value: &Value) -> Result<ArchGraphs> {
 pub fn build_both(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     let projection = config.size("projection_dim", 512)?;
-    let (text_config, vision_config) = (config.child("text_config")?, config.child("vision_config")?);
+    let text_config = half(&config, "text_config", "text_config_dict")?;
+    let vision_config = half(&config, "vision_config", "vision_config_dict")?;
     let text = text::text_encoder("CLIPModel.text", &TextConfig::read(&text_config)?, Some(projection))?;
     let vision = vision::vision_encoder("CLIPModel.vision", &VisionConfig::read(&vision_config)?, Some(projection))?;
-    no_contradiction(&config, "text_config_dict", "text_config")?;
-    no_contradiction(&config, "vision_config_dict", "vision_config")?;
     // The initial temperature of the training loss.
     config.unused(&["logit_scale_init_value"]);
     config.unused_of_transformers();
@@ -56,14 +55,15 @@ pub fn build_both(class: &str, value: &Value) -> Result<ArchGraphs> {
     Ok(graphs(class, vec![("text_encoder".into(), text), ("vision_encoder".into(), vision)], warnings))
 }
 
-/// Old files hold the halves' configurations twice. Transformers lets the copy win; here both have to agree.
-fn no_contradiction(config: &Config<'_>, copy: &str, key: &str) -> Result<()> {
-    let entries = config.get(copy).and_then(Value::as_object).into_iter().flatten();
-    let differs =
-        |(name, value): (&String, &Value)| config.get(key).and_then(|half| half.get(name)).is_some_and(|other| other != value);
-    match entries.into_iter().any(differs) {
+/// Old files hold the halves' configurations twice. As in transformers the copy wins, with defaults for what it leaves out;
+/// what both say has to agree.
+fn half<'a>(config: &Config<'a>, key: &str, copy: &str) -> Result<Config<'a>> {
+    let Some(entries) = config.get(copy).and_then(Value::as_object) else { return config.child(key) };
+    let once = config.get(key);
+    let differs = |(name, value): (&String, &Value)| once.and_then(|half| half.get(name)).is_some_and(|other| other != value);
+    match entries.iter().any(differs) {
         true => Err(config.refused(copy, &format!("it contradicts `{key}`; make them agree"))),
-        false => Ok(()),
+        false => config.child(copy),
     }
 }
 

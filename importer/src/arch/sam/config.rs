@@ -51,7 +51,6 @@ impl SamConfig {
             None => Some(vec![2, 5, 8, 11]),
             Some(value) => value.as_array().and_then(|list| list.iter().map(Value::as_u64).collect()),
         };
-        config.unused(&["num_pos_feats"]);
         config.unused_of_transformers();
         Ok(Self {
             hidden_size,

@@ -9,13 +9,11 @@ use serde_json::Value;
 use transformer::{TransformerStyle, transformer};
 
 use super::ArchGraphs;
+use super::adaptive::{MAX_PERIOD, condition_mlp};
 use super::config::Config;
 use super::resnet::{ResnetStyle, downsample, resnet, upsample};
 use super::scope::{Conv, Scope};
 use crate::Result;
-
-/// The longest period of all sinusoidal embeddings of diffusers.
-const MAX_PERIOD: f64 = 10_000.0;
 
 /// The part `unet`: `sample [b, c, H, W], timestep [b], encoder_hidden_states [b, s, d]` and for SDXL
 /// `text_embeds [b, p], time_ids [b, 6]` → `sample [b, c', H, W]`, with `H = 2^(levels-1)*h`.
@@ -68,7 +66,7 @@ fn time_embedding(
     };
     let width = unet.time_embedding_dim;
     let time = scope.module("time_proj", |m| m.op(embed(unet.levels[0].channels), &[timestep]))?;
-    let time = timestep_mlp(scope, "time_embedding", time, width)?;
+    let time = condition_mlp(scope, "time_embedding", "act", time, width)?;
     let (Some(TextTime { ids, id_width, .. }), Some((text_embeds, time_ids))) = (&unet.text_time, pooled) else {
         return Ok(time);
     };
@@ -77,17 +75,8 @@ fn time_embedding(
     let sizes = scope.module("add_time_proj", |m| m.op(embed(*id_width), &[flat]))?;
     let sizes = scope.reshape(sizes, [batch, (ids * id_width).into()])?;
     let joined = scope.op(Op::Concat { axis: 1 }, &[text_embeds, sizes])?;
-    let added = timestep_mlp(scope, "add_embedding", joined, width)?;
+    let added = condition_mlp(scope, "add_embedding", "act", joined, width)?;
     scope.add(time, added)
-}
-
-/// `TimestepEmbedding`.
-fn timestep_mlp(scope: &mut Scope<'_>, name: &str, x: ValueId, width: usize) -> Result<ValueId> {
-    scope.module(name, |m| {
-        let x = m.linear("linear_1", x, width, true)?;
-        let x = m.module("act", |m| m.op(Op::Silu, &[x]))?;
-        m.linear("linear_2", x, width, true)
-    })
 }
 
 /// What every block of the network is given.

@@ -23,7 +23,7 @@ const RENAMES: [Rename; 4] = [
 ];
 
 /// Limits of the logarithm of the variance (`DiagonalGaussianDistribution`).
-const LOGVAR_RANGE: (f64, f64) = (-30.0, 20.0);
+pub const LOGVAR_RANGE: (f64, f64) = (-30.0, 20.0);
 
 /// The parts `vae_encoder`: `sample [b, c, 2^k*h, 2^k*w]` → `mean, logvar [b, l, h, w]`, and `vae_decoder`:
 /// `latent [b, l, h, w]` → `sample [b, c', 2^k*h, 2^k*w]`, with `k = levels - 1`.
