@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::error::TrainError;
 use crate::job::Networks;
 use crate::recipe::{self, LoadedRecipe};
+use crate::sample::{self, SampleArguments};
 use crate::trainer::Interrupt;
 use crate::trainer::job;
 use crate::{check, device, replay};
@@ -47,9 +48,10 @@ pub struct TrainArguments {
 /// The other commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Run a network by Burn on the inputs of a reference file and compare outputs, activations and gradients.
+    /// Run a network by Burn on the inputs of a reference file and compare outputs, activations and gradients; or a whole
+    /// pipeline on the prompt and noise of one, and compare embeddings, every latent and the picture or video.
     Check {
-        /// Component folder, or a converted graph.
+        /// Component folder, converted graph, or pipeline folder.
         model: PathBuf,
         /// Reference file.
         #[arg(long)]
@@ -57,7 +59,12 @@ pub enum Command {
         /// Largest error allowed in outputs and activations.
         #[arg(long, default_value_t = 1e-4)]
         tolerance: f64,
+        /// Run a pipeline's networks by the reference interpreter in f64 (components: `dmdx-import check`).
+        #[arg(long)]
+        interpreter: bool,
     },
+    /// Draw one picture or video of a teacher with its own scheduler.
+    Sample(SampleArguments),
     /// Repeat a recorded training iteration and compare every number.
     Replay {
         /// The trace.
@@ -74,7 +81,8 @@ pub enum Command {
 /// Runs a command and returns its exit code.
 pub fn run(cli: &Cli) -> ExitCode {
     let done = match (&cli.command, &cli.train) {
-        (Some(Command::Check { model, io, tolerance }), _) => check(model, io, *tolerance),
+        (Some(Command::Check { model, io, tolerance, interpreter }), _) => check(model, io, *tolerance, *interpreter),
+        (Some(Command::Sample(arguments)), _) => draw(arguments),
         (Some(Command::Replay { trace, zoo, tolerance }), _) => replay(trace, zoo.as_deref(), *tolerance),
         (None, Some(arguments)) => train(arguments),
         // The parser asks for a recipe where there is no command.
@@ -100,10 +108,23 @@ fn train(arguments: &TrainArguments) -> Result<bool, TrainError> {
     Ok(true)
 }
 
-fn check(model: &Path, io: &Path, tolerance: f64) -> Result<bool, TrainError> {
-    let report = check::run(model, io, tolerance, &device::open(recipe::Device::Cpu)?)?;
+fn check(model: &Path, io: &Path, tolerance: f64, interpreter: bool) -> Result<bool, TrainError> {
+    let device = device::open(recipe::Device::Cpu)?;
+    let report = match (sample::is_of_pipeline(io)?, interpreter) {
+        (true, _) => sample::check(model, io, tolerance, (!interpreter).then_some(&device))?,
+        (false, false) => check::run(model, io, tolerance, &device)?,
+        (false, true) => {
+            return Err(TrainError::Invalid("a single network is run by the interpreter with dmdx-import check".into()));
+        }
+    };
     print(&report.to_string());
     Ok(report.passed())
+}
+
+fn draw(arguments: &SampleArguments) -> Result<bool, TrainError> {
+    sample::sample(arguments, &device::open(recipe::Device::Cpu)?)?;
+    eprintln!("done: {}", arguments.output.display());
+    Ok(true)
 }
 
 fn replay(trace: &Path, zoo: Option<&Path>, tolerance: f64) -> Result<bool, TrainError> {

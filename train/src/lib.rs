@@ -14,6 +14,7 @@ pub mod module;
 pub mod recipe;
 pub mod replay;
 pub mod report;
+pub mod sample;
 pub mod teacher;
 pub mod trainer;
 

@@ -1,11 +1,9 @@
 //! Prompts to conditions, once per run: tokenizers and text encoders of the pipeline.
 
-use std::path::Path;
-
 use burn::tensor::Device;
 use dmdx_graph::Graph;
 use dmdx_importer::Pipeline;
-use dmdx_runtime::pipeline::tokenizer::ClipTokenizer;
+use dmdx_runtime::tokenizer::Padding;
 use serde_json::Value as Json;
 
 use super::{component, graph};
@@ -13,12 +11,10 @@ use crate::diffusion::{Condition, Conditions};
 use crate::error::TrainError;
 use crate::module::{GraphModule, Value};
 use crate::recipe::Unconditional;
+use crate::sample::tokenizer;
 
 /// Prompts encoded together.
 const CHUNK: usize = 20;
-
-/// No tokenizer file is larger.
-const MAX_BYTES: u64 = 64 << 20;
 
 /// Encodes all prompts, and beside each the unconditional text; says in words what that is.
 ///
@@ -62,9 +58,7 @@ fn embed(pipeline: &Pipeline, both: bool, texts: &[String], device: &Device) -> 
     let mut pooled = None;
     let encoders: &[&str] = if both { &["text_encoder", "text_encoder_2"] } else { &["text_encoder"] };
     for (encoder, folder) in encoders.iter().zip(["tokenizer", "tokenizer_2"]) {
-        let path = pipeline.tokenizers.iter().find(|(name, _)| name == folder).map(|(_, path)| path);
-        let path = path.ok_or_else(|| TrainError::Invalid(format!("the teacher has no {folder}, which its {encoder} needs")))?;
-        let tokenizer = open_tokenizer(path)?;
+        let tokenizer = tokenizer(pipeline, folder)?;
         let module = GraphModule::new(graph(component(pipeline, encoder)?, "text_encoder")?, device, false)?;
         let mut wanted = vec![if both { "penultimate_hidden_state" } else { "last_hidden_state" }];
         wanted.extend(module.plan().has("text_embeds").then_some("text_embeds"));
@@ -72,8 +66,8 @@ fn embed(pipeline: &Pipeline, both: bool, texts: &[String], device: &Device) -> 
         for texts in texts.chunks(CHUNK) {
             let mut ids = Vec::new();
             for text in texts {
-                let encoded = tokenizer.encode(text);
-                ids.extend(encoded.map_err(|error| TrainError::component(format!("reading a prompt by {folder}"), error))?);
+                let encoded = tokenizer.encode(text, tokenizer.max_length(), Padding::MaxLength);
+                ids.extend(encoded.map_err(|error| TrainError::component(format!("reading a prompt by {folder}"), error))?.ids);
             }
             let ids = Value::int(ids, &[texts.len(), tokenizer.max_length()], device)?;
             let outputs = module.forward(&[("input_ids", ids)], &wanted)?;
@@ -90,21 +84,4 @@ fn embed(pipeline: &Pipeline, both: bool, texts: &[String], device: &Device) -> 
         inputs.push(("text_embeds".into(), pooled));
     }
     Ok(inputs)
-}
-
-fn open_tokenizer(folder: &Path) -> Result<ClipTokenizer, TrainError> {
-    let read = |name: &str| -> Result<String, TrainError> {
-        let path = folder.join(name);
-        let size = std::fs::metadata(&path).map_err(TrainError::read(&path))?.len();
-        if size > MAX_BYTES {
-            return Err(TrainError::damaged(&path, "it is larger than a tokenizer file can be"));
-        }
-        std::fs::read_to_string(&path).map_err(TrainError::read(&path))
-    };
-    let json = |name: &str| -> Result<Json, TrainError> {
-        let text = read(name)?;
-        serde_json::from_str(&text).map_err(|error| TrainError::damaged(folder.join(name), format!("it is not JSON ({error})")))
-    };
-    ClipTokenizer::new(&json("vocab.json")?, &read("merges.txt")?, &json("tokenizer_config.json")?)
-        .map_err(|problem| TrainError::damaged(folder, format!("it holds no usable CLIP tokenizer: {problem}")))
 }
