@@ -12,6 +12,7 @@ use crate::defects::{Defects, WrongShape};
 use crate::error::{ImportError, Result};
 use crate::nonfinite;
 use crate::options::{ImportOptions, Nonfinite};
+use crate::original::{Naming, Recipe, params};
 
 /// What a binding found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -34,7 +35,7 @@ pub struct BindReport {
     pub notes: Vec<String>,
 }
 
-/// Binds the parameters of all parts of a network.
+/// Binds the parameters of all parts of a network to tensors with the reference library's names.
 ///
 /// # Errors
 /// One error with every missing tensor, wrong shape and wrong type; or with unused tensors or NaN values where the
@@ -45,15 +46,36 @@ pub fn bind(
     weights: &BTreeMap<String, Weight>,
     options: &ImportOptions,
 ) -> Result<BindReport> {
+    bind_named(path, network, weights, None, options)
+}
+
+/// As [`bind`], with tensors in the layout of `naming`; those of other networks in the same file are not looked at.
+///
+/// # Errors
+/// As [`bind`].
+pub(crate) fn bind_named(
+    path: &Path,
+    network: &mut ArchGraphs,
+    weights: &BTreeMap<String, Weight>,
+    naming: Option<&Naming>,
+    options: &ImportOptions,
+) -> Result<BindReport> {
     let mut report = BindReport { notes: network.warnings.clone(), ..BindReport::default() };
+    report.notes.extend(naming.and_then(Naming::note));
     let mut used = BTreeSet::new();
     let mut defects = Defects::default();
-    let sources = sources(network, weights);
+    let sources = sources(network, weights, naming);
+    report.notes.extend(leave_out_absent_parts(network, &sources, weights));
+    report.notes.extend(identities(&sources, weights));
+    let mut bound = BTreeMap::new();
     for (_, graph) in &mut network.parts {
-        bind_part(graph, weights, &sources, &mut used, &mut defects)?;
+        bind_part(graph, weights, &sources, &mut bound, &mut used, &mut defects)?;
     }
-    for name in weights.keys().filter(|name| !used.contains(*name)) {
-        match network.ignored(name) {
+    for (name, weight) in weights.iter().filter(|(name, _)| !used.contains(*name)) {
+        // The name inside this network; tensors of other networks are theirs to report.
+        let Some(own) = naming.map_or(Some(name.as_str()), |naming| naming.strip(name)) else { continue };
+        let known = network.ignored(own).or_else(|| naming.and_then(|naming| naming.ignored(own)));
+        match known.or_else(|| twin(network, own, weight, weights)) {
             Some(reason) => report.ignored.entry(reason).or_default().push(name.clone()),
             None => defects.unused.push(name.clone()),
         }
@@ -64,7 +86,10 @@ pub fn bind(
     }
     report.unused = defects.unused;
     report.used = used.len();
-    report.renamed = sources.iter().filter(|(new, old)| new != old).map(|(new, old)| format!("{old} -> {new}")).collect();
+    if naming.is_none() {
+        let renamed = sources.iter().filter(|(new, recipe)| **new != recipe.tensor);
+        report.renamed = renamed.map(|(new, recipe)| format!("{} -> {new}", recipe.tensor)).collect();
+    }
     let used: Vec<(&String, &Weight)> = used.iter().filter_map(|name| weights.get_key_value(*name)).collect();
     for (_, weight) in &used {
         *report.dtypes.entry(weight.dtype().name()).or_insert(0) += weight.elements() as u64;
@@ -77,26 +102,79 @@ pub fn bind(
     Ok(report)
 }
 
-/// For every parameter the name of its tensor in the file, where there is one.
-fn sources(network: &ArchGraphs, weights: &BTreeMap<String, Weight>) -> BTreeMap<String, String> {
-    let params = network.parts.iter().flat_map(|(_, graph)| graph.params().keys());
-    let wanted: BTreeSet<&str> = params.map(|name| &**name).collect();
+/// For every parameter its tensor in the file and what is done with it. With the reference library's names only what is
+/// there; with another layout what should be there.
+fn sources(network: &ArchGraphs, weights: &BTreeMap<String, Weight>, naming: Option<&Naming>) -> BTreeMap<String, Recipe> {
+    let wanted: BTreeSet<&str> = params(network).collect();
+    if let Some(naming) = naming {
+        let recipe = |name: &&str| Some((name.to_string(), naming.recipe(name)?));
+        return wanted.iter().filter_map(recipe).collect();
+    }
     let exact = wanted.iter().filter(|name| weights.contains_key(**name));
-    let mut sources: BTreeMap<String, String> = exact.map(|name| (name.to_string(), name.to_string())).collect();
+    let mut sources: BTreeMap<String, Recipe> = exact.map(|name| (name.to_string(), Recipe::same(*name))).collect();
     for old in weights.keys().filter(|name| !wanted.contains(name.as_str())) {
         let new = network.canonical_name(old);
         if wanted.contains(&*new) {
-            // The present name wins: the old one is then reported as unused.
-            sources.entry(new.into_owned()).or_insert_with(|| old.clone());
+            // The present name wins: the old one is then ignored as a twin, or unused when it holds something else.
+            sources.entry(new.into_owned()).or_insert_with(|| Recipe::same(old));
         }
     }
     sources
 }
 
+/// Removes the parts of which the file holds nothing beyond what it holds for others, such as the mask decoder of a SAM
+/// file with the vision encoder alone, and says so. A file with tensors of no known use is not taken for such a file.
+fn leave_out_absent_parts(
+    network: &mut ArchGraphs,
+    sources: &BTreeMap<String, Recipe>,
+    weights: &BTreeMap<String, Weight>,
+) -> Vec<String> {
+    let used: BTreeSet<&str> = sources.values().map(|recipe| recipe.tensor.as_str()).collect();
+    let present = |name: &str| sources.get(name).is_some_and(|recipe| weights.contains_key(&recipe.tensor));
+    if !sources.keys().any(|name| present(name))
+        || weights.keys().any(|name| !used.contains(name.as_str()) && network.ignored(name).is_none())
+    {
+        return Vec::new();
+    }
+    let mut readers: BTreeMap<String, usize> = BTreeMap::new();
+    for name in params(network) {
+        *readers.entry(name.to_string()).or_insert(0) += 1;
+    }
+    let is_absent = |graph: &Graph| {
+        let mut own = graph.params().keys().filter(|name| readers.get(&***name) == Some(&1)).peekable();
+        own.peek().is_some() && own.all(|name| !present(name))
+    };
+    let (absent, present) = std::mem::take(&mut network.parts).into_iter().partition(|(_, graph)| is_absent(graph));
+    network.parts = present;
+    let absent: Vec<(String, Graph)> = absent;
+    absent.into_iter().map(|(part, _)| format!("`{part}` is left out: the file holds none of its tensors")).collect()
+}
+
+/// Sentences about tensors that the file leaves out because they are the identity.
+fn identities<'a>(
+    sources: &'a BTreeMap<String, Recipe>,
+    weights: &'a BTreeMap<String, Weight>,
+) -> impl Iterator<Item = String> + 'a {
+    let absent = sources.values().filter(|recipe| recipe.or_identity && !weights.contains_key(&recipe.tensor));
+    absent.map(|recipe| format!("the file has no `{}`, which then is the identity", recipe.tensor))
+}
+
+/// Whether a tensor is the copy of another under an older name, which nothing is lost without.
+fn twin(network: &ArchGraphs, name: &str, weight: &Weight, weights: &BTreeMap<String, Weight>) -> Option<&'static str> {
+    let new = network.canonical_name(name);
+    let other = weights.get(&*new).filter(|_| new != name)?;
+    let same = other.dtype() == weight.dtype()
+        && other.shape() == weight.shape()
+        && other.with_bytes(|bytes| weight.with_bytes(|copy| bytes == copy));
+    same.then_some("the same tensor is there under its present name")
+}
+
+/// Gives every parameter of a part its weight; what several parts share is one weight in `bound`.
 fn bind_part<'w>(
     graph: &mut Graph,
     weights: &'w BTreeMap<String, Weight>,
-    sources: &BTreeMap<String, String>,
+    sources: &BTreeMap<String, Recipe>,
+    bound: &mut BTreeMap<String, Weight>,
     used: &mut BTreeSet<&'w String>,
     defects: &mut Defects,
 ) -> Result<()> {
@@ -106,20 +184,61 @@ fn bind_part<'w>(
         .map(|(name, param)| (name.to_string(), param.shape.clone(), graph.value(param.value).ty.dtype))
         .collect();
     for (name, shape, dtype) in needed {
-        let Some((key, weight)) = sources.get(&name).and_then(|source| weights.get_key_value(source)) else {
-            defects.missing.push(name);
-            continue;
+        let weight = match bound.get(&name) {
+            Some(weight) if weight.shape() == shape => Some(weight.clone()),
+            _ => weight_for(&name, &shape, dtype, weights, sources, used, defects),
         };
-        used.insert(key);
-        if weight.dtype().is_float() != dtype.is_float() {
-            defects.wrong_dtype.push(format!("{key} is {} but {} is needed", weight.dtype().name(), dtype.name()));
-        } else if weight.shape() != shape {
-            defects.wrong_shape.push(WrongShape { name: key.clone(), found: weight.shape().to_vec(), needed: shape });
-        } else {
+        if let Some(weight) = weight {
             graph.set_weight(&name, weight.clone())?;
+            bound.insert(name, weight);
         }
     }
     Ok(())
+}
+
+/// The weight of one parameter; without one, the reason is among the defects.
+fn weight_for<'w>(
+    name: &str,
+    shape: &[usize],
+    dtype: DType,
+    weights: &'w BTreeMap<String, Weight>,
+    sources: &BTreeMap<String, Recipe>,
+    used: &mut BTreeSet<&'w String>,
+    defects: &mut Defects,
+) -> Option<Weight> {
+    let Some(recipe) = sources.get(name) else {
+        defects.missing.push(name.into());
+        return None;
+    };
+    let Some((key, weight)) = weights.get_key_value(&recipe.tensor) else {
+        let identity = recipe.or_identity.then(|| identity(shape)).flatten();
+        if identity.is_none() {
+            defects.missing.push(recipe.tensor.clone());
+        }
+        return identity;
+    };
+    used.insert(key);
+    if weight.dtype().is_float() != dtype.is_float() {
+        defects.wrong_dtype.push(format!("{key} is {} but {} is needed", weight.dtype().name(), dtype.name()));
+        return None;
+    }
+    let fitting = recipe.transform.source_shapes(shape);
+    let wrong = |needed: Vec<usize>| WrongShape { name: key.clone(), found: weight.shape().to_vec(), needed };
+    if !fitting.iter().any(|shape| shape == weight.shape()) {
+        defects.wrong_shape.push(wrong(fitting.into_iter().next().unwrap_or_default()));
+        return None;
+    }
+    let result = recipe.transform.apply(weight.clone(), shape);
+    // The shape was checked; a transform that still refuses is told as one.
+    result.map_err(|_| defects.wrong_shape.push(wrong(shape.to_vec()))).ok()
+}
+
+/// The identity matrix of a square shape.
+fn identity(shape: &[usize]) -> Option<Weight> {
+    let [rows, columns] = *shape else { return None };
+    let mut values = vec![0.0; rows.checked_mul(columns).filter(|_| rows == columns)?];
+    values.iter_mut().step_by(columns + 1).for_each(|value| *value = 1.0);
+    Weight::from_f32(&values, shape.to_vec()).ok()
 }
 
 fn refuse_nonfinite(path: &Path, report: &BindReport, options: &ImportOptions) -> Result<()> {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Parser, Subcommand};
 use dmdx_importer::graph_file::WriteOptions;
-use dmdx_importer::{FilePolicy, ImportError, ImportOptions, Nonfinite, check, convert, inspect};
+use dmdx_importer::{FilePolicy, ImportError, ImportOptions, LoraFile, Nonfinite, check, convert, inspect};
 
 /// Set by Ctrl-C while a file is being written.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -36,7 +36,7 @@ enum Command {
         /// Print JSON.
         #[arg(long)]
         json: bool,
-        /// Count NaN and infinite values in files of any size (without this: up to 2 GiB).
+        /// Count NaN and infinite values in networks of any size (without this: up to 64 MiB).
         #[arg(long)]
         scan: bool,
     },
@@ -47,6 +47,9 @@ enum Command {
         /// The reference file (in.*, out.*, act.* as safetensors).
         #[arg(long)]
         io: PathBuf,
+        /// The network of a pipeline to check, such as `unet`.
+        #[arg(long)]
+        component: Option<String>,
         /// Largest absolute difference that passes.
         #[arg(long, default_value_t = 1e-4)]
         tolerance: f64,
@@ -66,17 +69,31 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Source {
-    /// A component folder, a .safetensors file beside its config.json, a converted file, or a pipeline folder.
+    /// A component folder, a .safetensors file beside its config.json, a converted file, a pipeline folder, a
+    /// single-file checkpoint in its original layout, or an .onnx model.
     path: PathBuf,
     /// Read the weights of this variant (`fp16` reads *.fp16.safetensors).
     #[arg(long)]
     variant: Option<String>,
+    /// The folder with the configuration of a file that has none beside it: config.json of one network, or the
+    /// model_index.json of a pipeline with the folders that it names.
+    #[arg(long, value_name = "FOLDER")]
+    config: Option<PathBuf>,
+    /// A LoRA file to merge, with a scale other than 1 behind `=`; may be repeated.
+    #[arg(long, value_name = "FILE[=SCALE]", value_parser = lora_file)]
+    lora: Vec<LoraFile>,
+    /// Read the tensors of pickle files (.bin, .ckpt, .pt); nothing in them is run.
+    #[arg(long)]
+    allow_pickle: bool,
     /// A folder into which links may lead, such as the model's folder in the Hugging Face cache; may be repeated.
     #[arg(long)]
     root: Vec<PathBuf>,
     /// Accept shards that have several hard links.
     #[arg(long)]
     allow_hard_links: bool,
+    /// Build a video autoencoder for so many pixel frames (otherwise 49; `check` takes the number of its reference file).
+    #[arg(long)]
+    frames: Option<usize>,
     /// Refuse NaN and infinite weights.
     #[arg(long)]
     deny_nonfinite: bool,
@@ -92,8 +109,23 @@ impl Source {
             variant: self.variant.clone(),
             nonfinite: if self.deny_nonfinite { Nonfinite::Deny } else { Nonfinite::Count },
             deny_unused: self.deny_unused,
+            config: self.config.clone(),
+            loras: self.lora.clone(),
+            allow_pickle: self.allow_pickle,
+            frames: self.frames,
             ..ImportOptions::default()
         }
+    }
+}
+
+/// `FILE` or `FILE=SCALE`.
+fn lora_file(text: &str) -> Result<LoraFile, String> {
+    let Some((path, scale)) = text.rsplit_once('=') else {
+        return Ok(LoraFile { path: text.into(), scale: 1.0 });
+    };
+    match scale.parse::<f64>() {
+        Ok(scale) if scale.is_finite() => Ok(LoraFile { path: path.into(), scale }),
+        _ => Err(format!("the scale {scale:?} behind `=` is not a finite number")),
     }
 }
 
@@ -119,8 +151,9 @@ fn execute(cli: &Cli) -> Result<ExitCode, ImportError> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check { source, io, tolerance } => {
-            let report = check::run(&source.path, io, *tolerance, &source.options())?;
+        Command::Check { source, io, component, tolerance } => {
+            let options = source.options();
+            let report = check::run_component(&source.path, component.as_deref(), io, *tolerance, &options)?;
             print(&report.to_string());
             Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }

@@ -1,6 +1,5 @@
 //! One network with its weights, from a folder, a weights file beside its configuration, or a converted file.
 
-use std::ffi::OsStr;
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -12,15 +11,16 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::arch;
-use crate::bind::{BindReport, bind};
+use crate::bind::{BindReport, bind_named};
 use crate::error::{ImportError, Result};
 use crate::graph_file;
-use crate::hf::discover::Found;
+use crate::hf::config;
 use crate::hf::json::JsonFile;
 use crate::hf::tensors::{self, Tensors};
-use crate::hf::{config, discover};
+use crate::lora;
+use crate::onnx;
 use crate::options::ImportOptions;
-use crate::path::open_given;
+use crate::original::{self, Naming};
 
 /// A network: its graphs with weights, its configuration, and what the import found.
 #[derive(Debug, Clone)]
@@ -58,6 +58,12 @@ impl Component {
         }
     }
 
+    /// Adds a file that changed the weights.
+    pub(crate) fn add_source(&mut self, name: String, file: Arc<MappedFile>) {
+        self.sources.push((name, file));
+        self.hash = OnceLock::new();
+    }
+
     /// SHA-256, in hexadecimal, over the configuration and the sorted names and SHA-256 of the weight files: which
     /// bytes this network came from. Reads every file once, at the first call.
     pub fn hash(&self) -> &str {
@@ -77,46 +83,42 @@ impl Component {
     }
 }
 
-/// Reads one component: a diffusers or transformers folder, a `.safetensors` file or index beside its `config.json`, or
-/// a file written by `dmdx-import convert`.
+/// Reads one component: a diffusers or transformers folder, a weights file or index beside its `config.json`, a file in
+/// an original layout that holds one network, or a file written by `dmdx-import convert`. LoRA files are merged.
 ///
 /// # Errors
 /// In one sentence, whatever is wrong with the files; see [`ImportError`].
 pub fn import(path: &Path, options: &ImportOptions) -> Result<Component> {
-    import_as(path, None, options)
+    let mut component = import_as(path, None, options)?;
+    let name = lora::component_name(path, &component);
+    let notes = lora::merge_files([(&name, &mut component)].into_iter(), false, options)?;
+    component.report.notes.extend(notes);
+    Ok(component)
 }
 
-/// As [`import`], with the class that a pipeline names in place of the configuration's own.
+/// As [`import`] without LoRA files, with the class that a pipeline names in place of the configuration's own.
 pub(crate) fn import_as(path: &Path, class: Option<&str>, options: &ImportOptions) -> Result<Component> {
     let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => ImportError::NotFound { path: path.into() },
         _ => ImportError::Read { path: path.into(), error },
     })?;
-    if metadata.is_dir() {
-        if path.join("model_index.json").is_file() && !path.join("config.json").is_file() {
-            return Err(ImportError::IsPipeline { path: path.into() });
-        }
-        return match tensors::open(path, options) {
-            Ok(tensors) => from_tensors(path, path, tensors, class, options),
-            Err(error) => match config::read(path, "config.json", &options.limits, &options.files) {
-                // A folder that is no component at all is better described by the configuration that it lacks.
-                Err(missing @ ImportError::NotFound { .. }) => Err(missing),
-                _ => Err(error),
-            },
-        };
+    if !metadata.is_dir() && onnx::is_model(path) {
+        return onnx::component(path, options);
     }
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-    if name.ends_with(".index.json") {
-        let found = Found { name: name.into(), sharded: true, variant: None };
-        let tensors = tensors::open_found(folder, &found, options)?;
-        return from_tensors(folder, path, tensors, class, options);
+    if !metadata.is_dir() {
+        return from_tensors(tensors::split(path).0, path, tensors::open_path(path, options)?, class, options);
     }
-    if discover::is_pickle(name) {
-        return Err(ImportError::Pickle { path: folder.into(), files: vec![name.into()] });
+    if path.join("model_index.json").is_file() && !path.join("config.json").is_file() {
+        return Err(ImportError::IsPipeline { path: path.into() });
     }
-    let tensors = tensors::open_file(name, &open_given(path)?, options)?;
-    from_tensors(folder, path, tensors, class, options)
+    match tensors::open(path, options) {
+        Ok(tensors) => from_tensors(path, path, tensors, class, options),
+        Err(error) => match read_config(path, options) {
+            // A folder that is no component at all is better described by the configuration that it lacks.
+            Err(missing @ ImportError::NotFound { .. }) => Err(missing),
+            _ => Err(error),
+        },
+    }
 }
 
 fn from_tensors(
@@ -129,19 +131,62 @@ fn from_tensors(
     if graph_file::is_converted(&tensors.metadata) {
         return graph_file::component(path, tensors, options);
     }
-    let mut json = config::read(folder, "config.json", &options.limits, &options.files)?;
+    let single = original::holds_networks(&tensors.weights);
+    let whole_config = options.config.as_ref().is_some_and(|folder| folder.join("model_index.json").is_file());
+    let mut json = match read_config(options.config.as_deref().unwrap_or(folder), options) {
+        // Without a configuration of its own the file may still say what it is.
+        Err(ImportError::NotFound { .. }) if single > 1 => return Err(ImportError::IsPipeline { path: path.into() }),
+        Err(ImportError::NotFound { .. }) if single == 1 || whole_config => {
+            return original::only_network(path, tensors, options);
+        }
+        json => json?,
+    };
     if let Some(class) = class {
         tensors.notes.extend(set_class(&mut json.value, class));
     }
-    let at = |error: ImportError| error.at(&folder.join("config.json"));
-    let mut network = arch::build(&json.value).map_err(at)?;
-    let mut report = bind(path, &mut network, &tensors.weights, options)?;
+    bind_component(path, json, tensors, None, options)
+        .map_err(|error| if error.is_configuration() { error.at(&folder.join("config.json")) } else { error })
+}
+
+/// The `config.json` of a folder, or the configuration that an `open_clip_config.json` there describes.
+fn read_config(folder: &Path, options: &ImportOptions) -> Result<JsonFile> {
+    let missing = match config::read(folder, "config.json", &options.limits, &options.files) {
+        Err(missing @ ImportError::NotFound { .. }) => missing,
+        other => return other,
+    };
+    match config::read(folder, "open_clip_config.json", &options.limits, &options.files) {
+        Err(ImportError::NotFound { .. }) => Err(missing),
+        other => {
+            let fail = |reason| ImportError::Json { path: folder.join("open_clip_config.json"), reason };
+            let value = original::open_clip_config(&other?.value).map_err(fail)?;
+            Ok(JsonFile { text: format!("{value:#}\n"), value })
+        }
+    }
+}
+
+/// Builds the network of a configuration and gives it its weights, which begin with `prefix` where one is given.
+///
+/// # Errors
+/// When the configuration is not supported or the weights do not fit.
+pub(crate) fn bind_component(
+    path: &Path,
+    json: JsonFile,
+    tensors: Tensors,
+    prefix: Option<&str>,
+    options: &ImportOptions,
+) -> Result<Component> {
+    let mut network = arch::build_for_frames(&json.value, options.frames)?;
+    let naming = match prefix {
+        Some(prefix) => Some(Naming::at(prefix, &network, &tensors.weights)),
+        None => Naming::detect(&network, &tensors.weights),
+    };
+    let mut report = bind_named(path, &mut network, &tensors.weights, naming.as_ref(), options)?;
     report.notes.splice(0..0, tensors.notes);
     Ok(Component::new(network, json, report, tensors.files))
 }
 
 /// The reference library builds the class that the pipeline names, whatever the component's own file says.
-fn set_class(config: &mut Value, class: &str) -> Option<String> {
+pub(crate) fn set_class(config: &mut Value, class: &str) -> Option<String> {
     let own = arch::class_of(config).ok().map(str::to_string);
     if own.as_deref() == Some(class) {
         return None;

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::component::{Component, import};
+use crate::component::Component;
 use crate::error::{ImportError, Result};
 use crate::graph_file::{self, Model, WriteOptions};
-use crate::hf::{config, tokenizer};
-use crate::options::ImportOptions;
-use crate::pipeline::{Pipeline, import_pipeline, is_pipeline};
+use crate::hf::tokenizer;
+use crate::imported::{Imported, import_any};
+use crate::options::{ImportOptions, Nonfinite};
+use crate::pipeline::Pipeline;
 
 /// Converts a component to the file `to`, or a pipeline to the folder `to`, and returns what was written.
 ///
@@ -18,27 +19,32 @@ use crate::pipeline::{Pipeline, import_pipeline, is_pipeline};
 /// # Errors
 /// As [`import`] and [`graph_file::write`].
 pub fn convert(from: &Path, to: &Path, options: &ImportOptions, write: WriteOptions<'_>) -> Result<Vec<PathBuf>> {
-    if is_pipeline(from) {
-        return convert_pipeline(from, to, options, write.stop);
+    // Nothing is told about NaN values here: the weights are read once, while they are written.
+    let mut options = options.clone();
+    if options.nonfinite == Nonfinite::Count {
+        options.nonfinite = Nonfinite::Skip;
     }
-    let component = import(from, options)?;
-    graph_file::write(to, Model::from(&component), write)?;
-    Ok(vec![to.into()])
+    match import_any(from, &options)? {
+        Imported::Pipeline(pipeline) => convert_pipeline(&pipeline, to, &options, write.stop),
+        Imported::Component(component) => {
+            graph_file::write(to, Model::from(&*component), write)?;
+            Ok(vec![to.into()])
+        }
+    }
 }
 
-fn convert_pipeline(from: &Path, to: &Path, options: &ImportOptions, stop: Option<&AtomicBool>) -> Result<Vec<PathBuf>> {
+fn convert_pipeline(pipeline: &Pipeline, to: &Path, options: &ImportOptions, stop: Option<&AtomicBool>) -> Result<Vec<PathBuf>> {
     let fail = |error| ImportError::Write { path: to.into(), error };
     // --force replaces files; a whole folder of the user's is never removed.
     if to.symlink_metadata().is_ok() {
         return Err(ImportError::FolderExists { path: to.into() });
     }
-    let pipeline = import_pipeline(from, options)?;
     let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let temporary = tempfile::Builder::new().prefix(".dmdx-").suffix(".part").tempdir_in(parent).map_err(fail)?;
     // A temporary folder is private to the user; one inside it has the rights of any new folder.
     let root = temporary.path().join("pipeline");
     let mut files = Vec::new();
-    for (name, bytes) in small_files(from, &pipeline, options)? {
+    for (name, bytes) in small_files(pipeline, options)? {
         put(&root, &name, &bytes).map_err(fail)?;
         files.push(to.join(name));
     }
@@ -58,15 +64,11 @@ fn convert_pipeline(from: &Path, to: &Path, options: &ImportOptions, stop: Optio
 }
 
 /// Everything that is not weights: `model_index.json`, configurations, scheduler and tokenizers, by relative path.
-fn small_files(from: &Path, pipeline: &Pipeline, options: &ImportOptions) -> Result<Vec<(String, Vec<u8>)>> {
-    let read = |folder: &Path, name: &str| config::read(folder, name, &options.limits, &options.files);
-    let mut files = vec![("model_index.json".to_string(), read(from, "model_index.json")?.text.into_bytes())];
+fn small_files(pipeline: &Pipeline, options: &ImportOptions) -> Result<Vec<(String, Vec<u8>)>> {
+    let texts = pipeline.texts.iter().map(|(name, text)| (name.clone(), text.clone().into_bytes()));
+    let mut files: Vec<(String, Vec<u8>)> = texts.collect();
     for (folder, component) in &pipeline.components {
         files.push((format!("{folder}/config.json"), component.config_text.clone().into_bytes()));
-    }
-    if pipeline.scheduler.is_some() {
-        let text = read(&from.join("scheduler"), "scheduler_config.json")?.text;
-        files.push(("scheduler/scheduler_config.json".into(), text.into_bytes()));
     }
     for (folder, path) in &pipeline.tokenizers {
         for (name, bytes) in tokenizer::read(path, &options.limits, &options.files)? {

@@ -99,6 +99,16 @@ pub enum ImportError {
         /// What is supported, as a clause ("only `silu` and `gelu` are supported").
         supported: String,
     },
+    /// A number of frames for which no graph of a video network is built.
+    #[error("{class} cannot be built for {frames} frames; give 1 to {most}")]
+    Frames {
+        /// The reference class.
+        class: String,
+        /// Pixel frames.
+        frames: usize,
+        /// The largest number.
+        most: usize,
+    },
     /// A network class for which there is no builder.
     #[error("the network class `{class}` is not supported; known are {}", .known.join(", "))]
     UnknownClass {
@@ -116,10 +126,20 @@ pub enum ImportError {
         classes: Vec<String>,
     },
     /// A whole pipeline where one network is wanted.
-    #[error("`{}` is a whole pipeline; give one of the folders in it, such as its `unet`", .path.display())]
+    #[error("`{}` is a whole pipeline; give one of the folders in it, such as its `unet`, or import it as a pipeline", .path.display())]
     IsPipeline {
         /// The folder.
         path: PathBuf,
+    },
+    /// A pipeline without a network of the name that was asked for.
+    #[error("`{}` has no network `{name}`; it has {}", .path.display(), .known.join(", "))]
+    NoComponent {
+        /// The pipeline.
+        path: PathBuf,
+        /// The name.
+        name: String,
+        /// Its networks.
+        known: Vec<String>,
     },
     /// The folder holds no weights.
     #[error("`{}` holds no safetensors weights; looked for {}", .path.display(), .wanted.join(", "))]
@@ -138,12 +158,38 @@ pub enum ImportError {
         found: Vec<String>,
     },
     /// Only pickle files are there, which can run any code when read.
-    #[error("`{}` holds weights only as pickle ({}), which can run any code when it is read; convert it where you trust it, with `model.save_pretrained(folder, safe_serialization=True)`", .path.display(), .files.join(", "))]
+    #[error("`{}` holds weights only as pickle ({}), which can run any code when it is read; convert it where you trust it, with `model.save_pretrained(folder, safe_serialization=True)`, or give --allow-pickle to read nothing but tensors", .path.display(), .files.join(", "))]
     Pickle {
         /// The folder.
         path: PathBuf,
         /// The pickle files.
         files: Vec<String>,
+    },
+    /// A pickle file that holds more than tensors, or is damaged.
+    #[error("`{}` is not read although pickle is allowed: {reason}", .path.display())]
+    PickleContents {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// A file in an original layout whose shapes are those of no released model.
+    #[error("`{}` holds a network in the original layout ({folder}) that is none of {}; give its configuration with --config", .path.display(), .known.join(", "))]
+    UnknownModel {
+        /// The file.
+        path: PathBuf,
+        /// The folder of the diffusers layout that the network would lie in.
+        folder: String,
+        /// The models that are recognised.
+        known: Vec<String>,
+    },
+    /// A LoRA file that cannot be merged; every key that does not fit is listed.
+    #[error("the LoRA file `{}` cannot be merged: {reason}", .path.display())]
+    Lora {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit and what to do.
+        reason: String,
     },
     /// A tokenizer folder without a vocabulary.
     #[error("`{}` holds no tokenizer; it needs vocab.json with merges.txt, spiece.model, or tokenizer.json", .path.display())]
@@ -186,6 +232,24 @@ pub enum ImportError {
         path: PathBuf,
         /// All of them.
         defects: Box<Defects>,
+    },
+    /// An ONNX model that breaks rules of the format; all of them are listed.
+    #[error("`{}` is not a usable ONNX model: {}{}", .path.display(), .defects.join("; "), and_more(*.more))]
+    Onnx {
+        /// The model file.
+        path: PathBuf,
+        /// One clause per defect.
+        defects: Vec<String>,
+        /// Defects beyond those listed.
+        more: usize,
+    },
+    /// An ONNX model with operations that cannot be converted; all of them are listed.
+    #[error("`{}` uses operations that cannot be imported: {}; export it without them", .path.display(), .refused.join("; "))]
+    OnnxOperations {
+        /// The model file.
+        path: PathBuf,
+        /// Domain, operation, count and reason.
+        refused: Vec<String>,
     },
     /// NaN or infinite weights where they are refused.
     #[error("the weights in `{}` hold {count} NaN or infinite values in {tensors}; take an undamaged file", .path.display())]
@@ -235,6 +299,10 @@ pub enum ImportError {
 /// Shorthand used throughout the crate.
 pub type Result<T> = std::result::Result<T, ImportError>;
 
+fn and_more(count: usize) -> String {
+    if count == 0 { String::new() } else { format!("; and {count} more") }
+}
+
 impl ImportError {
     /// Adds the file to an error that does not know it.
     pub fn at(self, path: &Path) -> Self {
@@ -248,6 +316,12 @@ impl ImportError {
             ImportError::In { error, .. } => error.is_unknown_class(),
             _ => false,
         }
+    }
+
+    /// Whether the configuration is at fault, and the error does not name its file.
+    pub(crate) fn is_configuration(&self) -> bool {
+        use ImportError::{ConfigValue, MissingKey, NoClass, UnknownClass};
+        matches!(self, NoClass | MissingKey { .. } | ConfigValue { .. } | UnknownClass { .. } | ImportError::Graph(_))
     }
 
     /// The exit code of a program that ends with this error: 1 for input, 3 for the environment (disk, rights).

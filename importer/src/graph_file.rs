@@ -12,7 +12,7 @@ use dmdx_graph::{Graph, Weight, text};
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use crate::arch::ArchGraphs;
+use crate::arch::{self, ArchGraphs};
 use crate::bind::bind;
 use crate::component::Component;
 use crate::error::{ImportError, Result};
@@ -145,7 +145,7 @@ fn collect<'a>(path: &Path, parts: &'a IndexMap<String, Graph>) -> Result<Vec<(&
             let weight = param.weight.as_ref();
             let weight = weight.ok_or_else(|| fail(format!("parameter `{name}` of `{part}` has no weight to write")))?;
             let other = *weights.entry(name).or_insert(weight);
-            if !std::ptr::eq(other, weight) && other.hash() != weight.hash() {
+            if !other.is_same(weight) && other.hash() != weight.hash() {
                 return Err(fail(format!("`{name}` has another weight in `{part}` than in the part before")));
             }
         }
@@ -222,6 +222,7 @@ pub(crate) fn component(path: &Path, tensors: Tensors, options: &ImportOptions) 
         let graph = text::parse(source).map_err(|error| ImportError::from(error).at(path))?;
         parts.push((name, graph));
     }
+    fits_frames(&parts, options.frames).map_err(fail)?;
     let class = get(CLASS_KEY)?.clone();
     let mut network = ArchGraphs { class, parts, ignored: Vec::new(), renames: Vec::new(), warnings: tensors.notes.clone() };
     let report = bind(path, &mut network, &tensors.weights, options)?;
@@ -231,6 +232,20 @@ pub(crate) fn component(path: &Path, tensors: Tensors, options: &ImportOptions) 
     }
     let config = JsonFile { text: config.clone(), value };
     Ok(Component::new(network, config, report, tensors.files))
+}
+
+/// A converted graph stays what it is: the number of frames that is asked for has to be that of one of its parts.
+fn fits_frames(parts: &[(String, Graph)], wanted: Option<usize>) -> std::result::Result<(), String> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    let inputs = parts.iter().flat_map(|(_, graph)| graph.inputs().iter().map(|(name, id)| (name, &graph.value(*id).ty.shape)));
+    let sizes = inputs.map(|(name, shape)| (name, shape.0.iter().map(|dim| dim.known().unwrap_or(0)).collect::<Vec<_>>()));
+    let frames: Vec<usize> = sizes.filter_map(|(name, sizes)| arch::frames_of_input(name, &sizes)).collect();
+    match frames.first() {
+        Some(first) if !frames.contains(&wanted) => Err(format!(
+            "it was converted for {first} frames, not for {wanted}; convert the checkpoint again with --frames {wanted}"
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn over(path: &Path, what: &str, value: usize, limit: u64, setting: &'static str) -> ImportError {

@@ -9,14 +9,15 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::bind::BindReport;
-use crate::component::{Component, import};
+use crate::component::Component;
 use crate::defects::shortened;
 use crate::error::Result;
+use crate::imported::{Imported, import_any};
 use crate::options::{ImportOptions, Nonfinite};
-use crate::pipeline::{import_pipeline, is_pipeline};
 
-/// Bytes of weights up to which NaN and infinite values are looked for without being asked.
-const COUNTED_BYTES: u64 = 2 << 30;
+/// Bytes of a network's weights up to which NaN and infinite values are looked for without being asked: what any disk
+/// gives within a moment.
+const COUNTED_BYTES: u64 = 64 << 20;
 
 /// A component or a pipeline, described.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -69,22 +70,23 @@ pub struct Part {
     pub marks: Vec<(String, String)>,
 }
 
-/// Describes what is at a path. NaN and infinite values are counted in files up to 2 GiB, or in all if `scan`.
+/// Describes what is at a path. NaN and infinite values are counted in networks up to 64 MiB, or in all if `scan`.
 ///
 /// # Errors
-/// As [`import`] and [`import_pipeline`].
+/// As [`import_any`].
 pub fn inspect(path: &Path, options: &ImportOptions, scan: bool) -> Result<Description> {
     // First without reading weights, unless they are to be refused; the sizes then decide.
     let mut quick = options.clone();
     if options.nonfinite == Nonfinite::Count {
         quick.nonfinite = Nonfinite::Skip;
     }
-    if !is_pipeline(path) {
-        let mut component = import(path, &quick)?;
-        count_nonfinite(&mut component, scan);
-        return Ok(Description::Component(Network::of(&component)));
-    }
-    let mut pipeline = import_pipeline(path, &quick)?;
+    let mut pipeline = match import_any(path, &quick)? {
+        Imported::Pipeline(pipeline) => pipeline,
+        Imported::Component(mut component) => {
+            count_nonfinite(&mut component, scan);
+            return Ok(Description::Component(Network::of(&component)));
+        }
+    };
     pipeline.components.values_mut().for_each(|component| count_nonfinite(component, scan));
     let scheduler = pipeline.scheduler.as_ref().and_then(|config| config.get("_class_name")).and_then(Value::as_str);
     Ok(Description::Pipeline {
@@ -149,7 +151,14 @@ impl fmt::Display for Description {
             Description::Pipeline { class, components, scheduler, tokenizers, notes } => {
                 writeln!(f, "{class}")?;
                 writeln!(f, "scheduler: {}", scheduler.as_deref().unwrap_or("none"))?;
-                writeln!(f, "tokenizers: {}", tokenizers.join(", "))?;
+                let tokenizers = if tokenizers.is_empty() { "none".into() } else { tokenizers.join(", ") };
+                writeln!(f, "tokenizers: {tokenizers}")?;
+                let width = |of: fn(&(String, Network)) -> usize| components.iter().map(of).max().unwrap_or(0);
+                let (first, second) = (width(|(name, _)| name.len()), width(|(_, network)| network.class.len()));
+                for (name, network) in components {
+                    let (class, parameters, bytes) = (&network.class, network.parameters, network.weights.bytes);
+                    writeln!(f, "  {name:<first$}  {class:<second$}  {parameters:>14} parameters  {bytes:>15} bytes")?;
+                }
                 notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))?;
                 for (name, network) in components {
                     write!(f, "\n{name}: ")?;
@@ -178,7 +187,7 @@ impl fmt::Display for Network {
 impl fmt::Display for BindReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.nonfinite {
-            None => writeln!(f, "  NaN or infinite: not counted, the files are large (--scan counts)")?,
+            None => writeln!(f, "  NaN or infinite: not counted, which would read it all (--scan counts)")?,
             Some(found) if found.is_empty() => writeln!(f, "  NaN or infinite: none")?,
             Some(found) => {
                 let names: Vec<String> = found.iter().map(|(name, count)| format!("{name} ({count})")).collect();

@@ -31,6 +31,22 @@ pub struct Limits {
     pub mapped_bytes: u64,
     /// Bytes of the graph text in a converted file.
     pub graph_bytes: u64,
+    /// Bytes of an ONNX model file without its external data; protobuf itself stops below 2 GiB.
+    pub model_bytes: u64,
+    /// Nesting of messages in an ONNX model.
+    pub message_depth: usize,
+    /// Nodes of all graphs of an ONNX model.
+    pub nodes: usize,
+    /// Inputs or outputs of an ONNX model, or of one of its nodes.
+    pub inputs: usize,
+    /// Attributes of an ONNX node.
+    pub attributes: usize,
+    /// Bytes of one tensor that is computed from constants during an import.
+    pub folded_tensor_bytes: u64,
+    /// Bytes of all tensors that are computed from constants during an import.
+    pub folded_bytes: u64,
+    /// Bytes of the pickled description in a `.bin` or `.ckpt` file; the tensors' bytes lie beside it.
+    pub pickle_bytes: u64,
     /// Components of a pipeline.
     pub components: usize,
     /// Entries of a folder that are looked at.
@@ -57,6 +73,14 @@ impl Default for Limits {
             tensor_bytes: 64 * GIB,
             mapped_bytes: 512 * GIB,
             graph_bytes: 64 * MIB,
+            model_bytes: 2 * GIB - 1,
+            message_depth: 64,
+            nodes: 500_000,
+            inputs: 1_000,
+            attributes: 256,
+            folded_tensor_bytes: 64 * MIB,
+            folded_bytes: 256 * MIB,
+            pickle_bytes: 16 * MIB,
             components: 64,
             folder_entries: 100_000,
         }

@@ -1,5 +1,7 @@
 //! What the caller of an import may choose.
 
+use std::path::PathBuf;
+
 use crate::limits::Limits;
 use crate::path::FilePolicy;
 
@@ -15,6 +17,15 @@ pub enum Nonfinite {
     Deny,
 }
 
+/// A LoRA file that is merged into the weights on import.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoraFile {
+    /// The file.
+    pub path: PathBuf,
+    /// What its change of the weights is multiplied with, beside the file's own `alpha / rank`.
+    pub scale: f64,
+}
+
 /// Choices of an import; the default reads every released checkpoint.
 #[derive(Debug, Clone, Default)]
 pub struct ImportOptions {
@@ -28,4 +39,14 @@ pub struct ImportOptions {
     pub nonfinite: Nonfinite,
     /// Refuse checkpoints with tensors that the network has no place for.
     pub deny_unused: bool,
+    /// The folder with the configuration of a file that has none beside it: `config.json` of one network, or
+    /// `model_index.json` with the folders of a whole pipeline (scheduler and tokenizers are taken from there too).
+    pub config: Option<PathBuf>,
+    /// LoRA files to merge, in this order.
+    pub loras: Vec<LoraFile>,
+    /// Pixel frames that a network is built for whose operations depend on their number (`AutoencoderKLCogVideoX`), which
+    /// otherwise is built for the 49 that it was released with. Other networks take any number or have no frames.
+    pub frames: Option<usize>,
+    /// Read tensors out of pickle files (`.bin`, `.ckpt`, `.pt`) without running anything in them.
+    pub allow_pickle: bool,
 }

@@ -1,6 +1,6 @@
 //! Containment: every file name that a model gives is attacker input until it is shown to be an ordinary file inside
 //! the model's folder. The layers are those of ONNX's external-data defence: the name's form, the canonical path, the
-//! file's kind and link count, and the identity of what was opened.
+//! file's kind and link count, and the identity and place of what was opened.
 
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};
@@ -103,7 +103,9 @@ fn open_checked(path: &Path, canonical: &Path, refuse: &dyn Fn(String) -> Import
     }
     let file = open_no_follow(canonical).map_err(read)?;
     let after = file.metadata().map_err(read)?;
-    if !after.is_file() || !same_file(&before, &after) {
+    // A folder on the way may have become a link after the path was resolved: the system knows what was opened.
+    let elsewhere = place_of(&file).is_some_and(|place| place != canonical);
+    if !after.is_file() || !same_file(&before, &after) || elsewhere {
         return Err(refuse("was replaced while it was being opened; try again when nothing writes there".into()));
     }
     Ok(OpenFile { path: path.into(), length: after.len(), file })
@@ -140,6 +142,18 @@ fn open_no_follow(path: &Path) -> std::io::Result<File> {
 #[cfg(not(unix))]
 fn open_no_follow(path: &Path) -> std::io::Result<File> {
     File::open(path)
+}
+
+/// Where an open file lies, on systems that tell.
+#[cfg(target_os = "linux")]
+fn place_of(file: &File) -> Option<PathBuf> {
+    use std::os::fd::AsRawFd;
+    std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn place_of(_file: &File) -> Option<PathBuf> {
+    None
 }
 
 #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! Whole pipelines: `model_index.json` and everything below it.
+//! Whole pipelines: `model_index.json` and everything below it, or one file that holds several networks.
 
 use std::path::{Path, PathBuf};
 
@@ -7,8 +7,11 @@ use serde_json::Value;
 
 use crate::component::{Component, combined_hash, import_as, sha256};
 use crate::error::{ImportError, Result};
-use crate::hf::{config, tokenizer};
+use crate::hf::json::JsonFile;
+use crate::hf::{config, discover, tensors, tokenizer};
+use crate::lora;
 use crate::options::ImportOptions;
+use crate::original;
 use crate::path::check_name;
 
 /// Entries that no step from prompt to picture needs; they are left out with a note.
@@ -25,10 +28,12 @@ pub struct Pipeline {
     pub scheduler: Option<Value>,
     /// Folder name and path of every tokenizer, in the order of `model_index.json`.
     pub tokenizers: Vec<(String, PathBuf)>,
-    /// The contents of `model_index.json`.
+    /// The contents of `model_index.json`; for a single file what it would be.
     pub model_index: Value,
     /// What the user should know.
     pub notes: Vec<String>,
+    /// Texts of `model_index.json` and of the scheduler's configuration, by relative path.
+    pub(crate) texts: Vec<(String, String)>,
     /// Names and SHA-256 of the files that are not weights.
     files: Vec<(String, String)>,
 }
@@ -49,56 +54,153 @@ enum Kind {
     Tokenizer,
 }
 
-/// Whether a path is a pipeline folder.
+/// Whether a path is a pipeline: a folder with `model_index.json`, or a safetensors file with several networks in an
+/// original layout. A file that cannot be read is none; importing it says why.
 pub fn is_pipeline(path: &Path) -> bool {
-    path.join("model_index.json").is_file()
+    if path.is_dir() {
+        return path.join("model_index.json").is_file();
+    }
+    let (_, name) = tensors::split(path);
+    path.is_file()
+        && !discover::is_pickle(name)
+        && tensors::open_path(path, &ImportOptions::default()).is_ok_and(|tensors| original::holds_networks(&tensors.weights) > 1)
 }
 
-/// Reads a pipeline folder and every network in it.
+/// Reads a pipeline and every network in it: a folder of the diffusers layout, or a file in an original layout.
 ///
 /// # Errors
 /// As [`crate::import`] for every component; unknown classes of all components are listed in one error.
-pub fn import_pipeline(folder: &Path, options: &ImportOptions) -> Result<Pipeline> {
-    let index = config::read(folder, "model_index.json", &options.limits, &options.files)?;
-    let path = folder.join("model_index.json");
+pub fn import_pipeline(path: &Path, options: &ImportOptions) -> Result<Pipeline> {
+    let mut pipeline = if path.is_file() {
+        original::pipeline(path, tensors::open_path(path, options)?, options)?
+    } else {
+        from_folder(path, options)?
+    };
+    let notes = lora::merge_files(pipeline.components.iter_mut(), true, options)?;
+    pipeline.notes.extend(notes);
+    Ok(pipeline)
+}
+
+fn from_folder(folder: &Path, options: &ImportOptions) -> Result<Pipeline> {
+    let mut plan = Plan::read(folder, options)?;
     let mut options = options.clone();
     // A link from one component into another stays inside what the user gave.
     options.files.roots.push(folder.into());
-    let class = index.value.get("_class_name").and_then(Value::as_str).unwrap_or("(unnamed)");
-    let mut pipeline = Pipeline {
-        class: class.chars().take(80).collect(),
-        components: IndexMap::new(),
-        scheduler: None,
-        tokenizers: Vec::new(),
-        model_index: index.value.clone(),
-        notes: Vec::new(),
-        files: vec![("model_index.json".into(), sha256(index.text.as_bytes()))],
-    };
+    let mut components = IndexMap::new();
     let mut unknown = Vec::new();
-    for (name, class, kind) in entries(&path, &index.value, &options, &mut pipeline.notes)? {
-        let place = folder.join(&name);
-        match kind {
-            Kind::Scheduler => {
-                let json = config::read(&place, "scheduler_config.json", &options.limits, &options.files)?;
-                pipeline.files.push((name, sha256(json.text.as_bytes())));
-                pipeline.scheduler = Some(json.value);
+    let configs = options.config.take();
+    for (name, class) in std::mem::take(&mut plan.networks) {
+        options.config = configs.as_ref().map(|configs| configs.join(&name));
+        match import_as(&folder.join(&name), Some(&class), &options) {
+            Ok(component) => {
+                components.insert(name, component);
             }
-            Kind::Tokenizer => {
-                for (file, bytes) in tokenizer::read(&place, &options.limits, &options.files)? {
-                    pipeline.files.push((format!("{name}/{file}"), sha256(&bytes)));
-                }
-                pipeline.tokenizers.push((name, place));
-            }
-            Kind::Network => match import_as(&place, Some(&class), &options) {
-                Ok(component) => {
-                    pipeline.components.insert(name, component);
-                }
-                Err(error) if error.is_unknown_class() => unknown.push(format!("{name}: {class}")),
-                Err(error) => return Err(error),
-            },
+            Err(error) if error.is_unknown_class() => unknown.push(format!("{name}: {class}")),
+            Err(error) => return Err(error),
         }
     }
-    if unknown.is_empty() { Ok(pipeline) } else { Err(ImportError::UnknownPipelineClasses { path, classes: unknown }) }
+    match unknown.is_empty() {
+        true => plan.finish(components, &options),
+        false => {
+            let path = folder.join("model_index.json");
+            Err(ImportError::UnknownPipelineClasses { path, classes: unknown })
+        }
+    }
+}
+
+/// What a pipeline consists of, before its weights are read.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// The pipeline's class.
+    pub class: String,
+    /// `model_index.json`.
+    pub index: JsonFile,
+    /// Folder and class of every network.
+    pub networks: Vec<(String, String)>,
+    /// Configurations that are not read from a folder.
+    pub configs: IndexMap<String, JsonFile>,
+    /// The scheduler's configuration.
+    pub scheduler: Option<JsonFile>,
+    /// Names and SHA-256 of the files that are not weights.
+    pub files: Vec<(String, String)>,
+    /// What the user should know.
+    pub notes: Vec<String>,
+    /// The folder that the plan was read from.
+    pub folder: PathBuf,
+    /// Folder name and path of every tokenizer.
+    pub tokenizers: Vec<(String, PathBuf)>,
+}
+
+impl Plan {
+    /// Reads `model_index.json` of a folder, the scheduler's configuration, and where the tokenizers are. A folder of one
+    /// network is a plan of one network, in a place that its class decides.
+    ///
+    /// # Errors
+    /// When an entry has no form that diffusers writes, or a file is missing.
+    pub fn read(folder: &Path, options: &ImportOptions) -> Result<Self> {
+        let index = config::read(folder, "model_index.json", &options.limits, &options.files)?;
+        let path = folder.join("model_index.json");
+        let mut options = options.clone();
+        options.files.roots.push(folder.into());
+        let class = index.value.get("_class_name").and_then(Value::as_str).unwrap_or("(unnamed)");
+        let mut plan = Plan { class: class.chars().take(80).collect(), folder: folder.into(), ..Plan::default() };
+        for (name, class, kind) in entries(&path, &index.value, &options, &mut plan.notes)? {
+            let place = folder.join(&name);
+            match kind {
+                Kind::Network => plan.networks.push((name, class)),
+                Kind::Tokenizer => plan.tokenizers.push((name, place)),
+                Kind::Scheduler => {
+                    let json = config::read(&place, "scheduler_config.json", &options.limits, &options.files)?;
+                    plan.files.push((name, sha256(json.text.as_bytes())));
+                    plan.scheduler = Some(json);
+                }
+            }
+        }
+        plan.index = index;
+        Ok(plan)
+    }
+
+    /// The configuration of a network.
+    ///
+    /// # Errors
+    /// When its folder has none.
+    pub fn config(&self, name: &str, class: &str, options: &ImportOptions) -> Result<JsonFile> {
+        let mut json = match self.configs.get(name) {
+            Some(json) => json.clone(),
+            None => config::read(&self.folder.join(name), "config.json", &options.limits, &options.files)?,
+        };
+        crate::component::set_class(&mut json.value, class);
+        Ok(json)
+    }
+
+    /// The pipeline of these networks.
+    ///
+    /// # Errors
+    /// When a tokenizer cannot be read.
+    pub fn finish(self, components: IndexMap<String, Component>, options: &ImportOptions) -> Result<Pipeline> {
+        let mut files = self.files;
+        files.push(("model_index.json".into(), sha256(self.index.text.as_bytes())));
+        for (name, place) in &self.tokenizers {
+            for (file, bytes) in tokenizer::read(place, &options.limits, &options.files)? {
+                files.push((format!("{name}/{file}"), sha256(&bytes)));
+            }
+        }
+        let mut texts = vec![("model_index.json".to_string(), self.index.text)];
+        let scheduler = self.scheduler.map(|json| {
+            texts.push(("scheduler/scheduler_config.json".into(), json.text));
+            json.value
+        });
+        Ok(Pipeline {
+            class: self.class,
+            components,
+            scheduler,
+            tokenizers: self.tokenizers,
+            model_index: self.index.value,
+            notes: self.notes,
+            texts,
+            files,
+        })
+    }
 }
 
 /// The entries that name a class, with their names checked.

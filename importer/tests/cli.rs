@@ -143,3 +143,20 @@ fn stopping_leaves_all_or_nothing() {
     }
     assert!(stopped > 0, "every run was over before it could be stopped");
 }
+
+/// The whole description of a pipeline and of a single file, as a user sees it.
+#[test]
+fn inspect_pipelines() {
+    let pipeline = text(&run(&["inspect", &path("digits-sdxl")]).stdout);
+    insta::assert_snapshot!("inspect_digits_sdxl", pipeline);
+    let config = path("original/sd3/config");
+    let single = text(&run(&["inspect", &path("original/sd3/sd3.safetensors"), "--config", &config]).stdout);
+    insta::assert_snapshot!("inspect_sd3_single_file", single);
+}
+
+#[test]
+fn lora_scales() {
+    let output = run(&["inspect", &path("zoo/clip_l"), "--lora", "file.safetensors=much"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("the scale \"much\" behind `=` is not a finite number"));
+}

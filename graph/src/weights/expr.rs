@@ -1,5 +1,6 @@
 //! Pure expressions over weights, evaluated in row-major order; the result is a function of the bytes alone.
 
+use super::low_rank::LowRank;
 use super::{Weight, encode};
 use crate::ir::DType;
 
@@ -17,6 +18,9 @@ enum Kind {
     Reshape(Weight),
     Cast(Weight),
     Scale(Weight, f64),
+    Rows(Weight, usize),
+    SwapHalves(Weight),
+    LowRank(LowRank),
 }
 
 impl WeightExpr {
@@ -34,7 +38,7 @@ impl WeightExpr {
         Ok(Self::weight(weight.dtype(), shape, Kind::Permute(weight, axes.to_vec())))
     }
 
-    /// The same elements in another shape.
+    /// The same elements in another shape; a stored weight stays one.
     ///
     /// # Errors
     /// When the number of elements differs.
@@ -43,7 +47,56 @@ impl WeightExpr {
         if elements != Some(weight.elements()) {
             return Err(format!("{:?} cannot be reshaped to {shape:?}", weight.shape()));
         }
-        Ok(Self::weight(weight.dtype(), shape, Kind::Reshape(weight)))
+        Ok(match weight {
+            Weight::Mapped { file, offset, dtype, .. } => Weight::Mapped { file, offset, dtype, shape },
+            Weight::Owned { bytes, dtype, .. } => Weight::Owned { bytes, dtype, shape },
+            Weight::Expr(_) => Self::weight(weight.dtype(), shape, Kind::Reshape(weight)),
+        })
+    }
+
+    /// `count` entries of the first dimension from `start`; a range of a file stays one.
+    ///
+    /// # Errors
+    /// When the weight has no such entries.
+    pub fn rows(weight: Weight, start: usize, count: usize) -> Result<Weight, String> {
+        let fits = |rows: &usize| start.checked_add(count).is_some_and(|end| end <= *rows);
+        let Some((_, rest)) = weight.shape().split_first().filter(|(rows, _)| fits(rows)) else {
+            return Err(format!("{:?} has no rows {start}..+{count}", weight.shape()));
+        };
+        let mut shape = vec![count];
+        shape.extend_from_slice(rest);
+        // The range lies in the weight, whose own size did not overflow.
+        let first = start * rest.iter().product::<usize>() * weight.dtype().size();
+        Ok(match weight {
+            Weight::Mapped { file, offset, dtype, .. } => Weight::Mapped { file, offset: offset + first, dtype, shape },
+            _ => Self::weight(weight.dtype(), shape, Kind::Rows(weight, first)),
+        })
+    }
+
+    /// The second half of the first dimension before the first half.
+    ///
+    /// # Errors
+    /// When the first dimension is not even.
+    pub fn swap_halves(weight: Weight) -> Result<Weight, String> {
+        match weight.shape().first() {
+            Some(rows) if rows % 2 == 0 => Ok(Self::weight(weight.dtype(), weight.shape().to_vec(), Kind::SwapHalves(weight))),
+            _ => Err(format!("{:?} does not divide into two halves", weight.shape())),
+        }
+    }
+
+    /// `base + factor * (up · down)`: products and sums in f64, rounded once. `up` is `[rows, rank]` and `down`
+    /// `[rank, n]`, where `base` has `rows` as its first dimension and `n` elements in each. The result of a 16-bit base
+    /// is f32: rounded to 16 bits, most of a small change would be lost.
+    ///
+    /// # Errors
+    /// When the shapes do not fit or the base is not a float.
+    pub fn low_rank(base: Weight, up: Weight, down: Weight, factor: f64) -> Result<Weight, String> {
+        let dtype = match base.dtype() {
+            DType::F16 | DType::BF16 => DType::F32,
+            dtype => dtype,
+        };
+        let shape = base.shape().to_vec();
+        Ok(Self::weight(dtype, shape, Kind::LowRank(LowRank::new(base, up, down, factor)?)))
     }
 
     /// The same elements in another storage type, rounded to nearest even.
@@ -74,6 +127,15 @@ impl WeightExpr {
             Kind::Reshape(weight) => weight.with_bytes(<[u8]>::to_vec),
             Kind::Cast(weight) => encode(weight.to_f64().into_iter(), self.dtype),
             Kind::Scale(weight, factor) => encode(weight.to_f64().into_iter().map(|v| v * factor), self.dtype),
+            Kind::Rows(weight, first) => {
+                let length = self.shape.iter().product::<usize>() * self.dtype.size();
+                weight.with_bytes(|bytes| bytes[*first..*first + length].to_vec())
+            }
+            Kind::SwapHalves(weight) => weight.with_bytes(|bytes| {
+                let (first, second) = bytes.split_at(bytes.len() / 2);
+                [second, first].concat()
+            }),
+            Kind::LowRank(sum) => sum.evaluate(self.dtype),
         }
     }
 }
@@ -99,4 +161,37 @@ fn permute(bytes: &[u8], weight: &Weight, axes: &[usize], shape: &[usize]) -> Ve
         }
     }
     result
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn counting(shape: &[usize]) -> Weight {
+        let values: Vec<f32> = (0..shape.iter().product::<usize>()).map(|i| i as f32).collect();
+        Weight::from_f32(&values, shape.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn rows_and_halves() {
+        let middle = WeightExpr::rows(counting(&[6, 2]), 2, 2).unwrap();
+        assert_eq!((middle.shape(), middle.to_f32()), (&[2, 2][..], vec![4.0, 5.0, 6.0, 7.0]));
+        assert_eq!(WeightExpr::rows(middle, 1, 1).unwrap().to_f32(), [6.0, 7.0]);
+        assert_eq!(WeightExpr::rows(counting(&[6, 2]), 5, 2).unwrap_err(), "[6, 2] has no rows 5..+2");
+        assert_eq!(WeightExpr::swap_halves(counting(&[4])).unwrap().to_f32(), [2.0, 3.0, 0.0, 1.0]);
+        assert_eq!(WeightExpr::swap_halves(counting(&[3])).unwrap_err(), "[3] does not divide into two halves");
+    }
+
+    #[test]
+    fn low_rank_sums() {
+        // [[1, 2], [3, 4], [5, 6]] * [[1, 0, 2], [0, 1, 1]] by hand.
+        let up = Weight::from_f32(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], vec![3, 2]).unwrap();
+        let down = Weight::from_f32(&[1.0, 0.0, 2.0, 0.0, 1.0, 1.0], vec![2, 3]).unwrap();
+        let sum = WeightExpr::low_rank(counting(&[3, 3, 1]), up.clone(), down.clone(), 0.5).unwrap();
+        assert_eq!(sum.to_f32(), [0.5, 2.0, 4.0, 4.5, 6.0, 10.0, 8.5, 10.0, 16.0]);
+        let refused = WeightExpr::low_rank(counting(&[3, 4]), up, down, 1.0).unwrap_err();
+        assert_eq!(refused, "[3, 2] times [2, 3] does not fit a weight of [3, 4]");
+    }
 }

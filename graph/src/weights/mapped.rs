@@ -7,7 +7,12 @@ use std::path::{Path, PathBuf};
 /// A file mapped read-only.
 pub struct MappedFile {
     path: PathBuf,
-    map: Option<memmap2::Mmap>,
+    contents: Contents,
+}
+
+enum Contents {
+    Mapped(memmap2::Mmap),
+    Owned(Vec<u8>),
 }
 
 impl MappedFile {
@@ -18,20 +23,28 @@ impl MappedFile {
     pub fn new(path: &Path, file: &File) -> std::io::Result<Self> {
         let length = file.metadata()?.len();
         // An empty file cannot be mapped.
-        let map = if length == 0 {
-            None
+        let contents = if length == 0 {
+            Contents::Owned(Vec::new())
         } else {
             // SAFETY: the map is read-only. Another process that truncates the file while we read makes the kernel
             // stop us with SIGBUS, it cannot make us read other memory; writers of this project replace files by
             // rename and never shorten them in place.
-            Some(unsafe { memmap2::Mmap::map(file)? })
+            Contents::Mapped(unsafe { memmap2::Mmap::map(file)? })
         };
-        Ok(Self { path: path.into(), map })
+        Ok(Self { path: path.into(), contents })
+    }
+
+    /// Bytes in memory that stand for a file; `path` is kept for messages.
+    pub fn in_memory(path: &Path, bytes: Vec<u8>) -> Self {
+        Self { path: path.into(), contents: Contents::Owned(bytes) }
     }
 
     /// The contents.
     pub fn bytes(&self) -> &[u8] {
-        self.map.as_deref().unwrap_or_default()
+        match &self.contents {
+            Contents::Mapped(map) => map,
+            Contents::Owned(bytes) => bytes,
+        }
     }
 
     /// Where the file was opened.

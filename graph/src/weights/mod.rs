@@ -1,6 +1,7 @@
 //! Lazy weights: a range of a mapped file, owned bytes, or a pure expression over other weights.
 
 mod expr;
+mod low_rank;
 mod mapped;
 
 use std::sync::Arc;
@@ -124,6 +125,22 @@ impl Weight {
             DType::I64 => bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect(),
             dtype => decode(bytes, dtype, |value| value as i64),
         })
+    }
+
+    /// Whether both are one weight without looking at its bytes; two equal weights from different places are not.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Weight::Mapped { file, offset, dtype, shape },
+                Weight::Mapped { file: other_file, offset: other_offset, dtype: other_dtype, shape: other_shape },
+            ) => Arc::ptr_eq(file, other_file) && (offset, dtype, shape) == (other_offset, other_dtype, other_shape),
+            (
+                Weight::Owned { bytes, dtype, shape },
+                Weight::Owned { bytes: other_bytes, dtype: other_dtype, shape: other_shape },
+            ) => Arc::ptr_eq(bytes, other_bytes) && (dtype, shape) == (other_dtype, other_shape),
+            (Weight::Expr(expr), Weight::Expr(other)) => Arc::ptr_eq(expr, other),
+            _ => false,
+        }
     }
 
     /// SHA-256 of type, shape and bytes.

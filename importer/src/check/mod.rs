@@ -30,13 +30,7 @@ pub fn run(path: &Path, io: &Path, tolerance: f64, options: &ImportOptions) -> R
 ///
 /// # Errors
 /// As [`run`]; also when the pipeline has no network of that name.
-pub fn run_component(
-    path: &Path,
-    component: Option<&str>,
-    io: &Path,
-    tolerance: f64,
-    options: &ImportOptions,
-) -> Result<Report> {
+pub fn run_component(path: &Path, component: Option<&str>, io: &Path, tolerance: f64, options: &ImportOptions) -> Result<Report> {
     let reference = ReferenceFile::open(io)?;
     let component = network(path, component, &options_for(options, &reference))?;
     let (name, graph) = part_for(&component.parts, &reference)?;

@@ -6,15 +6,18 @@ use crate::error::{ImportError, Result};
 use crate::limits::Limits;
 use crate::path::check_name;
 
-/// File names without extension that `save_pretrained` uses: diffusers, transformers.
-const STEMS: [&str; 2] = ["diffusion_pytorch_model", "model"];
+/// File names without extension in the order in which they are looked for: those of `save_pretrained` (diffusers,
+/// transformers), then that of open_clip.
+const STEMS: [&[&str]; 2] = [&["diffusion_pytorch_model", "model"], &["open_clip_model"]];
+/// The same for pickle files.
+const PICKLE_STEMS: [&[&str]; 2] = [&["diffusion_pytorch_model", "pytorch_model"], &["open_clip_pytorch_model"]];
 /// Extensions of files that Python unpickles.
 const PICKLE: [&str; 6] = ["bin", "ckpt", "pt", "pth", "pkl", "pickle"];
 
 /// The set of weights that will be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// The safetensors file or the index of its shards.
+    /// The file or the index of its shards.
     pub name: String,
     /// Whether `name` is an index.
     pub sharded: bool,
@@ -22,17 +25,32 @@ pub struct Found {
     pub variant: Option<String>,
 }
 
+impl Found {
+    /// A file or index that the user named.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.into(), sharded: name.ends_with(".index.json"), variant: None }
+    }
+}
+
 /// Finds the weights of a folder. Without a variant the plain files are read; if there are none but exactly one
-/// variant is there, that one.
+/// variant is there, that one. Pickle files are looked at only if `allow_pickle` and there is nothing else.
 ///
 /// # Errors
 /// When there are none, only pickle files, or several sets between which nothing decides.
-pub fn weights(folder: &Path, variant: Option<&str>, limits: &Limits) -> Result<Found> {
+pub fn weights(folder: &Path, variant: Option<&str>, allow_pickle: bool, limits: &Limits) -> Result<Found> {
     if let Some(variant) = variant {
         check_name(variant).map_err(|reason| ImportError::Path { file: folder.into(), name: variant.into(), reason })?;
     }
     let names = list(folder, limits)?;
-    let all: Vec<Found> = names.iter().filter_map(|name| classify(name)).collect();
+    let mut kinds: Vec<(&[&str], &str)> = STEMS.iter().map(|stems| (*stems, "safetensors")).collect();
+    if allow_pickle {
+        kinds.extend(PICKLE_STEMS.iter().map(|stems| (*stems, "bin")));
+    }
+    let found = |(stems, extension): (&[&str], &str)| {
+        let found: Vec<Found> = names.iter().filter_map(|name| classify(name, stems, extension)).collect();
+        Some(found).filter(|found| !found.is_empty())
+    };
+    let all = kinds.into_iter().find_map(found).unwrap_or_default();
     let of =
         |wanted: Option<&str>| -> Vec<Found> { all.iter().filter(|found| found.variant.as_deref() == wanted).cloned().collect() };
     let mut candidates = of(variant);
@@ -48,22 +66,23 @@ pub fn weights(folder: &Path, variant: Option<&str>, limits: &Limits) -> Result<
 }
 
 /// Splits `stem[.variant].safetensors`, `stem[.variant].safetensors.index.json` and
-/// `stem.safetensors.index.variant.json` into its parts.
-fn classify(name: &str) -> Option<Found> {
+/// `stem.safetensors.index.variant.json` into its parts; the same for `bin`.
+fn classify(name: &str, stems: &[&str], extension: &str) -> Option<Found> {
     let found = |variant: &str, sharded| Found {
         name: name.into(),
         sharded,
         variant: Some(variant.trim_matches('.').to_string()).filter(|v| !v.is_empty()),
     };
-    for stem in STEMS {
+    for stem in stems {
         let Some(rest) = name.strip_prefix(stem).filter(|rest| rest.starts_with('.')) else { continue };
-        if let Some(variant) = rest.strip_suffix(".safetensors") {
+        if let Some(variant) = rest.strip_suffix(&format!(".{extension}")) {
             return Some(found(variant, false));
         }
-        if let Some(variant) = rest.strip_suffix(".safetensors.index.json") {
+        if let Some(variant) = rest.strip_suffix(&format!(".{extension}.index.json")) {
             return Some(found(variant, true));
         }
-        if let Some(variant) = rest.strip_prefix(".safetensors.index.").and_then(|r| r.strip_suffix(".json")) {
+        let index = format!(".{extension}.index.");
+        if let Some(variant) = rest.strip_prefix(&index).and_then(|r| r.strip_suffix(".json")) {
             return Some(found(variant, true));
         }
     }
@@ -85,7 +104,7 @@ fn nothing(folder: &Path, variant: Option<&str>, names: &[String]) -> ImportErro
 
 fn no_weights(folder: &Path, variant: Option<&str>) -> ImportError {
     let middle = variant.map_or_else(String::new, |variant| format!(".{variant}"));
-    let wanted = STEMS.iter().map(|stem| format!("{stem}{middle}.safetensors")).collect();
+    let wanted = STEMS[0].iter().map(|stem| format!("{stem}{middle}.safetensors")).collect();
     ImportError::NoWeights { path: folder.into(), wanted }
 }
 

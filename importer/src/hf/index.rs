@@ -45,11 +45,14 @@ fn shards(path: &Path, value: &Value, limits: &Limits) -> Result<Shards> {
             return Err(ImportError::Limit { path: path.into(), what: what.into(), value, limit, setting });
         }
     }
+    // An index of pickle files is read only where these are allowed.
+    let pickle = path.file_name().is_some_and(|name| name.to_string_lossy().contains(".bin.index."));
+    let extension = if pickle { ".bin" } else { ".safetensors" };
     for shard in shards.keys() {
         let refuse = |reason: String| ImportError::Path { file: path.into(), name: shard.clone(), reason };
         check_name(shard).map_err(refuse)?;
-        if !shard.ends_with(".safetensors") {
-            return Err(refuse("is not a .safetensors file; convert the checkpoint to safetensors".into()));
+        if !shard.ends_with(extension) {
+            return Err(refuse(format!("is not a {extension} file; convert the checkpoint to safetensors")));
         }
     }
     Ok(shards)

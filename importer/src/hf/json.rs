@@ -13,7 +13,7 @@ use crate::limits::Limits;
 use crate::path::OpenFile;
 
 /// A parsed JSON file and its text.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct JsonFile {
     /// The text as it stands in the file.
     pub text: String,

@@ -4,6 +4,7 @@ pub mod config;
 pub mod discover;
 pub mod index;
 pub mod json;
+mod layout;
 pub mod safetensors;
 pub mod tensors;
 pub mod tokenizer;

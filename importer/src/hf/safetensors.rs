@@ -8,7 +8,7 @@ use dmdx_graph::weights::MappedFile;
 use dmdx_graph::{DType, Weight};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
-use super::json;
+use super::{json, layout};
 use crate::error::{ImportError, Result};
 use crate::limits::Limits;
 use crate::path::OpenFile;
@@ -29,6 +29,8 @@ pub struct TensorFile {
     pub tensors: BTreeMap<String, Weight>,
     /// The `__metadata__` of the header.
     pub metadata: BTreeMap<String, String>,
+    /// What the user should know.
+    pub notes: Vec<String>,
 }
 
 /// Maps an open file and checks its header: length, JSON, types, shapes, and offsets that cover the file exactly.
@@ -40,12 +42,19 @@ pub fn read(open: &OpenFile, limits: &Limits) -> Result<TensorFile> {
     if open.length > limits.mapped_bytes {
         return Err(over(path, "the size in bytes".into(), open.length.into(), limits.mapped_bytes, "mapped_bytes"));
     }
-    let map = MappedFile::new(path, &open.file).map_err(|error| ImportError::Read { path: path.into(), error })?;
+    read_mapped(MappedFile::new(path, &open.file).map_err(|error| ImportError::Read { path: path.into(), error })?, limits)
+}
+
+/// As [`read`] for a file that is mapped, or in memory.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_mapped(map: MappedFile, limits: &Limits) -> Result<TensorFile> {
+    let path = &map.path().to_path_buf();
     let header = header_text(path, map.bytes(), limits)?;
     let data_start = PREFIX + header.len();
-    let parsed = parse_header(path, header, limits)?;
-    let found = map.bytes().len() - data_start;
-    let described = parsed.data_len();
+    let described = check_header(path, header, limits)?;
+    let found = (map.bytes().len() - data_start) as u64;
     if described != found {
         let reason = match described.checked_sub(found) {
             Some(short) => format!("it is {short} bytes too short for the tensors in its header; download it again"),
@@ -53,6 +62,8 @@ pub fn read(open: &OpenFile, limits: &Limits) -> Result<TensorFile> {
         };
         return Err(ImportError::Safetensors { path: path.into(), reason });
     }
+    // Only now is anything built from the header.
+    let parsed: Metadata = serde_json::from_str(header).map_err(|error| broken(path, format!("in its header, {error}")))?;
     let metadata = parsed.metadata().clone().unwrap_or_default().into_iter().collect();
     let infos: BTreeMap<String, &TensorInfo> = parsed.tensors().into_iter().collect();
     if infos.len() > limits.tensors {
@@ -64,7 +75,7 @@ pub fn read(open: &OpenFile, limits: &Limits) -> Result<TensorFile> {
         let weight = weight(&file, data_start, path, &name, info, limits)?;
         tensors.insert(name, weight);
     }
-    Ok(TensorFile { path: path.into(), file, tensors, metadata })
+    Ok(TensorFile { path: path.into(), file, tensors, metadata, notes: Vec::new() })
 }
 
 fn header_text<'a>(path: &Path, bytes: &'a [u8], limits: &Limits) -> Result<&'a str> {
@@ -84,15 +95,19 @@ fn header_text<'a>(path: &Path, bytes: &'a [u8], limits: &Limits) -> Result<&'a 
     std::str::from_utf8(header).map_err(|error| fail(format!("its header is not UTF-8 ({error})")))
 }
 
-fn parse_header(path: &Path, header: &str, limits: &Limits) -> Result<Metadata> {
-    let fail = |reason: String| ImportError::Safetensors { path: path.into(), reason };
+/// Checks the whole header and gives the number of bytes that its tensors take.
+fn check_header(path: &Path, header: &str, limits: &Limits) -> Result<u64> {
     if !header.starts_with('{') {
-        return Err(fail("its header does not begin with `{`; it is of another format".into()));
+        return Err(broken(path, "its header does not begin with `{`; it is of another format".into()));
     }
     // One entry more than tensors: `__metadata__`.
     json::check_entries(header, HEADER_DEPTH, limits.tensors.saturating_add(1))
-        .map_err(|reason| fail(format!("in its header, {reason}")))?;
-    serde_json::from_str(header).map_err(|error| fail(format!("in its header, {error}")))
+        .and_then(|()| layout::check(header))
+        .map_err(|reason| broken(path, format!("in its header, {reason}")))
+}
+
+fn broken(path: &Path, reason: String) -> ImportError {
+    ImportError::Safetensors { path: path.into(), reason }
 }
 
 fn weight(
@@ -160,6 +175,6 @@ fn over(path: &Path, what: String, value: u128, limit: u64, setting: &'static st
     ImportError::Limit { path: path.into(), what, value, limit: limit.into(), setting }
 }
 
-fn shown(name: &str) -> String {
+pub(super) fn shown(name: &str) -> String {
     format!("{:?}", name.chars().take(200).collect::<String>())
 }

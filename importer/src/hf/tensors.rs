@@ -1,6 +1,7 @@
 //! All tensors of a component, from one file or from shards, mapped and validated but not read.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use super::index;
 use super::safetensors::{self, TensorFile};
 use crate::error::{ImportError, Result};
 use crate::options::ImportOptions;
-use crate::path::{OpenFile, open_known, open_named};
+use crate::path::{OpenFile, open_given, open_known, open_named};
+use crate::pickle;
 
 /// The tensors of a component and where they come from.
 #[derive(Debug, Default)]
@@ -32,7 +34,7 @@ pub struct Tensors {
 /// # Errors
 /// When there are none, a shard is missing, or a file breaks a rule.
 pub fn open(folder: &Path, options: &ImportOptions) -> Result<Tensors> {
-    let found = discover::weights(folder, options.variant.as_deref(), &options.limits)?;
+    let found = discover::weights(folder, options.variant.as_deref(), options.allow_pickle, &options.limits)?;
     let mut tensors = open_found(folder, &found, options)?;
     if let (None, Some(variant)) = (&options.variant, &found.variant) {
         tensors.notes.push(format!("only the variant `{variant}` is there ({}); it is used", found.name));
@@ -45,25 +47,47 @@ pub fn open(folder: &Path, options: &ImportOptions) -> Result<Tensors> {
 /// # Errors
 /// As [`open`].
 pub fn open_found(folder: &Path, found: &Found, options: &ImportOptions) -> Result<Tensors> {
-    if found.sharded {
-        return open_shards(folder, &found.name, options);
+    match found.sharded {
+        true => open_shards(folder, &found.name, options),
+        false => open_file(&found.name, &open_known(folder, &found.name, &options.files)?, options),
     }
-    let open = open_known(folder, &found.name, &options.files)?;
-    let file = safetensors::read(&open, &options.limits)?;
-    Ok(from_file(&found.name, file))
 }
 
-/// Opens one safetensors file.
+/// Opens a weights file or an index of shards that the user named.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_path(path: &Path, options: &ImportOptions) -> Result<Tensors> {
+    let (folder, name) = split(path);
+    match Found::named(name) {
+        found if found.sharded => open_found(folder, &found, options),
+        found => open_file(&found.name, &open_given(path)?, options),
+    }
+}
+
+/// The folder of a file, and its name.
+pub fn split(path: &Path) -> (&Path, &str) {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    (folder, path.file_name().and_then(OsStr::to_str).unwrap_or_default())
+}
+
+/// Opens one safetensors file, or a pickle file if the options allow it.
 ///
 /// # Errors
 /// When it breaks a rule of the format or a limit.
 pub fn open_file(name: &str, open: &OpenFile, options: &ImportOptions) -> Result<Tensors> {
-    Ok(from_file(name, safetensors::read(open, &options.limits)?))
+    if !discover::is_pickle(name) {
+        return Ok(from_file(name, safetensors::read(open, &options.limits)?));
+    }
+    if !options.allow_pickle {
+        return Err(ImportError::Pickle { path: split(&open.path).0.into(), files: vec![name.into()] });
+    }
+    Ok(from_file(name, pickle::read(open, &options.limits)?))
 }
 
 fn from_file(name: &str, file: TensorFile) -> Tensors {
     let files = vec![(name.into(), file.file)];
-    Tensors { weights: file.tensors, files, metadata: file.metadata, notes: Vec::new() }
+    Tensors { weights: file.tensors, files, metadata: file.metadata, notes: file.notes }
 }
 
 fn open_shards(folder: &Path, name: &str, options: &ImportOptions) -> Result<Tensors> {
@@ -90,19 +114,19 @@ fn open_shards(folder: &Path, name: &str, options: &ImportOptions) -> Result<Ten
                 setting: "mapped_bytes",
             });
         }
-        let mut file = safetensors::read(&open, &options.limits)?;
-        let absent: Vec<String> = names.iter().filter(|name| !file.tensors.contains_key(*name)).cloned().collect();
+        let mut file = open_file(shard, &open, options)?;
+        let absent: Vec<String> = names.iter().filter(|name| !file.weights.contains_key(*name)).cloned().collect();
         if !absent.is_empty() {
             let listed = crate::defects::shortened(&absent);
             return Err(fail(format!("{shard:?} lacks {listed}, which the index places there; download both again")));
         }
         for name in names {
-            if let Some(weight) = file.tensors.remove(name) {
+            if let Some(weight) = file.weights.remove(name) {
                 all.weights.insert(name.clone(), weight);
             }
         }
-        extra.extend(file.tensors.into_keys().map(|name| format!("{name} ({shard})")));
-        all.files.push((shard.clone(), file.file));
+        extra.extend(file.weights.into_keys().map(|name| format!("{name} ({shard})")));
+        all.files.append(&mut file.files);
     }
     if !extra.is_empty() {
         let listed = crate::defects::shortened(&extra);

@@ -1,0 +1,162 @@
+//! LoRA files, merged into the weights on import: `W + scale * alpha / rank * (up · down)`.
+//!
+//! Nothing is computed here: every changed weight becomes an expression that is evaluated when somebody streams it, in
+//! f64 and rounded once: to f32 for 16-bit weights, in which most of a small change would be lost, otherwise to the
+//! weight's own storage type. Every key of a file must find its weight.
+
+mod adapters;
+mod targets;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use adapters::Adapter;
+use dmdx_graph::Weight;
+use dmdx_graph::weights::WeightExpr;
+use targets::{Target, Targets};
+
+use crate::component::Component;
+use crate::defects::shortened;
+use crate::error::{ImportError, Result};
+use crate::hf::tensors;
+use crate::nonfinite;
+use crate::options::{ImportOptions, LoraFile, Nonfinite};
+use crate::original::Transform;
+
+/// The name under which LoRA files know a component that was imported alone: its folder's, or that of its class.
+pub fn component_name(path: &Path, component: &Component) -> String {
+    let folder = if path.is_dir() { Some(path) } else { path.parent() };
+    let name = folder.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    targets::lone_name(&name, &component.class)
+}
+
+/// Merges the LoRA files of the options into components by name, and says what was done. If not `whole`, keys of
+/// networks that are not here are left out.
+///
+/// # Errors
+/// When a file cannot be read, or keys in it are not known, have no weight to change or do not fit it; all are listed.
+pub fn merge_files<'a>(
+    components: impl Iterator<Item = (&'a String, &'a mut Component)>,
+    whole: bool,
+    options: &ImportOptions,
+) -> Result<Vec<String>> {
+    let mut components: Vec<(&String, &mut Component)> = components.collect();
+    let mut notes = Vec::new();
+    for lora in &options.loras {
+        notes.push(merge(&mut components, lora, whole, options)?);
+    }
+    Ok(notes)
+}
+
+fn merge(components: &mut [(&String, &mut Component)], lora: &LoraFile, whole: bool, options: &ImportOptions) -> Result<String> {
+    let path = lora.path.as_path();
+    let fail = |reason: String| ImportError::Lora { path: path.into(), reason };
+    if !lora.scale.is_finite() {
+        return Err(fail(format!("its scale {} is not finite; give a finite one", lora.scale)));
+    }
+    let file = tensors::open_path(path, options)?;
+    if options.nonfinite == Nonfinite::Deny {
+        let found = nonfinite::count(file.weights.iter());
+        if !found.is_empty() {
+            let (count, names) = (found.values().sum(), found.into_keys().collect::<Vec<_>>());
+            return Err(ImportError::Nonfinite { path: path.into(), count, tensors: shortened(&names) });
+        }
+    }
+    let (adapters, mut defects) = adapters::read(path, &file, options)?;
+    let targets = Targets::of(components.iter().map(|(name, component)| (name.as_str(), &**component)));
+    let mut foreign = 0;
+    let mut changes: BTreeMap<(usize, String), Vec<Change>> = BTreeMap::new();
+    for adapter in &adapters {
+        let found = match targets.find(&adapter.module) {
+            Ok(found) => found,
+            Err(_) if !whole && targets.is_foreign(&adapter.module) => {
+                foreign += 1;
+                continue;
+            }
+            Err(reason) => {
+                defects.push(reason);
+                continue;
+            }
+        };
+        for target in found {
+            match Change::of(adapter, target, lora.scale) {
+                Ok(change) => changes.entry((target.component, target.param.clone())).or_default().push(change),
+                Err(reason) => defects.push(format!("{} {reason}", adapter.module)),
+            }
+        }
+    }
+    for ((index, param), changes) in &changes {
+        let Some((_, component)) = components.get_mut(*index) else { continue };
+        if let Err(reason) = apply(component, param, changes) {
+            defects.push(reason);
+        }
+    }
+    if !defects.is_empty() {
+        return Err(fail(format!("{} key(s) do not fit: {}", defects.len(), shortened(&defects))));
+    }
+    if changes.is_empty() {
+        return Err(fail("it changes nothing here".into()));
+    }
+    let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+    changes.keys().for_each(|(index, _)| *counts.entry(*index).or_insert(0) += 1);
+    let mut changed = Vec::new();
+    let shown = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    for (index, count) in counts {
+        let Some((name, component)) = components.get_mut(index) else { continue };
+        changed.push(format!("{count} weights of {name}"));
+        for (file, map) in &file.files {
+            component.add_source(format!("lora {file} scale {}", lora.scale), map.clone());
+        }
+    }
+    let left_out = match foreign {
+        0 => String::new(),
+        count => format!("; {count} of its modules belong to other networks and were left out"),
+    };
+    Ok(format!("the LoRA file {shown} was merged with scale {} into {}{left_out}", lora.scale, changed.join(", ")))
+}
+
+/// One product to be added to one weight.
+struct Change {
+    up: Weight,
+    down: Weight,
+    factor: f64,
+}
+
+impl Change {
+    /// The part of an adapter's change that falls on a target.
+    fn of(adapter: &Adapter, target: &Target, scale: f64) -> std::result::Result<Self, String> {
+        let up = match target.transform {
+            Transform::Same => adapter.up.clone(),
+            // What is done with rows of the fused weight is done with rows of `up`.
+            Transform::Rows { part, of } => {
+                let rows = adapter.up.shape().first().copied().unwrap_or(0);
+                if rows % of != 0 {
+                    return Err(format!("has {rows} rows, which do not divide into {of} parts"));
+                }
+                WeightExpr::rows(adapter.up.clone(), part * (rows / of), rows / of)?
+            }
+            Transform::SwapHalves => WeightExpr::swap_halves(adapter.up.clone())?,
+            Transform::Transpose | Transform::Pointwise => return Err("changes a weight of another layout".into()),
+        };
+        Ok(Self { up, down: adapter.down.clone(), factor: scale * adapter.factor })
+    }
+}
+
+/// Changes a weight in every part that has it; the parts keep sharing one.
+fn apply(component: &mut Component, param: &str, changes: &[Change]) -> std::result::Result<(), String> {
+    let weight = component.parts.values().find_map(|graph| graph.params().get(param)?.weight.clone());
+    let mut weight = weight.ok_or_else(|| format!("{param} has no weight"))?;
+    for change in changes {
+        let sum = WeightExpr::low_rank(weight, change.up.clone(), change.down.clone(), change.factor);
+        weight = sum.map_err(|reason| format!("{param}: {reason}"))?;
+    }
+    for graph in component.parts.values_mut().filter(|graph| graph.params().contains_key(param)) {
+        graph.set_weight(param, weight.clone()).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// Names once each, for messages.
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,144 @@
+//! Which weights a module's name in a LoRA file means: the reference library's path behind the network's folder
+//! (diffusers, PEFT), the same flattened behind a short prefix (kohya), and both with the names of original layouts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::component::Component;
+use crate::original::{Naming, Recipe, Transform};
+
+/// Folders of the diffusers layout, and kohya's prefixes for the network in them.
+const PREFIXES: [(&str, &[&str]); 6] = [
+    ("unet", &["lora_unet_"]),
+    ("transformer", &["lora_transformer_", "lora_unet_"]),
+    ("text_encoder", &["lora_te_", "lora_te1_"]),
+    ("text_encoder_2", &["lora_te2_"]),
+    ("text_encoder_3", &["lora_te3_"]),
+    ("vae", &["lora_vae_"]),
+];
+/// What names of denoising networks in original layouts begin with.
+const ORIGINAL: &str = "diffusion_model.";
+
+/// A weight that a module changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Which of the components.
+    pub component: usize,
+    /// The parameter's name.
+    pub param: String,
+    /// Which part of the module's change falls on it.
+    pub transform: Transform,
+}
+
+/// Every spelling of every module.
+pub struct Targets {
+    spellings: BTreeMap<String, Vec<Target>>,
+    /// Paths without the network's name, with the components that have them.
+    bare: BTreeMap<String, BTreeSet<usize>>,
+    names: Vec<String>,
+}
+
+impl Targets {
+    /// Of the weights of components by folder name.
+    pub fn of<'a>(components: impl Iterator<Item = (&'a str, &'a Component)>) -> Self {
+        let mut targets = Targets { spellings: BTreeMap::new(), bare: BTreeMap::new(), names: Vec::new() };
+        for (index, (name, component)) in components.enumerate() {
+            targets.names.push(name.into());
+            let params: BTreeSet<&str> =
+                component.parts.values().flat_map(|graph| graph.params().keys()).map(|name| &**name).collect();
+            let original = Naming::of_adapters(&component.class, &params);
+            for param in params {
+                let Some(module) = param.strip_suffix(".weight") else { continue };
+                let recipe = original.as_ref().and_then(|names| names.recipe(param));
+                targets.add(index, name, module, param, recipe);
+            }
+        }
+        targets
+    }
+
+    fn add(&mut self, component: usize, name: &str, module: &str, param: &str, original: Option<Recipe>) {
+        let target = |transform| Target { component, param: param.into(), transform };
+        let flat = PREFIXES.iter().find(|(folder, _)| *folder == name).map_or(&[][..], |(_, prefixes)| prefixes);
+        let mut spell = |key: String, target: Target| {
+            let list = self.spellings.entry(key).or_default();
+            if !list.contains(&target) {
+                list.push(target);
+            }
+        };
+        spell(format!("{name}.{module}"), target(Transform::Same));
+        for prefix in flat {
+            spell(format!("{prefix}{}", module.replace('.', "_")), target(Transform::Same));
+        }
+        if let Some((recipe, module)) = original.as_ref().and_then(|r| Some((r, r.tensor.strip_suffix(".weight")?))) {
+            spell(format!("{ORIGINAL}{module}"), target(recipe.transform));
+            for prefix in flat {
+                spell(format!("{prefix}{}", module.replace('.', "_")), target(recipe.transform));
+            }
+        }
+        self.bare.entry(module.into()).or_default().insert(component);
+    }
+
+    /// The weights that a module of a file means.
+    ///
+    /// # Errors
+    /// With a clause when there are none, or several networks could be meant.
+    pub fn find(&self, module: &str) -> Result<&[Target], String> {
+        let module = module.strip_prefix("base_model.model.").unwrap_or(module);
+        let present = present_name(module);
+        let spelled = [module, present.as_str()].into_iter().find_map(|name| self.spellings.get(name));
+        if let Some(targets) = spelled {
+            return Ok(targets);
+        }
+        let components = self.bare.get(module).or_else(|| self.bare.get(&present));
+        let mut components = components.into_iter().flatten();
+        match (components.next(), components.next()) {
+            (Some(index), None) => {
+                let name = self.names.get(*index).map_or("", String::as_str);
+                let found = self.spellings.get(&format!("{name}.{present}"));
+                found.map(Vec::as_slice).ok_or_else(|| format!("{module} has no weight to change"))
+            }
+            (Some(_), Some(_)) => {
+                Err(format!("{module} is in several of {}", super::distinct(self.names.iter().map(String::as_str))))
+            }
+            _ => Err(format!("{module} has no weight to change")),
+        }
+    }
+
+    /// Whether a module's name says that it belongs to a network that is not here.
+    pub fn is_foreign(&self, module: &str) -> bool {
+        let of = |(folder, flat): &(&str, &[&str])| {
+            module.strip_prefix(folder).is_some_and(|rest| rest.starts_with('.'))
+                || flat.iter().any(|prefix| module.starts_with(prefix))
+        };
+        let mut named = PREFIXES.iter().filter(|prefix| of(prefix)).peekable();
+        named.peek().is_some() && named.all(|(folder, _)| !self.names.iter().any(|name| name == folder))
+    }
+}
+
+/// The name that older diffusers wrote, as it is now.
+fn present_name(module: &str) -> String {
+    let mut name = module.replace(".processor.", ".");
+    for (old, new) in [("to_q", "q_proj"), ("to_k", "k_proj"), ("to_v", "v_proj"), ("to_out", "out_proj")] {
+        if let Some(attention) = name.strip_suffix(&format!("self_attn.{old}")) {
+            name = format!("{attention}self_attn.{new}");
+        }
+    }
+    if name.ends_with(".to_out") {
+        name.push_str(".0");
+    }
+    name
+}
+
+/// The folder's name where it is one that LoRA files use, else that of the class.
+pub fn lone_name(folder: &str, class: &str) -> String {
+    if PREFIXES.iter().any(|(name, _)| *name == folder) {
+        return folder.into();
+    }
+    let name = match class {
+        "UNet2DConditionModel" => "unet",
+        "AutoencoderKL" => "vae",
+        "T5EncoderModel" => "text_encoder_3",
+        _ if class.contains("Transformer") => "transformer",
+        _ => "text_encoder",
+    };
+    name.into()
+}

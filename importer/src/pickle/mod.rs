@@ -1,0 +1,175 @@
+//! PyTorch's pickle files (`.bin`, `.ckpt`, `.pt`), of which nothing but tensors is read, and only on request.
+//!
+//! A pickle is a program. Before the reader (the crate `pytorch-reader`, which never runs anything either) sees a byte,
+//! the container is checked for compressed or overlapping entries and every instruction of the program is walked over:
+//! its size, and that it names nothing beyond what PyTorch writes for tensors. Tensors are read into memory, at most
+//! twice the file's size together.
+
+mod archive;
+mod program;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dmdx_graph::weights::MappedFile;
+use dmdx_graph::{DType, Weight};
+use pytorch_reader::{PytorchReader, Tensor};
+
+use crate::error::{ImportError, Result};
+use crate::hf::safetensors::TensorFile;
+use crate::limits::Limits;
+use crate::path::OpenFile;
+
+/// Bytes of a description that are fine in any file; in larger ones an eighth of the file is.
+const SMALL_PROGRAM: u64 = 1 << 20;
+
+/// Keys under which training programs keep the weights, beside the optimiser's state and the like.
+const WRAPPERS: [&str; 2] = ["state_dict.", "model_state_dict."];
+
+/// Reads the tensors of an open file.
+///
+/// # Errors
+/// When the file is damaged, is no archive or stream of `torch.save`, names anything but tensors, or exceeds a limit.
+pub fn read(open: &OpenFile, limits: &Limits) -> Result<TensorFile> {
+    let path = open.path.as_path();
+    let fail = |reason: String| ImportError::PickleContents { path: path.into(), reason };
+    if open.length > limits.mapped_bytes {
+        return Err(over(path, "the size in bytes", open.length.into(), limits.mapped_bytes, "mapped_bytes"));
+    }
+    let map = MappedFile::new(path, &open.file).map_err(|error| ImportError::Read { path: path.into(), error })?;
+    check_program(path, map.bytes(), limits)?;
+    // The reader's own sentences are about its inside; the first line of them says what is wrong.
+    let damaged = |error: &dyn std::fmt::Display| {
+        let reason: String = error.to_string().chars().take(200).collect();
+        fail(format!("{}; download it again or take a safetensors file", reason.replace('\n', " ")))
+    };
+    let reader = PytorchReader::new(same_file(open)).map_err(|error| damaged(&error))?;
+    let (tensors, notes) = unwrapped(reader.into_tensors().into_iter().collect());
+    if tensors.is_empty() {
+        return Err(fail("it holds no tensors by name; take a state_dict or a safetensors file".into()));
+    }
+    check_sizes(path, &tensors, open.length, limits)?;
+    let mut weights = BTreeMap::new();
+    for (name, tensor) in tensors {
+        let dtype = dtype_of(&tensor).ok_or_else(|| {
+            fail(format!(
+                "tensor {name:?} has type {:?}; only F64, F32, F16, BF16, I64, I32, U8 and Bool are read",
+                tensor.dtype()
+            ))
+        })?;
+        let bytes = tensor.read().map_err(|error| damaged(&error))?;
+        let weight = Weight::owned(bytes.into(), dtype, tensor.shape().to_vec());
+        weights.insert(name.clone(), weight.map_err(|reason| fail(format!("tensor {name:?} {reason}")))?);
+    }
+    Ok(TensorFile { path: path.into(), file: Arc::new(map), tensors: weights, metadata: BTreeMap::new(), notes })
+}
+
+/// Finds the pickled programs of a file and walks over them.
+fn check_program(path: &Path, bytes: &[u8], limits: &Limits) -> Result<()> {
+    let fail = |reason: String| ImportError::PickleContents { path: path.into(), reason };
+    let programs = match bytes {
+        [b'P', b'K', ..] => vec![archive::program(bytes).map_err(fail)?],
+        _ => program::stream(bytes).map_err(fail)?,
+    };
+    let mut length = 0u64;
+    for program in programs {
+        length = length.saturating_add(program.len() as u64);
+        if length > limits.pickle_bytes {
+            return Err(over(
+                path,
+                "the size of the pickled description in bytes",
+                length.into(),
+                limits.pickle_bytes,
+                "pickle_bytes",
+            ));
+        }
+        // Every byte of it may become a value in memory many times as large.
+        if length > SMALL_PROGRAM.max(bytes.len() as u64 / 8) {
+            let all = bytes.len();
+            return Err(fail(format!("its pickled description has {length} bytes of {all}, too many for one of tensors")));
+        }
+        program::check(program).map_err(fail)?;
+    }
+    Ok(())
+}
+
+/// The weights below a wrapper key, or everything.
+fn unwrapped(tensors: BTreeMap<String, Tensor>) -> (BTreeMap<String, Tensor>, Vec<String>) {
+    let Some(wrapper) = WRAPPERS.into_iter().find(|wrapper| tensors.keys().any(|name| name.starts_with(wrapper))) else {
+        return (tensors, Vec::new());
+    };
+    let all = tensors.len();
+    let inner = tensors.into_iter().filter_map(|(name, tensor)| Some((name.strip_prefix(wrapper)?.to_string(), tensor)));
+    let inner: BTreeMap<String, Tensor> = inner.collect();
+    let notes = match all - inner.len() {
+        0 => Vec::new(),
+        others => {
+            let key = wrapper.trim_end_matches('.');
+            vec![format!("{others} tensor(s) lie outside `{key}` (an optimiser's state, for instance) and are not read")]
+        }
+    };
+    (inner, notes)
+}
+
+/// A view can be larger than what is stored: the sum is bounded before anything is read.
+fn check_sizes(path: &Path, tensors: &BTreeMap<String, Tensor>, file: u64, limits: &Limits) -> Result<()> {
+    if tensors.len() > limits.tensors {
+        return Err(over(path, "the number of tensors", tensors.len() as u128, limits.tensors as u64, "tensors"));
+    }
+    let mut total = 0u128;
+    for (name, tensor) in tensors {
+        if name.len() > limits.name_bytes {
+            return Err(over(path, "the length of a tensor's name", name.len() as u128, limits.name_bytes as u64, "name_bytes"));
+        }
+        if tensor.shape().len() > limits.rank {
+            return Err(over(path, "a tensor's number of dimensions", tensor.shape().len() as u128, limits.rank as u64, "rank"));
+        }
+        if tensor.byte_len() as u64 > limits.tensor_bytes {
+            return Err(over(
+                path,
+                "the size of a tensor in bytes",
+                tensor.byte_len() as u128,
+                limits.tensor_bytes,
+                "tensor_bytes",
+            ));
+        }
+        total += tensor.byte_len() as u128;
+    }
+    if total > 2 * u128::from(file) {
+        let reason = format!("its tensors would take {total} bytes, more than twice the file's {file}; take a safetensors file");
+        return Err(ImportError::PickleContents { path: path.into(), reason });
+    }
+    Ok(())
+}
+
+fn dtype_of(tensor: &Tensor) -> Option<DType> {
+    use pytorch_reader::DType as Torch;
+    Some(match tensor.dtype() {
+        Torch::F64 => DType::F64,
+        Torch::F32 => DType::F32,
+        Torch::F16 => DType::F16,
+        Torch::BF16 => DType::BF16,
+        Torch::I64 => DType::I64,
+        Torch::I32 => DType::I32,
+        Torch::U8 => DType::U8,
+        Torch::Bool => DType::Bool,
+        _ => return None,
+    })
+}
+
+/// A path to the file that was opened and checked, whatever lies at its path by now.
+#[cfg(target_os = "linux")]
+fn same_file(open: &OpenFile) -> PathBuf {
+    use std::os::fd::AsRawFd;
+    PathBuf::from(format!("/proc/self/fd/{}", open.file.as_raw_fd()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn same_file(open: &OpenFile) -> PathBuf {
+    open.path.clone()
+}
+
+fn over(path: &Path, what: &str, value: u128, limit: u64, setting: &'static str) -> ImportError {
+    ImportError::Limit { path: path.into(), what: what.into(), value, limit: limit.into(), setting }
+}

@@ -1,0 +1,164 @@
+//! Walks over a pickled program without running it: where it ends, and what it names.
+
+use std::collections::BTreeSet;
+
+/// Pickles at the start of a file of PyTorch before 1.6: magic number, version, system, object, storage keys.
+const STREAM_PICKLES: usize = 5;
+/// The magic number of such a file, as protocol 2 writes it.
+const STREAM_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+
+/// What a checkpoint of tensors names: `module name`, or a whole module that ends in a dot.
+const ALLOWED: [&str; 26] = [
+    "torch._utils _rebuild_tensor",
+    "torch._utils _rebuild_tensor_v2",
+    "torch._utils _rebuild_tensor_v3",
+    "torch._utils _rebuild_parameter",
+    "torch._tensor _rebuild_from_type_v2",
+    "torch.nn.parameter Parameter",
+    "torch Size",
+    "torch device",
+    "torch Tensor",
+    "torch FloatStorage",
+    "torch DoubleStorage",
+    "torch HalfStorage",
+    "torch BFloat16Storage",
+    "torch LongStorage",
+    "torch IntStorage",
+    "torch ShortStorage",
+    "torch CharStorage",
+    "torch ByteStorage",
+    "torch BoolStorage",
+    "torch.storage UntypedStorage",
+    "collections OrderedDict",
+    "collections defaultdict",
+    "__builtin__ set",
+    "builtins set",
+    "numpy dtype",
+    // Notes of the training program; they are not interpreted.
+    "pytorch_lightning.",
+];
+/// Element types and numbers beside tensors.
+const ALLOWED_MORE: [&str; 13] = [
+    "torch float32",
+    "torch float64",
+    "torch float16",
+    "torch bfloat16",
+    "torch int64",
+    "torch int32",
+    "torch int16",
+    "torch int8",
+    "torch uint8",
+    "torch bool",
+    "numpy.core.multiarray scalar",
+    "numpy._core.multiarray scalar",
+    "_codecs encode",
+];
+
+/// The programs of a file of PyTorch before 1.6.
+///
+/// # Errors
+/// When it is no such file, or damaged.
+pub fn stream(bytes: &[u8]) -> Result<Vec<&[u8]>, String> {
+    if !bytes.starts_with(STREAM_MAGIC) {
+        return Err("it is neither an archive nor a stream of torch.save; save its state_dict again with torch.save".into());
+    }
+    let mut rest = bytes;
+    let mut programs = Vec::new();
+    for _ in 0..STREAM_PICKLES {
+        let (program, after) = rest.split_at(end(rest, &mut |_, _| ())?);
+        programs.push(program);
+        rest = after;
+    }
+    Ok(programs)
+}
+
+/// Checks what a program names.
+///
+/// # Errors
+/// With everything that no tensor needs.
+pub fn check(program: &[u8]) -> Result<(), String> {
+    let mut foreign = BTreeSet::new();
+    end(program, &mut |module, name| {
+        let full = format!("{} {}", String::from_utf8_lossy(module), String::from_utf8_lossy(name));
+        let fits = |allowed: &str| allowed == full || (allowed.ends_with('.') && full.starts_with(allowed));
+        if !ALLOWED.iter().chain(&ALLOWED_MORE).any(|allowed| fits(allowed)) {
+            foreign.insert(full.replacen(' ', ".", 1).chars().take(80).collect::<String>());
+        }
+    })?;
+    match foreign.is_empty() {
+        true => Ok(()),
+        false => {
+            let names = crate::defects::shortened(&foreign.into_iter().collect::<Vec<_>>());
+            Err(format!("it names {names}, which no tensor needs; nothing of it was run, take a safetensors file"))
+        }
+    }
+}
+
+/// The position behind the STOP of the first program; `global` is told every class or function that it names.
+fn end(bytes: &[u8], global: &mut dyn FnMut(&[u8], &[u8])) -> Result<usize, String> {
+    let short = || "its pickled description is cut short; download it again".to_string();
+    let mut at = 0usize;
+    loop {
+        let opcode = *bytes.get(at).ok_or_else(short)?;
+        let rest = bytes.get(at + 1..).ok_or_else(short)?;
+        let argument = match opcode {
+            b'.' => return Ok(at + 1),
+            b'c' => {
+                let module = line(rest).ok_or_else(short)?;
+                let name = line(rest.get(module.len() + 1..).ok_or_else(short)?).ok_or_else(short)?;
+                global(module, name);
+                module.len() + name.len() + 2
+            }
+            // Lines of text.
+            b'I' | b'L' | b'F' | b'V' | b'S' | b'g' | b'p' | b'P' => line(rest).ok_or_else(short)?.len() + 1,
+            b'K' | b'h' | b'q' | 0x80 => 1,
+            b'M' => 2,
+            b'J' | b'j' | b'r' => 4,
+            b'G' | 0x95 => 8,
+            // Lengths of one, four and eight bytes with that many bytes after them.
+            b'U' | b'C' | 0x8a | 0x8c => counted::<1>(rest).ok_or_else(short)?,
+            b'X' | b'T' | b'B' | 0x8b => counted::<4>(rest).ok_or_else(short)?,
+            0x8d | 0x8e | 0x96 => counted::<8>(rest).ok_or_else(short)?,
+            // Instructions without an argument.
+            b'('
+            | b'0'
+            | b'1'
+            | b'2'
+            | b'N'
+            | b'R'
+            | b'b'
+            | b'd'
+            | b'l'
+            | b't'
+            | b's'
+            | b'a'
+            | b')'
+            | b']'
+            | b'}'
+            | b'e'
+            | b'u'
+            | b'Q'
+            | 0x81
+            | 0x85..=0x89
+            | 0x8f..=0x91
+            | 0x94 => 0,
+            0x93 => {
+                let how = "it names its classes as pickle's protocol 4 does";
+                return Err(format!("{how}; save it again with torch.save's default protocol"));
+            }
+            _ => return Err(format!("its pickled description has the instruction {opcode:#04x}, which no tensor needs")),
+        };
+        at = at.checked_add(1 + argument).filter(|end| *end <= bytes.len()).ok_or_else(short)?;
+    }
+}
+
+fn line(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.split(|byte| *byte == b'\n').next().filter(|line| line.len() < bytes.len())
+}
+
+/// Bytes of a length of `N` bytes and of what it counts.
+fn counted<const N: usize>(bytes: &[u8]) -> Option<usize> {
+    let mut length = [0; 8];
+    length[..N].copy_from_slice(bytes.first_chunk::<N>()?);
+    usize::try_from(u64::from_le_bytes(length)).ok()?.checked_add(N)
+}
