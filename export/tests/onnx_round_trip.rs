@@ -8,20 +8,19 @@ use std::collections::BTreeMap;
 use dmdx_export::{GraphOptions, export_graph};
 use dmdx_graph::interp::{self, Tensor};
 use dmdx_graph::{DType, Op};
-use dmdx_importer::{ImportError, ImportOptions, onnx};
+use dmdx_importer::{ImportOptions, onnx};
 use support::op_cases;
-
-/// Operations that are exported as ONNX operations which the importer does not read back.
-const ONE_WAY: [&str; 0] = [];
 
 /// Constants are rounded to 32 bits on the way, the interpreter works with 64: as much as one rounding moves a result.
 const TOLERANCE: f64 = 1e-5;
+
+/// The angles of a timestep embedding are defined in 32 bits and are up to 1000; single operations have 64.
+const TIME_TOLERANCE: f64 = 5e-5;
 
 #[test]
 fn every_exported_operation_is_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let mut failures = Vec::new();
-    let mut one_way = BTreeMap::new();
     let mut worst = 0.0f64;
     for case in op_cases() {
         if matches!(case.op, Op::Cast { dtype: DType::F16 | DType::BF16 }) {
@@ -31,10 +30,6 @@ fn every_exported_operation_is_read_back() {
         export_graph(&case.graph, &path, &GraphOptions::default()).unwrap();
         let graph = match onnx::open(&path, &ImportOptions::default()).and_then(|model| model.to_graph()) {
             Ok(graph) => graph,
-            Err(ImportError::OnnxOperations { refused, .. }) => {
-                one_way.entry(case.op.name()).or_insert(refused);
-                continue;
-            }
             Err(error) => {
                 failures.push(format!("{}: {error}", case.name));
                 continue;
@@ -53,11 +48,11 @@ fn every_exported_operation_is_read_back() {
         let largest = expected.iter().fold(1.0f64, |most, value| most.max(value.abs()));
         let error = expected.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / largest;
         worst = worst.max(error);
-        if before.shape() != after.shape() || error.is_nan() || error > TOLERANCE {
+        let tolerance = if matches!(case.op, Op::TimestepEmbed { .. }) { TIME_TOLERANCE } else { TOLERANCE };
+        if before.shape() != after.shape() || error.is_nan() || error > tolerance {
             failures.push(format!("{}: {:?} became {:?}, error {error:.1e}", case.name, before.shape(), after.shape()));
         }
     }
-    println!("largest relative error {worst:.1e}; not read back: {one_way:#?}");
+    println!("largest relative error {worst:.1e}");
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    assert_eq!(one_way.keys().copied().collect::<Vec<_>>(), ONE_WAY);
 }

@@ -425,3 +425,21 @@ fn concat(inputs: &[&Type], axis: usize) -> Inferred {
     }
     Ok(with_axis(inputs[0], axis, total))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::infer;
+    use crate::ir::{Op, Type};
+
+    #[test]
+    fn grids_beyond_the_machine_are_refused() {
+        // The products of these sizes are 1 and 0 modulo 2^64.
+        let windows = Type::f32([1usize, 1, 1, 1]);
+        let merge = Op::WindowMerge { window: 1, height: usize::MAX, width: usize::MAX };
+        assert!(infer(&merge, &[&windows]).is_err());
+        let (height, width) = (1 << 33, 1 << 31);
+        let tokens = Type::f32([1usize, 1, 0, 1]);
+        let rows = |count: usize| Type::f32([2 * count - 1, 1]);
+        assert!(infer(&Op::RelPos2d { height, width }, &[&tokens, &rows(height), &rows(width)]).is_err());
+    }
+}

@@ -7,6 +7,7 @@ pub mod error;
 pub mod infer;
 pub mod interp;
 pub mod ir;
+pub mod json;
 pub mod manifest;
 pub mod rewrite;
 pub mod tables;

@@ -150,7 +150,7 @@ impl Plan {
                 Kind::Network => plan.networks.push((name, class)),
                 Kind::Tokenizer => plan.tokenizers.push((name, place)),
                 Kind::Scheduler => {
-                    let json = config::read(&place, "scheduler_config.json", &options.limits, &options.files)?;
+                    let json = config::read_scheduler(&place, &options.limits, &options.files)?;
                     plan.files.push((name, sha256(json.text.as_bytes())));
                     plan.scheduler = Some(json);
                 }

@@ -143,7 +143,7 @@ fn broken_indices() {
 #[test]
 fn pickle_is_refused() {
     let remedy = "which can run any code when it is read; convert it where you trust it, with \
-                  `model.save_pretrained(folder, safe_serialization=True)`";
+                  `model.save_pretrained(folder, safe_serialization=True)`, or give --allow-pickle to read nothing but tensors";
     assert_eq!(
         sentence(import(&fixture("zoo/bin_clip_l"), &options()), &fixture("zoo/bin_clip_l")),
         format!("`DIR` holds weights only as pickle (pytorch_model.bin), {remedy}")

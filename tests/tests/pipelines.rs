@@ -6,7 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use dmdx_train::sample;
+use dmdx_importer::{ImportOptions, import_pipeline};
+use dmdx_runtime::Tensor;
+use dmdx_train::sample::{self, Interpreted, Request};
 
 const TOLERANCE: f64 = 1e-3;
 
@@ -15,13 +17,16 @@ fn pipeline(name: &str) -> PathBuf {
 }
 
 fn holds(name: &str) {
-    let (folder, device) = (pipeline(name), Device::default());
-    let io = folder.join("io_pipeline.safetensors");
-    assert!(sample::is_of_pipeline(&io).unwrap());
+    holds_at(&pipeline(name), &pipeline(name).join("io_pipeline.safetensors"));
+}
+
+fn holds_at(folder: &Path, io: &Path) {
+    let device = Device::default();
+    assert!(sample::is_of_pipeline(io).unwrap());
     for device in [Some(&device), None] {
-        let report = sample::check(&folder, &io, TOLERANCE, device).unwrap();
+        let report = sample::check(folder, io, TOLERANCE, device).unwrap();
         assert!(report.passed(), "{report}");
-        assert!(report.rows.len() >= 9, "{report}");
+        assert!(report.rows.len() >= 8, "{report}");
     }
 }
 
@@ -40,6 +45,73 @@ fn cogvideox_films_what_diffusers_films() {
     holds("cogvideox");
 }
 
+/// CogVideoX with the transformer of `cogvideox_15`.
+fn with_patches_in_time(to: &Path) {
+    copy(&pipeline("cogvideox"), to);
+    let transformer = to.join("transformer");
+    std::fs::remove_dir_all(&transformer).unwrap();
+    std::fs::create_dir(&transformer).unwrap();
+    copy(&pipeline("cogvideox_15/transformer"), &transformer);
+}
+
+#[test]
+fn frames_are_filled_up_to_whole_patches_and_left_out_again() {
+    let temporary = tempfile::tempdir().unwrap();
+    with_patches_in_time(temporary.path());
+    holds_at(temporary.path(), &pipeline("cogvideox_15/io_pipeline.safetensors"));
+}
+
+fn request(negative_prompt: Option<&str>, guidance_scale: f64) -> Request {
+    let negative_prompt = negative_prompt.map(str::to_owned);
+    Request { prompt: "a cat".into(), negative_prompt, steps: 1, guidance_scale, height: 64, width: 64, seed: 0 }
+}
+
+#[test]
+fn noise_of_the_wrong_number_of_frames_is_refused() {
+    let temporary = tempfile::tempdir().unwrap();
+    with_patches_in_time(temporary.path());
+    let options = ImportOptions { frames: Some(9), ..ImportOptions::default() };
+    let teacher = import_pipeline(temporary.path(), &options).unwrap();
+    for frames in [0, 2, 3, 5, 6] {
+        let noise = Tensor::f32([1, frames, 16, 2, 4], vec![0.0; frames * 128]).unwrap();
+        let error = sample::run(&Interpreted(&teacher), &request(None, 1.0), &noise, &|_, _| ()).unwrap_err().to_string();
+        assert!(error.contains("a video of 3 in patches of 2 needs 4"), "{error}");
+    }
+}
+
+/// diffusers' class takes zeros where `model_index.json` does not say, but the empty prompt where one is given.
+#[test]
+fn zeros_stand_for_an_absent_negative_prompt_unless_the_pipeline_forbids_it() {
+    let temporary = tempfile::tempdir().unwrap();
+    copy(&pipeline("sdxl"), temporary.path());
+    let noise = Tensor::f32([1, 4, 8, 8], vec![0.5; 256]).unwrap();
+    let index = temporary.path().join("model_index.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&index).unwrap()).unwrap();
+    for (setting, negative, zeros) in [(None, None, true), (Some(true), Some(""), false), (Some(false), None, false)] {
+        json["force_zeros_for_empty_prompt"] = setting.into();
+        if setting.is_none() {
+            json.as_object_mut().unwrap().remove("force_zeros_for_empty_prompt");
+        }
+        std::fs::write(&index, json.to_string()).unwrap();
+        let teacher = import_pipeline(temporary.path(), &ImportOptions::default()).unwrap();
+        let trace = sample::run(&Interpreted(&teacher), &request(negative, 2.0), &noise, &|_, _| ()).unwrap();
+        for name in ["negative_prompt_embeds", "negative_pooled_prompt_embeds"] {
+            let is_zero = trace.embeddings[name].floats().unwrap().iter().all(|&value| value == 0.0);
+            assert_eq!(is_zero, zeros, "{name} with {setting:?} and {negative:?}");
+        }
+    }
+}
+
+#[test]
+fn guidance_that_is_no_number_is_refused() {
+    let teacher = import_pipeline(&pipeline("sdxl"), &ImportOptions::default()).unwrap();
+    let noise = Tensor::f32([1, 4, 8, 8], vec![0.5; 256]).unwrap();
+    for scale in [f64::NAN, f64::INFINITY] {
+        let error = sample::run(&Interpreted(&teacher), &request(None, scale), &noise, &|_, _| ()).unwrap_err().to_string();
+        assert!(error.contains("guidance scale"), "{error}");
+    }
+}
+
 /// A check that cannot fail proves nothing: the reference of another pipeline's kind of step must not pass.
 #[test]
 fn another_scheduler_is_noticed() {
@@ -54,6 +126,19 @@ fn another_scheduler_is_noticed() {
     let failed: Vec<&str> = report.rows.iter().filter(|row| !row.ok).map(|row| row.name.as_str()).collect();
     assert!(failed.contains(&"latents.1") && failed.contains(&"out.image"), "{report}");
     assert!(!failed.contains(&"prompt_embeds"), "{report}");
+}
+
+/// diffusers writes `-Infinity` into the configurations of its multistep solver, as released pipelines have it.
+#[test]
+fn the_infinity_of_python_is_read() {
+    let temporary = tempfile::tempdir().unwrap();
+    copy(&pipeline("sdxl"), temporary.path());
+    let config =
+        r#"{"_class_name": "DPMSolverMultistepScheduler", "beta_schedule": "scaled_linear", "lambda_min_clipped": -Infinity}"#;
+    std::fs::write(temporary.path().join("scheduler/scheduler_config.json"), config).unwrap();
+    let pipeline = dmdx_importer::import_pipeline(temporary.path(), &dmdx_importer::ImportOptions::default()).unwrap();
+    let scheduler = dmdx_runtime::scheduler::Scheduler::from_config(&pipeline.scheduler.unwrap()).unwrap();
+    assert_eq!(scheduler.class(), "DPMSolverMultistepScheduler");
 }
 
 fn copy(from: &Path, to: &Path) {

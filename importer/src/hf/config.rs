@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::json::{JsonFile, read_object};
+use dmdx_graph::json::quote_non_finite;
+
+use super::json::{JsonFile, read_object, read_object_of_python};
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::path::{FilePolicy, open_known};
@@ -14,4 +16,13 @@ use crate::path::{FilePolicy, open_known};
 pub fn read(folder: &Path, name: &str, limits: &Limits, policy: &FilePolicy) -> Result<JsonFile> {
     let open = open_known(folder, name, policy)?;
     read_object(&open, limits.config_bytes, "config_bytes", limits)
+}
+
+/// As [`read`] for a `scheduler_config.json`, in which diffusers writes `-Infinity` as Python does; it becomes a string.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_scheduler(folder: &Path, limits: &Limits, policy: &FilePolicy) -> Result<JsonFile> {
+    let open = open_known(folder, "scheduler_config.json", policy)?;
+    read_object_of_python(&open, limits.config_bytes, "config_bytes", limits, |text| quote_non_finite(text).into())
 }

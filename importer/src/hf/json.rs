@@ -1,6 +1,7 @@
 //! Strict JSON: bounded size and depth, no key twice. The reader below checks the text without building anything, so
 //! that nothing is allocated for a hostile file beyond the file itself.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Read;
@@ -49,10 +50,24 @@ pub fn read_bounded(open: &OpenFile, limit: u64, setting: &'static str) -> Resul
 /// # Errors
 /// When the file is too large, too deep, not UTF-8, not JSON, has a key twice, or is not an object.
 pub fn read_object(open: &OpenFile, limit: u64, setting: &'static str, limits: &Limits) -> Result<JsonFile> {
+    read_object_of_python(open, limit, setting, limits, |text| Cow::Borrowed(text))
+}
+
+/// As [`read_object`], of the text that `strict` makes of the file's.
+///
+/// # Errors
+/// As [`read_object`].
+pub fn read_object_of_python(
+    open: &OpenFile,
+    limit: u64,
+    setting: &'static str,
+    limits: &Limits,
+    strict: fn(&str) -> Cow<'_, str>,
+) -> Result<JsonFile> {
     let bytes = read_bounded(open, limit, setting)?;
     let fail = |reason: String| ImportError::Json { path: open.path.clone(), reason };
     let text = String::from_utf8(bytes).map_err(|error| fail(format!("it is not UTF-8 ({error})")))?;
-    let value = parse_object(&text, limits.json_depth).map_err(fail)?;
+    let value = parse_object(&strict(&text), limits.json_depth).map_err(fail)?;
     Ok(JsonFile { text, value })
 }
 

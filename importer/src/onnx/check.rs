@@ -83,13 +83,10 @@ pub(super) fn graph(
     for name in names.duplicates() {
         defects.add(format!("the value `{}` is defined more than once", shown(name)));
     }
-    let inputs = named_once(graph, 11, "input", defects);
+    named_once(graph, 11, "input", defects);
     let initializers = initializers(graph, files, options, defects);
     for input in repeated(graph, 11).map(|value| ValueInfo::new(bytes(value))).filter(|i| !initializers.contains(i.name)) {
         value_info(&input, "input", options, defects);
-    }
-    if inputs.iter().all(|name| initializers.contains(name)) {
-        defects.add("it has no inputs; a network without any is not one that can be imported".into());
     }
     nodes(model, graph, &names, files, options, defects);
     let outputs = named_once(graph, 12, "output", defects);

@@ -1,5 +1,6 @@
 //! JSON as Python writes it.
 
+use dmdx_graph::json::quote_non_finite;
 use serde_json::Value;
 
 use crate::Error;
@@ -18,24 +19,5 @@ pub(super) fn parse(text: &str) -> Result<Value, Error> {
     if text.len() > MOST_BYTES {
         return Err(refuse(format!("it has {} bytes, more than {MOST_BYTES}", text.len())));
     }
-    serde_json::from_str(&quoted(text)).map_err(|source| refuse(source.to_string()))
-}
-
-/// The text with those words in quotation marks.
-fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let (mut inside, mut escaped, mut rest) = (false, false, text);
-    while let Some(first) = rest.chars().next() {
-        let word = if inside { None } else { ["-Infinity", "Infinity", "NaN"].into_iter().find(|word| rest.starts_with(word)) };
-        if let Some(word) = word {
-            out.extend(["\"", word, "\""]);
-            rest = &rest[word.len()..];
-            continue;
-        }
-        inside ^= first == '"' && !escaped;
-        escaped = inside && first == '\\' && !escaped;
-        out.push(first);
-        rest = &rest[first.len_utf8()..];
-    }
-    out
+    serde_json::from_str(&quote_non_finite(text)).map_err(|source| refuse(source.to_string()))
 }

@@ -52,6 +52,10 @@ fn fix_segment(segment: &str, unescapes: bool) -> String {
 
 fn fix_once(text: &str, unescapes: bool) -> String {
     let unescaped = if unescapes { html::unescape(text) } else { text.to_owned() };
+    // Nothing below changes plain ASCII, and deeply nested references come here once per level.
+    if unescaped.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t')) {
+        return unescaped;
+    }
     let decoded = mojibake::fix_c1_controls(&mojibake::fix_encoding(&unescaped));
     let mut characters = String::with_capacity(decoded.len());
     decoded.chars().for_each(|character| split_ligature(character, &mut characters));
