@@ -32,6 +32,11 @@ fn keys_and_values_are_refused_by_name() {
             "beta_schedule = \"sigmoid\", but scaled_linear or linear or squaredcos_cap_v2",
         ),
         ("DDIM", json!({"beta_start": 0.5, "beta_end": 0.1}), "beta_start = 0.5, but 0 < beta_start <= beta_end < 1"),
+        (
+            "DDIM",
+            json!({"beta_start": 1e-30, "beta_end": 1e-30, "rescale_betas_zero_snr": true}),
+            "rescale_betas_zero_snr = true, but the betas are too small",
+        ),
         ("DDIM", json!({"trained_betas": [0.1, 0.2]}), "but 1000 numbers from 0 to 1 are needed"),
         ("DDIM", json!({"clip_sample": "yes"}), "clip_sample = \"yes\", but true or false is needed"),
         ("DDIM", json!({"new_key": 3}), "new_key = 3, which is unknown to this version"),

@@ -91,7 +91,10 @@ pub(super) fn cumulative(config: &Config, family: Family, precision: Precision) 
         }
         Family::Fixed | Family::Plain | Family::Sigma => {}
     }
-    Ok(bars)
+    if bars.iter().all(|bar| bar.is_finite()) {
+        return Ok(bars);
+    }
+    Err(config.refuse("rescale_betas_zero_snr", "but the betas are too small for a table that ends at zero"))
 }
 
 /// The sigma of every entry, `sqrt((1 - bar) / bar)`, in float32 steps.

@@ -3,7 +3,7 @@
 /// Decodes the standard alphabet with padding; `None` for anything else.
 pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     let bytes = text.as_bytes();
-    if bytes.len() % 4 != 0 {
+    if !bytes.len().is_multiple_of(4) {
         return None;
     }
     let padding = bytes.iter().rev().take(2).take_while(|&&byte| byte == b'=').count();

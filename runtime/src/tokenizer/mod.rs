@@ -123,8 +123,8 @@ pub struct Tokenizer {
 
 #[derive(Debug)]
 enum Kind {
-    Clip(clip::Clip),
-    T5(t5::T5),
+    Clip(Box<clip::Clip>),
+    T5(Box<t5::T5>),
     Fast(Box<tokenizers::Tokenizer>),
 }
 
@@ -169,7 +169,7 @@ impl Tokenizer {
                 let merges = vocabulary::merges(need(files.merges, "merges.txt")?)?;
                 let special = vocabulary.special(&config)?;
                 let kind = if class == Class::Clip {
-                    Kind::Clip(clip::Clip::new(vocabulary, &merges, &special)?)
+                    Kind::Clip(Box::new(clip::Clip::new(vocabulary, &merges, &special)?))
                 } else {
                     Kind::Fast(Box::new(clip_fast::build(&vocabulary, &merges, &special)?))
                 };
@@ -178,7 +178,7 @@ impl Tokenizer {
             }
             Class::T5 => {
                 let (t5, end, pad) = t5::T5::new(need(files.spiece, "spiece.model")?, &config)?;
-                Ok(Self { kind: Kind::T5(t5), begin: None, end, pad, max_length: config.length()? })
+                Ok(Self { kind: Kind::T5(Box::new(t5)), begin: None, end, pad, max_length: config.length()? })
             }
             Class::T5Fast => {
                 let (tokenizer, end, pad) = match (files.tokenizer, files.spiece) {

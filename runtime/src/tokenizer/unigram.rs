@@ -131,10 +131,10 @@ impl Unigram {
             let so_far = nodes[start].map_or(0.0, |node| node.score);
             let mut is_single = false;
             let limit = text.len().min(start + self.longest);
-            for end in start + character.len_utf8()..=limit {
+            for (end, node) in nodes.iter_mut().enumerate().take(limit + 1).skip(start + character.len_utf8()) {
                 let Some((id, score)) = text.get(start..end).and_then(|piece| self.piece(piece)) else { continue };
                 is_single |= end - start == character.len_utf8();
-                improve(&mut nodes[end], score + f64::from(so_far), start, id);
+                improve(node, score + f64::from(so_far), start, id);
             }
             if !is_single {
                 let score = f64::from(self.unknown_score + so_far);

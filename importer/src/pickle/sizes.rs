@@ -1,0 +1,200 @@
+//! What a pickled program would take in memory, from its instructions alone: the reader copies a value each time that it
+//! is put into the memo or fetched from there, so that a few instructions can ask for any amount.
+
+use std::collections::BTreeMap;
+
+/// Bytes that every value counts for beside its text. The reader's own are some four times as many, which files of
+/// thousands of tiny tensors need to pass.
+const VALUE: u64 = 24;
+/// A tensor or a reference to a storage, which share their contents with their copies.
+const SHARED: u64 = 3 * VALUE;
+
+/// A value on the stack or in the memo.
+#[derive(Clone, Copy)]
+struct Slot {
+    bytes: u64,
+    /// Where it lies in the memo, which is refreshed when the value is given a state.
+    memo: Option<u32>,
+    /// Whether it is a function that makes a tensor of its arguments.
+    rebuilds: bool,
+}
+
+/// The reader's stack, marks and memo, by their sizes.
+pub struct Sizes {
+    stack: Vec<Slot>,
+    marks: Vec<usize>,
+    memo: BTreeMap<u32, Slot>,
+    taken: u64,
+    limit: u64,
+}
+
+impl Sizes {
+    /// Nothing yet of `limit` bytes.
+    pub fn new(limit: u64) -> Self {
+        Self { stack: Vec::new(), marks: Vec::new(), memo: BTreeMap::new(), taken: 0, limit }
+    }
+
+    /// The bytes that are taken by now.
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Follows one instruction; `argument` are the bytes behind its code.
+    ///
+    /// # Errors
+    /// When more than the limit would be taken, or a value is asked for that is not there.
+    pub fn step(&mut self, opcode: u8, argument: &[u8]) -> Result<(), String> {
+        match opcode {
+            b'(' => {
+                self.marks.push(self.stack.len());
+                self.take(VALUE)
+            }
+            b'.' | 0x80 | 0x95 => Ok(()),
+            b'0' if self.marks.last() == Some(&self.stack.len()) => {
+                self.marks.pop();
+                self.free(VALUE);
+                Ok(())
+            }
+            b'0' => self.pop().map(|slot| self.free(slot.bytes)),
+            b'1' => self.pop_marked().map(|bytes| self.free(bytes)),
+            b'2' => {
+                let top = self.top()?;
+                self.push(top)
+            }
+            b'g' | b'h' | b'j' => {
+                let slot = *self.memo.get(&index(argument)?).ok_or_else(missing)?;
+                self.push(slot)
+            }
+            b'p' | b'q' | b'r' => self.put(index(argument)?),
+            0x94 => self.put(u32::try_from(self.memo.len()).map_err(|_| missing())?),
+            // Containers take over what they hold.
+            b't' | b'l' | b'd' | 0x91 => {
+                let bytes = self.pop_marked()?;
+                self.regain(bytes)
+            }
+            0x85..=0x87 => self.join(opcode - 0x84),
+            b'e' | b'u' | 0x90 => {
+                let bytes = self.pop_marked()?;
+                self.grow(bytes)
+            }
+            b'a' => {
+                let value = self.pop()?.bytes;
+                self.grow(value)
+            }
+            b's' => {
+                let pair = self.pop()?.bytes.saturating_add(self.pop()?.bytes);
+                self.grow(pair)
+            }
+            b'R' => {
+                let (arguments, function) = (self.pop()?, self.pop()?);
+                let both = arguments.bytes.saturating_add(function.bytes);
+                self.free(both);
+                self.push(Slot { bytes: if function.rebuilds { SHARED } else { both }, memo: None, rebuilds: false })
+            }
+            0x81 => self.join(2),
+            b'Q' => {
+                let id = self.pop()?;
+                self.free(id.bytes);
+                self.value(SHARED)
+            }
+            b'b' => {
+                let (state, object) = (self.pop()?, self.pop()?);
+                let bytes = state.bytes.saturating_add(object.bytes);
+                self.stack.push(Slot { bytes, ..object });
+                object.memo.map_or(Ok(()), |at| self.put(at))
+            }
+            b'c' => {
+                let rebuilds = argument.starts_with(b"torch._utils\n_rebuild_tensor");
+                self.push(Slot { bytes: VALUE + argument.len() as u64, memo: None, rebuilds })
+            }
+            // Numbers and text.
+            _ => self.value(VALUE + argument.len() as u64),
+        }
+    }
+
+    fn take(&mut self, bytes: u64) -> Result<(), String> {
+        self.taken = self.taken.saturating_add(bytes);
+        match self.taken > self.limit {
+            true => {
+                let limit = self.limit;
+                Err(format!("its pickled description asks for more than {limit} bytes of copies, too many for a file of its size"))
+            }
+            false => Ok(()),
+        }
+    }
+
+    fn free(&mut self, bytes: u64) {
+        self.taken = self.taken.saturating_sub(bytes);
+    }
+
+    fn push(&mut self, slot: Slot) -> Result<(), String> {
+        self.stack.push(slot);
+        self.take(slot.bytes)
+    }
+
+    fn value(&mut self, bytes: u64) -> Result<(), String> {
+        self.push(Slot { bytes, memo: None, rebuilds: false })
+    }
+
+    /// Pushes a container of values that were taken already.
+    fn regain(&mut self, held: u64) -> Result<(), String> {
+        self.free(held);
+        self.value(held.saturating_add(VALUE))
+    }
+
+    fn join(&mut self, count: u8) -> Result<(), String> {
+        let mut bytes = 0u64;
+        for _ in 0..count {
+            bytes = bytes.saturating_add(self.pop()?.bytes);
+        }
+        self.regain(bytes)
+    }
+
+    /// The value on top takes over values that were above it.
+    fn grow(&mut self, bytes: u64) -> Result<(), String> {
+        let mut top = self.pop()?;
+        top.bytes = top.bytes.saturating_add(bytes);
+        self.stack.push(top);
+        Ok(())
+    }
+
+    fn put(&mut self, at: u32) -> Result<(), String> {
+        let slot = Slot { memo: Some(at), ..self.pop()? };
+        self.stack.push(slot);
+        let before = self.memo.insert(at, slot);
+        self.free(before.map_or(0, |slot| slot.bytes));
+        self.take(slot.bytes)
+    }
+
+    fn top(&self) -> Result<Slot, String> {
+        let above = self.marks.last().is_none_or(|mark| *mark < self.stack.len());
+        self.stack.last().copied().filter(|_| above).ok_or_else(missing)
+    }
+
+    fn pop(&mut self) -> Result<Slot, String> {
+        let top = self.top()?;
+        self.stack.pop();
+        Ok(top)
+    }
+
+    /// Takes off everything above the last mark; the bytes of all together.
+    fn pop_marked(&mut self) -> Result<u64, String> {
+        let mark = self.marks.pop().ok_or_else(missing)?;
+        self.free(VALUE);
+        Ok(self.stack.drain(mark..).fold(0, |sum, slot| sum.saturating_add(slot.bytes)))
+    }
+}
+
+/// The memo's place that an instruction names: one byte, four, or a line of digits.
+fn index(argument: &[u8]) -> Result<u32, String> {
+    match *argument {
+        [low] => Some(u32::from(low)),
+        [a, b, c, d] if argument.last() != Some(&b'\n') => Some(u32::from_le_bytes([a, b, c, d])),
+        _ => std::str::from_utf8(argument).ok().and_then(|line| line.trim_end().parse().ok()),
+    }
+    .ok_or_else(missing)
+}
+
+fn missing() -> String {
+    "its pickled description uses a value that is not there; download it again".into()
+}
