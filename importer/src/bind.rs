@@ -12,7 +12,7 @@ use crate::defects::{Defects, WrongShape};
 use crate::error::{ImportError, Result};
 use crate::nonfinite;
 use crate::options::{ImportOptions, Nonfinite};
-use crate::original::{Naming, Recipe, params};
+use crate::original::{Naming, Recipe, Transform, params};
 
 /// What a binding found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -110,13 +110,19 @@ fn sources(network: &ArchGraphs, weights: &BTreeMap<String, Weight>, naming: Opt
         let recipe = |name: &&str| Some((name.to_string(), naming.recipe(name)?));
         return wanted.iter().filter_map(recipe).collect();
     }
-    let exact = wanted.iter().filter(|name| weights.contains_key(**name));
-    let mut sources: BTreeMap<String, Recipe> = exact.map(|name| (name.to_string(), Recipe::same(*name))).collect();
-    for old in weights.keys().filter(|name| !wanted.contains(name.as_str())) {
+    let recipe = |new: &str, tensor: &str, weight: &Weight| {
+        let pointwise = network.class == "AutoencoderKL" && new.contains(".attentions.") && weight.shape().ends_with(&[1, 1]);
+        // Early conversions kept the convolutions of the original's attention.
+        Recipe::with(tensor, if pointwise { Transform::Pointwise } else { Transform::Same })
+    };
+    let exact = wanted.iter().filter_map(|name| Some((name.to_string(), recipe(name, name, weights.get(*name)?))));
+    let mut sources: BTreeMap<String, Recipe> = exact.collect();
+    for (old, weight) in weights.iter().filter(|(name, _)| !wanted.contains(name.as_str())) {
         let new = network.canonical_name(old);
         if wanted.contains(&*new) {
             // The present name wins: the old one is then ignored as a twin, or unused when it holds something else.
-            sources.entry(new.into_owned()).or_insert_with(|| Recipe::same(old));
+            let taken = recipe(&new, old, weight);
+            sources.entry(new.into_owned()).or_insert(taken);
         }
     }
     sources

@@ -12,6 +12,9 @@ use dmdx_importer::{FilePolicy, ImportError, ImportOptions, LoraFile, Nonfinite,
 /// Set by Ctrl-C while a file is being written.
 static STOP: AtomicBool = AtomicBool::new(false);
 
+/// Longest message in characters: room for all lists of a binding's defects, not for names of a megabyte.
+const LONGEST_MESSAGE: usize = 16_000;
+
 /// Imports diffusion checkpoints: says what is in them, checks them against reference activations, converts them.
 #[derive(Debug, Parser)]
 #[command(
@@ -171,12 +174,30 @@ fn execute(cli: &Cli) -> Result<ExitCode, ImportError> {
 
 /// Prints, and stays quiet when nobody reads any more (`| head`).
 fn print(text: &str) {
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    let _ = std::io::stdout().lock().write_all(printable(text).as_bytes());
 }
 
 /// An error and its causes in one line; line breaks of quoted messages become spaces.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(LONGEST_MESSAGE) {
+        Some((end, _)) => format!("{} … (shortened)", printable(&line[..end])),
+        None => printable(&line),
+    }
+}
+
+/// Names come from files: what would move the cursor, colour the terminal or turn the text around is written as its
+/// number, in the way of JSON.
+fn printable(text: &str) -> String {
+    let acts = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().fold(String::with_capacity(text.len()), |mut line, c| {
+        if acts(c) {
+            line.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            line.push(c);
+        }
+        line
+    })
 }

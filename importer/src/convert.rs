@@ -17,7 +17,7 @@ use crate::pipeline::Pipeline;
 /// its `config.json`; scheduler and tokenizers are copied. The folder appears complete or not at all and must not exist.
 ///
 /// # Errors
-/// As [`import`] and [`graph_file::write`].
+/// As [`crate::import`] and [`graph_file::write`].
 pub fn convert(from: &Path, to: &Path, options: &ImportOptions, write: WriteOptions<'_>) -> Result<Vec<PathBuf>> {
     // Nothing is told about NaN values here: the weights are read once, while they are written.
     let mut options = options.clone();

@@ -4,6 +4,8 @@ use std::fmt;
 
 /// How many names of one kind a message lists before it says "and N more".
 const LISTED: usize = 20;
+/// Characters of one entry that are shown.
+const LONGEST: usize = 400;
 
 /// A tensor whose shape is not the network's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,9 +68,14 @@ impl fmt::Display for Defects {
     }
 }
 
-/// The first names of a list, and how many follow.
+/// The first names of a list, and how many follow. A name that would not be seen as one is quoted, a very long one cut.
 pub fn shortened(names: &[String]) -> String {
-    let mut text = names.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
+    let shown = |name: &String| match name.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?}…", &name[..end]),
+        None if name.is_empty() || name.contains(char::is_control) => format!("{name:?}"),
+        None => name.clone(),
+    };
+    let mut text = names.iter().take(LISTED).map(shown).collect::<Vec<_>>().join(", ");
     if names.len() > LISTED {
         text.push_str(&format!(" and {} more", names.len() - LISTED));
     }

@@ -62,14 +62,19 @@ impl<'a> From<&'a Component> for Model<'a> {
 /// model gives the same bytes.
 ///
 /// # Errors
-/// When the file exists and is not to be replaced, a parameter has no weight, or the disk refuses; nothing is left.
+/// When the file exists and is not to be replaced or is no regular file, a parameter has no weight, or the disk refuses;
+/// nothing is left.
 pub fn write(path: &Path, model: Model<'_>, options: WriteOptions<'_>) -> Result<()> {
+    let fail = |error| ImportError::Write { path: path.into(), error };
     if !options.force && path.symlink_metadata().is_ok() {
         return Err(ImportError::Exists { path: path.into() });
     }
+    // The rename would put a file in the place of a device such as /dev/null, for those who may.
+    if path.metadata().is_ok_and(|there| !there.is_file()) {
+        return Err(fail(std::io::Error::other("something other than a regular file is there")));
+    }
     let weights = collect(path, model.parts)?;
     let header = header(path, model, &weights)?;
-    let fail = |error| ImportError::Write { path: path.into(), error };
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let temporary = new_temporary(folder).map_err(fail)?;
     write_to(&mut temporary.as_file(), path, &header, &weights, options.stop)?;

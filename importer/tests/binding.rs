@@ -84,11 +84,35 @@ fn names_of_older_files() {
     });
     let component = import(folder.path(), &ImportOptions { deny_unused: true, ..options() }).unwrap();
     assert_eq!(component.report.renamed.len(), 16);
-    let today = import(&fixture("zoo/vae_sdxl"), &options()).unwrap();
+    same_weights(&component, "zoo/vae_sdxl");
+}
+
+/// Early conversions kept the 1×1 convolutions of the original's attention, under either name.
+#[test]
+fn attention_of_convolutions() {
+    let old = |name: &str| name.replace("encoder.mid_block.attentions.0.to_q.", "encoder.mid_block.attentions.0.query.");
+    let folder = copy("zoo/vae_sdxl");
+    let file = folder.path().join("diffusion_pytorch_model.safetensors");
+    edit(&file, |tensors| {
+        let weights = tensors.iter_mut().filter(|(name, raw)| name.contains(".attentions.") && raw.shape.len() == 2);
+        assert_eq!(weights.map(|(_, raw)| raw.shape.extend([1, 1])).count(), 8);
+        *tensors = tensors.iter().map(|(name, tensor)| (old(name), tensor.clone())).collect();
+    });
+    let component = import(folder.path(), &ImportOptions { deny_unused: true, ..options() }).unwrap();
+    same_weights(&component, "zoo/vae_sdxl");
+    // A kernel of another size is no matrix, and no other layer takes one.
+    let name = "encoder.mid_block.attentions.0.to_k.weight";
+    edit(&file, |tensors| tensors.get_mut(name).unwrap().shape = vec![16, 4, 2, 2]);
+    let text = sentence(import(folder.path(), &options()), folder.path());
+    assert!(text.contains(name) && text.contains("[16, 4, 2, 2]"), "{text}");
+}
+
+fn same_weights(component: &dmdx_importer::Component, case: &str) {
+    let today = import(&fixture(case), &options()).unwrap();
     for (part, graph) in &today.parts {
         for (name, param) in graph.params() {
-            let other = component.parts[part].params()[name].weight.as_ref().unwrap();
-            assert_eq!(other.hash(), param.weight.as_ref().unwrap().hash(), "{name}");
+            let (weight, other) = (param.weight.as_ref().unwrap(), component.parts[part].params()[name].weight.as_ref().unwrap());
+            assert_eq!((other.shape(), other.hash()), (weight.shape(), weight.hash()), "{name}");
         }
     }
 }

@@ -100,6 +100,50 @@ fn convert_writes_once() {
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
 }
 
+/// A folder, a FIFO or a device stays what it is, also behind a link and with --force.
+#[cfg(unix)]
+#[test]
+fn only_files_are_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let [fifo, link] = ["fifo", "link"].map(|name| folder.path().join(name));
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    std::os::unix::fs::symlink(&fifo, &link).unwrap();
+    for place in [folder.path(), &fifo, &link] {
+        let output = run(&["convert", &path("zoo/clip_l"), "--force", "-o", &place.display().to_string()]);
+        let sentence = format!(
+            "error: cannot write `{}`: something other than a regular file is there; nothing was left there, give another \
+             place or make room\n",
+            place.display()
+        );
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(3), sentence));
+    }
+    assert!(link.is_symlink() && !fifo.is_file());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+/// Names of tensors are shown, but neither act on the terminal nor look like lines of their own.
+#[test]
+fn names_do_not_reach_the_terminal_raw() {
+    let name = "\u{1b}[2J\u{9b}31m\u{202e}x\nerror: none";
+    let folder = copy("zoo/clip_l");
+    let tensor = common::Raw { dtype: safetensors::Dtype::F32, shape: vec![1], bytes: vec![0; 4] };
+    common::edit(&folder.path().join("model.safetensors"), |tensors| {
+        tensors.insert(name.into(), tensor.clone());
+        tensors.insert("n".repeat(5000), tensor);
+    });
+    let given = folder.path().display().to_string();
+    for arguments in [&["inspect", &given][..], &["inspect", "--json", &given], &["inspect", "--deny-unused", &given]] {
+        let output = run(arguments);
+        let shown = text(&output.stdout) + &text(&output.stderr);
+        assert!(shown.contains("error: none"), "{shown}");
+        let acts = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!shown.contains(acts) && !shown.contains("\nerror: none"), "{shown}");
+        assert!(arguments.contains(&"--json") || shown.len() < 4000, "{shown}");
+    }
+    let json: serde_json::Value = serde_json::from_slice(&run(&["inspect", "--json", &given]).stdout).unwrap();
+    assert_eq!(json["weights"]["unused"][0], name);
+}
+
 /// Files that a write may not exceed stand for a full disk: the kernel refuses in the middle of the weights.
 #[cfg(unix)]
 #[test]

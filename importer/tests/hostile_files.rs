@@ -16,9 +16,6 @@ use dmdx_importer::{FilePolicy, ImportError, ImportOptions, arch, onnx, pickle};
 /// What may be allocated beside twice the size of the files: messages, small tables, buffers of the system.
 const BASE: usize = 128 << 10;
 
-/// What the reader of pickles allows copies of memoised values to take, and as much for their owners.
-const PICKLE_COPIES: usize = 128 << 20;
-
 /// Kinds that may take more before they refuse: the parts of a graph or a network are made one after another, and the
 /// first part that does not fit ends it.
 const BUILDS: [&str; 2] = ["graph", "config"];
@@ -92,12 +89,8 @@ fn every_hostile_file_gets_its_sentence() {
         // The list of classes grows with the project.
         let answer = answer.split("; known are ").next().unwrap().to_string();
         assert!(!answer.contains('\n'), "{name}: {answer}");
-        // Constants, and copies that a pickle's memo asks for, have limits of their own, which these cases reach.
-        let own = match name.as_str() {
-            "pickle/memo_bomb" => PICKLE_COPIES,
-            name if name.starts_with("onnx/fold_") => options.folded_bytes as usize,
-            _ => 0,
-        };
+        // Folded constants have a limit of their own, which these cases reach.
+        let own = if name.starts_with("onnx/fold_") { options.folded_bytes as usize } else { 0 };
         let allowed = 2 * size(&path) + BASE + own;
         if peak > allowed && !answer.starts_with("ok") && !BUILDS.contains(&kind) {
             greedy.push(format!("{name}: {peak} bytes of {allowed}"));

@@ -109,8 +109,18 @@ fn bombs_are_refused() {
         memo.extend([b"0h", &[i][..], b"h", &[i], b"\x86q", &[i + 1]].concat());
     }
     memo.push(b'.');
-    let text = refusal(&pickled(&memo));
-    assert!(text.contains("memo bomb"), "{text}");
+    let copies = "its pickled description asks for more than 1048576 bytes, too many for a file of its size";
+    assert_eq!(refusal(&pickled(&memo)), copies);
+    // Every level is copied into the memo with all levels below it.
+    let mut nested = b"\x80\x02N".to_vec();
+    nested.extend((0..900u32).flat_map(|i| [b"\x85r", &i.to_le_bytes()[..]].concat()));
+    assert_eq!(refusal(&pickled(&[&nested[..], b"."].concat())), copies);
+    // A tensor of many dimensions, fetched again and again.
+    let dimensions = [b"(", vec![b'K', 1].repeat(20_000).as_slice(), b"t"].concat();
+    let storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x01tQK\0";
+    let tensor = [b"ctorch._utils\n_rebuild_tensor_v2\n(", &storage[..], &dimensions, &dimensions, b"\x89NtRq\x01"].concat();
+    let shapes = [b"\x80\x02]", &tensor[..], &b"h\x01a".repeat(2000), b"."].concat();
+    assert_eq!(refusal(&pickled(&shapes)), copies);
     assert_eq!(
         refusal(&zip(&[("archive/data.pkl", b"x\x9c\x03\x00", 8, 1 << 30)])),
         "the entry \"archive/data.pkl\" of its archive is compressed, which torch.save never does"

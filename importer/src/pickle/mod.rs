@@ -2,11 +2,12 @@
 //!
 //! A pickle is a program. Before the reader (the crate `pytorch-reader`, which never runs anything either) sees a byte,
 //! the container is checked for compressed or overlapping entries and every instruction of the program is walked over:
-//! its size, and that it names nothing beyond what PyTorch writes for tensors. Tensors are read into memory, at most
-//! twice the file's size together.
+//! its size, that it names nothing beyond what PyTorch writes for tensors, and what its values take with all copies.
+//! Tensors are read into memory, at most twice the file's size together.
 
 mod archive;
 mod program;
+mod sizes;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -73,6 +74,7 @@ fn check_program(path: &Path, bytes: &[u8], limits: &Limits) -> Result<()> {
         _ => program::stream(bytes).map_err(fail)?,
     };
     let mut length = 0u64;
+    let mut room = SMALL_PROGRAM.max(2 * bytes.len() as u64);
     for program in programs {
         length = length.saturating_add(program.len() as u64);
         if length > limits.pickle_bytes {
@@ -89,7 +91,7 @@ fn check_program(path: &Path, bytes: &[u8], limits: &Limits) -> Result<()> {
             let all = bytes.len();
             return Err(fail(format!("its pickled description has {length} bytes of {all}, too many for one of tensors")));
         }
-        program::check(program).map_err(fail)?;
+        room -= program::check(program, room).map_err(fail)?;
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::sizes::Sizes;
+
 /// Pickles at the start of a file of PyTorch before 1.6: magic number, version, system, object, storage keys.
 const STREAM_PICKLES: usize = 5;
 /// The magic number of such a file, as protocol 2 writes it.
@@ -65,28 +67,36 @@ pub fn stream(bytes: &[u8]) -> Result<Vec<&[u8]>, String> {
     let mut rest = bytes;
     let mut programs = Vec::new();
     for _ in 0..STREAM_PICKLES {
-        let (program, after) = rest.split_at(end(rest, &mut |_, _| ())?);
+        let (program, after) = rest.split_at(end(rest, &mut |_, _| Ok(()))?);
         programs.push(program);
         rest = after;
     }
     Ok(programs)
 }
 
-/// Checks what a program names.
+/// Checks what a program names and, after that, what it takes in memory; the bytes of it.
 ///
 /// # Errors
-/// With everything that no tensor needs.
-pub fn check(program: &[u8]) -> Result<(), String> {
+/// With everything that no tensor needs, or when more than `limit` bytes would be taken.
+pub fn check(program: &[u8], limit: u64) -> Result<u64, String> {
     let mut foreign = BTreeSet::new();
-    end(program, &mut |module, name| {
-        let full = format!("{} {}", String::from_utf8_lossy(module), String::from_utf8_lossy(name));
+    end(program, &mut |opcode, argument| {
+        if opcode != b'c' {
+            return Ok(());
+        }
+        let full = String::from_utf8_lossy(argument).trim_end_matches('\n').replacen('\n', " ", 1);
         let fits = |allowed: &str| allowed == full || (allowed.ends_with('.') && full.starts_with(allowed));
         if !ALLOWED.iter().chain(&ALLOWED_MORE).any(|allowed| fits(allowed)) {
             foreign.insert(full.replacen(' ', ".", 1).chars().take(80).collect::<String>());
         }
+        Ok(())
     })?;
     match foreign.is_empty() {
-        true => Ok(()),
+        true => {
+            let mut sizes = Sizes::new(limit);
+            end(program, &mut |opcode, argument| sizes.step(opcode, argument))?;
+            Ok(sizes.taken())
+        }
         false => {
             let names = crate::defects::shortened(&foreign.into_iter().collect::<Vec<_>>());
             Err(format!("it names {names}, which no tensor needs; nothing of it was run, take a safetensors file"))
@@ -94,8 +104,8 @@ pub fn check(program: &[u8]) -> Result<(), String> {
     }
 }
 
-/// The position behind the STOP of the first program; `global` is told every class or function that it names.
-fn end(bytes: &[u8], global: &mut dyn FnMut(&[u8], &[u8])) -> Result<usize, String> {
+/// The position behind the STOP of the first program; `step` is told every instruction and the bytes behind its code.
+fn end(bytes: &[u8], step: &mut dyn FnMut(u8, &[u8]) -> Result<(), String>) -> Result<usize, String> {
     let short = || "its pickled description is cut short; download it again".to_string();
     let mut at = 0usize;
     loop {
@@ -106,7 +116,6 @@ fn end(bytes: &[u8], global: &mut dyn FnMut(&[u8], &[u8])) -> Result<usize, Stri
             b'c' => {
                 let module = line(rest).ok_or_else(short)?;
                 let name = line(rest.get(module.len() + 1..).ok_or_else(short)?).ok_or_else(short)?;
-                global(module, name);
                 module.len() + name.len() + 2
             }
             // Lines of text.
@@ -148,7 +157,8 @@ fn end(bytes: &[u8], global: &mut dyn FnMut(&[u8], &[u8])) -> Result<usize, Stri
             }
             _ => return Err(format!("its pickled description has the instruction {opcode:#04x}, which no tensor needs")),
         };
-        at = at.checked_add(1 + argument).filter(|end| *end <= bytes.len()).ok_or_else(short)?;
+        step(opcode, rest.get(..argument).ok_or_else(short)?)?;
+        at += 1 + argument;
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 /// Bytes that every value counts for beside its text. The reader's own are some four times as many, which files of
 /// thousands of tiny tensors need to pass.
 const VALUE: u64 = 24;
-/// A tensor or a reference to a storage, which share their contents with their copies.
+/// What a tensor or a reference to a storage counts for at the least: their copies share all but the shape and the name.
 const SHARED: u64 = 3 * VALUE;
 
 /// A value on the stack or in the memo.
@@ -62,10 +62,10 @@ impl Sizes {
                 self.push(top)
             }
             b'g' | b'h' | b'j' => {
-                let slot = *self.memo.get(&index(argument)?).ok_or_else(missing)?;
+                let slot = *self.memo.get(&index(opcode, argument)?).ok_or_else(missing)?;
                 self.push(slot)
             }
-            b'p' | b'q' | b'r' => self.put(index(argument)?),
+            b'p' | b'q' | b'r' => self.put(index(opcode, argument)?),
             0x94 => self.put(u32::try_from(self.memo.len()).map_err(|_| missing())?),
             // Containers take over what they hold.
             b't' | b'l' | b'd' | 0x91 => {
@@ -89,13 +89,13 @@ impl Sizes {
                 let (arguments, function) = (self.pop()?, self.pop()?);
                 let both = arguments.bytes.saturating_add(function.bytes);
                 self.free(both);
-                self.push(Slot { bytes: if function.rebuilds { SHARED } else { both }, memo: None, rebuilds: false })
+                self.value(if function.rebuilds { SHARED.max(both / 4) } else { both })
             }
             0x81 => self.join(2),
             b'Q' => {
                 let id = self.pop()?;
                 self.free(id.bytes);
-                self.value(SHARED)
+                self.value(SHARED.max(id.bytes / 2))
             }
             b'b' => {
                 let (state, object) = (self.pop()?, self.pop()?);
@@ -114,13 +114,11 @@ impl Sizes {
 
     fn take(&mut self, bytes: u64) -> Result<(), String> {
         self.taken = self.taken.saturating_add(bytes);
-        match self.taken > self.limit {
-            true => {
-                let limit = self.limit;
-                Err(format!("its pickled description asks for more than {limit} bytes of copies, too many for a file of its size"))
-            }
-            false => Ok(()),
+        if self.taken > self.limit {
+            let limit = self.limit;
+            return Err(format!("its pickled description asks for more than {limit} bytes, too many for a file of its size"));
         }
+        Ok(())
     }
 
     fn free(&mut self, bytes: u64) {
@@ -186,11 +184,12 @@ impl Sizes {
 }
 
 /// The memo's place that an instruction names: one byte, four, or a line of digits.
-fn index(argument: &[u8]) -> Result<u32, String> {
-    match *argument {
-        [low] => Some(u32::from(low)),
-        [a, b, c, d] if argument.last() != Some(&b'\n') => Some(u32::from_le_bytes([a, b, c, d])),
-        _ => std::str::from_utf8(argument).ok().and_then(|line| line.trim_end().parse().ok()),
+fn index(opcode: u8, argument: &[u8]) -> Result<u32, String> {
+    match (opcode, argument) {
+        (b'h' | b'q', [place]) => Some(u32::from(*place)),
+        (b'j' | b'r', &[a, b, c, d]) => Some(u32::from_le_bytes([a, b, c, d])),
+        (b'g' | b'p', line) => line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok()?.parse().ok()),
+        _ => None,
     }
     .ok_or_else(missing)
 }
