@@ -63,7 +63,17 @@ fn frames_are_filled_up_to_whole_patches_and_left_out_again() {
 
 fn request(negative_prompt: Option<&str>, guidance_scale: f64) -> Request {
     let negative_prompt = negative_prompt.map(str::to_owned);
-    Request { prompt: "a cat".into(), negative_prompt, steps: 1, guidance_scale, height: 64, width: 64, seed: 0 }
+    Request {
+        prompt: "a cat".into(),
+        negative_prompt,
+        steps: 1,
+        guidance_scale,
+        dynamic_guidance: false,
+        guidance_rescale: 0.0,
+        height: 64,
+        width: 64,
+        seed: 0,
+    }
 }
 
 #[test]

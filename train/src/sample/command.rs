@@ -34,6 +34,12 @@ pub struct SampleArguments {
     /// Weight of classifier-free guidance; 1 is none.
     #[arg(long, default_value_t = 6.0)]
     pub guidance_scale: f64,
+    /// Let the weight grow as the time falls, as CogVideoX' `use_dynamic_cfg` does.
+    #[arg(long)]
+    pub dynamic_guidance: bool,
+    /// Move the guided output's spread this far to that of the prompt's alone.
+    #[arg(long, default_value_t = 0.0)]
+    pub guidance_rescale: f64,
     /// Pixels; the size that the network was trained for where left out.
     #[arg(long)]
     pub height: Option<usize>,
@@ -69,6 +75,8 @@ pub fn sample(arguments: &SampleArguments, device: &Device) -> Result<(), TrainE
         negative_prompt: arguments.negative_prompt.clone(),
         steps: arguments.steps,
         guidance_scale: arguments.guidance_scale,
+        dynamic_guidance: arguments.dynamic_guidance,
+        guidance_rescale: arguments.guidance_rescale,
         height,
         width,
         seed: arguments.seed,

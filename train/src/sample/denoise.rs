@@ -48,7 +48,7 @@ pub(super) fn denoise(
     for (index, &timestep) in timesteps.iter().enumerate() {
         let scaled = scheduler.scale_model_input(&sample, timestep).map_err(wrap)?;
         let time = floats(&[1], vec![timestep as f32])?;
-        let output = guided(request.guidance_scale, |with_prompt| predict(&scaled, &time, with_prompt))?;
+        let output = guided(request, timestep, |with_prompt| predict(&scaled, &time, with_prompt))?;
         let drawn = scheduler.draws_noise(timestep).map_err(wrap)?.then(|| {
             let count = sample.shape().iter().product();
             // Stream 0 is the first noise.

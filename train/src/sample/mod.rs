@@ -15,6 +15,7 @@ use std::path::Path;
 
 use dmdx_importer::Pipeline;
 use dmdx_runtime::Tensor;
+use dmdx_runtime::pipeline::guidance;
 use dmdx_runtime::scheduler::Scheduler;
 use dmdx_runtime::tokenizer::{Class, Padding, Tokenizer};
 use indexmap::IndexMap;
@@ -36,6 +37,10 @@ pub struct Request {
     pub steps: usize,
     /// Weight of classifier-free guidance; 1 and less is none.
     pub guidance_scale: f64,
+    /// Lets the weight grow as the time falls, CogVideoX' `use_dynamic_cfg`.
+    pub dynamic_guidance: bool,
+    /// How far the guided output's spread is moved to that of the prompt's alone, diffusers' `guidance_rescale`; 0 is none.
+    pub guidance_rescale: f64,
     /// Pixels.
     pub height: usize,
     /// Pixels.
@@ -150,15 +155,24 @@ fn number(pipeline: &Pipeline, component: &str, key: &str, default: f64) -> f64 
 }
 
 /// A network's output without and with the prompt, joined by classifier-free guidance: `u + w (c - u)`.
-fn guided(weight: f64, predict: impl Fn(bool) -> Result<Tensor, TrainError>) -> Result<Tensor, TrainError> {
+fn guided(request: &Request, time: f64, predict: impl Fn(bool) -> Result<Tensor, TrainError>) -> Result<Tensor, TrainError> {
     let conditional = predict(true)?;
-    if weight <= 1.0 {
+    if request.guidance_scale <= 1.0 {
         return Ok(conditional);
     }
+    let weight = match request.dynamic_guidance {
+        true => guidance::dynamic_scale(request.guidance_scale, request.steps, time),
+        false => request.guidance_scale,
+    };
     let unconditional = predict(false)?;
     let pairs = tensors::values(&unconditional)?.iter().zip(tensors::values(&conditional)?);
     // In f32 as the reference, which later steps amplify.
-    tensors::floats(conditional.shape(), pairs.map(|(u, c)| u + weight as f32 * (c - u)).collect())
+    let joined = tensors::floats(conditional.shape(), pairs.map(|(u, c)| u + weight as f32 * (c - u)).collect())?;
+    if request.guidance_rescale <= 0.0 {
+        return Ok(joined);
+    }
+    guidance::rescale(&joined, &conditional, request.guidance_rescale)
+        .map_err(|error| TrainError::component("rescaling the guided output", error))
 }
 
 /// Pictures of about -1 to 1 as 0 to 1.

@@ -21,7 +21,7 @@ pub fn is_of_pipeline(io: &Path) -> Result<bool, TrainError> {
 }
 
 /// Imports the pipeline at `path`, makes what the file's metadata asks for (`prompt`, `negative_prompt`, `steps`,
-/// `guidance_scale`, `height`, `width`, `num_frames`) from its `latents.0`, and compares embeddings, timesteps, all
+/// `guidance_scale`, `height`, `width`, `num_frames`, and where given `use_dynamic_cfg` and `guidance_rescale`) from its `latents.0`, and compares embeddings, timesteps, all
 /// latents and the picture or video. By Burn on `device`, or by the interpreter.
 ///
 /// # Errors
@@ -41,6 +41,11 @@ pub fn check(path: &Path, io: &Path, tolerance: f64, device: Option<&Device>) ->
         negative_prompt: metadata.get("negative_prompt").cloned(),
         steps: number("steps")?,
         guidance_scale: weight.parse().map_err(|_| damaged(format!("its guidance_scale is {weight}, not a number")))?,
+        dynamic_guidance: metadata.get("use_dynamic_cfg").is_some_and(|value| value == "True"),
+        guidance_rescale: match metadata.get("guidance_rescale") {
+            None => 0.0,
+            Some(value) => value.parse().map_err(|_| damaged(format!("its guidance_rescale is {value}, not a number")))?,
+        },
         height: number("height")?,
         width: number("width")?,
         seed: 0,
