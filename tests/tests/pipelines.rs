@@ -24,7 +24,7 @@ fn holds_at(folder: &Path, io: &Path) {
     let device = Device::default();
     assert!(sample::is_of_pipeline(io).unwrap());
     for device in [Some(&device), None] {
-        let report = sample::check(folder, io, TOLERANCE, device).unwrap();
+        let report = sample::check(folder, io, TOLERANCE, &ImportOptions::default(), device).unwrap();
         assert!(report.passed(), "{report}");
         assert!(report.rows.len() >= 8, "{report}");
     }
@@ -132,7 +132,9 @@ fn another_scheduler_is_noticed() {
     let text = std::fs::read_to_string(&config).unwrap();
     assert!(text.contains("\"beta_end\": 0.012"), "{text}");
     std::fs::write(&config, text.replace("\"beta_end\": 0.012", "\"beta_end\": 0.013")).unwrap();
-    let report = sample::check(to, &from.join("io_pipeline.safetensors"), TOLERANCE, Some(&Device::default())).unwrap();
+    let report =
+        sample::check(to, &from.join("io_pipeline.safetensors"), TOLERANCE, &ImportOptions::default(), Some(&Device::default()))
+            .unwrap();
     let failed: Vec<&str> = report.rows.iter().filter(|row| !row.ok).map(|row| row.name.as_str()).collect();
     assert!(failed.contains(&"latents.1") && failed.contains(&"out.image"), "{report}");
     assert!(!failed.contains(&"prompt_embeds"), "{report}");

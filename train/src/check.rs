@@ -20,10 +20,10 @@ pub const GRADIENT_TOLERANCE: f64 = 1e-3;
 ///
 /// # Errors
 /// When the network or the file cannot be read, or no part takes the file's arguments.
-pub fn run(path: &Path, io: &Path, tolerance: f64, device: &Device) -> Result<Report, TrainError> {
+pub fn run(path: &Path, io: &Path, tolerance: f64, options: &ImportOptions, device: &Device) -> Result<Report, TrainError> {
     let wrap = |error| TrainError::component(format!("checking {}", path.display()), error);
     let reference = ReferenceFile::open(io).map_err(wrap)?;
-    let options = reference_check::options_for(&ImportOptions::default(), &reference);
+    let options = reference_check::options_for(options, &reference);
     let component = import(path, &options).map_err(wrap)?;
     let (name, graph) = reference_check::part_for(&component.parts, &reference).map_err(wrap)?;
     check_graph(&format!("{} {name} by Burn", component.class), graph, &reference, tolerance, device)

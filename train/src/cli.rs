@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use dmdx_importer::ImportOptions;
 
 use crate::error::TrainError;
 use crate::job::Networks;
@@ -62,6 +63,9 @@ pub enum Command {
         /// Run a pipeline's networks by the reference interpreter in f64 (components: `dmdx-import check`).
         #[arg(long)]
         interpreter: bool,
+        /// Read the tensors of pickle files (.bin, .ckpt, .pt); nothing in them is run.
+        #[arg(long)]
+        allow_pickle: bool,
     },
     /// Draw one picture or video of a teacher with its own scheduler.
     Sample(SampleArguments),
@@ -81,7 +85,10 @@ pub enum Command {
 /// Runs a command and returns its exit code.
 pub fn run(cli: &Cli) -> ExitCode {
     let done = match (&cli.command, &cli.train) {
-        (Some(Command::Check { model, io, tolerance, interpreter }), _) => check(model, io, *tolerance, *interpreter),
+        (Some(Command::Check { model, io, tolerance, interpreter, allow_pickle }), _) => {
+            let options = ImportOptions { allow_pickle: *allow_pickle, ..ImportOptions::default() };
+            check(model, io, *tolerance, *interpreter, &options)
+        }
         (Some(Command::Sample(arguments)), _) => draw(arguments),
         (Some(Command::Replay { trace, zoo, tolerance }), _) => replay(trace, zoo.as_deref(), *tolerance),
         (None, Some(arguments)) => train(arguments),
@@ -108,11 +115,11 @@ fn train(arguments: &TrainArguments) -> Result<bool, TrainError> {
     Ok(true)
 }
 
-fn check(model: &Path, io: &Path, tolerance: f64, interpreter: bool) -> Result<bool, TrainError> {
+fn check(model: &Path, io: &Path, tolerance: f64, interpreter: bool, options: &ImportOptions) -> Result<bool, TrainError> {
     let device = device::open(recipe::Device::Cpu)?;
     let report = match (sample::is_of_pipeline(io)?, interpreter) {
-        (true, _) => sample::check(model, io, tolerance, (!interpreter).then_some(&device))?,
-        (false, false) => check::run(model, io, tolerance, &device)?,
+        (true, _) => sample::check(model, io, tolerance, options, (!interpreter).then_some(&device))?,
+        (false, false) => check::run(model, io, tolerance, options, &device)?,
         (false, true) => {
             return Err(TrainError::Invalid("a single network is run by the interpreter with dmdx-import check".into()));
         }

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use dmdx_importer::ImportOptions;
 use dmdx_importer::check::Kind;
 use dmdx_train::check;
 
@@ -13,7 +14,9 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn agrees(name: &str, io: &str, gradients: usize) {
-    let report = check::run(&fixture(name), &fixture(name).join(io), 1e-4, &Device::flex()).unwrap();
+    // One case is a pickle.
+    let options = ImportOptions { allow_pickle: true, ..ImportOptions::default() };
+    let report = check::run(&fixture(name), &fixture(name).join(io), 1e-4, &options, &Device::flex()).unwrap();
     assert!(report.passed(), "{report}");
     let compared = report.rows.iter().filter(|row| row.kind == Kind::Gradient).count();
     assert!(compared >= gradients, "{compared} gradients were compared\n{report}");
@@ -50,6 +53,7 @@ fn clip_text_encoders() {
     agrees("clip_l", "io.safetensors", 1);
     agrees("clip_l_eos", "io.safetensors", 1);
     agrees("clip_g_proj", "io.safetensors", 1);
+    agrees("bin_clip_l", "io.safetensors", 0);
 }
 
 #[test]

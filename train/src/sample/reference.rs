@@ -26,7 +26,13 @@ pub fn is_of_pipeline(io: &Path) -> Result<bool, TrainError> {
 ///
 /// # Errors
 /// When pipeline or file cannot be read, or do not belong together.
-pub fn check(path: &Path, io: &Path, tolerance: f64, device: Option<&Device>) -> Result<Report, TrainError> {
+pub fn check(
+    path: &Path,
+    io: &Path,
+    tolerance: f64,
+    options: &ImportOptions,
+    device: Option<&Device>,
+) -> Result<Report, TrainError> {
     let (reference, metadata) = read(io)?;
     let damaged = |reason: String| TrainError::damaged(io, reason);
     let text = |key: &str| metadata.get(key).cloned().ok_or_else(|| damaged(format!("its metadata lacks {key}")));
@@ -53,7 +59,7 @@ pub fn check(path: &Path, io: &Path, tolerance: f64, device: Option<&Device>) ->
     let frames = metadata.contains_key("num_frames").then(|| number("num_frames")).transpose()?;
     let noise = reference.get("latents.0").ok_or_else(|| damaged("it lacks latents.0".into()))?;
     let noise = tensors::floats(&noise.shape, noise.to_f32())?;
-    let options = ImportOptions { frames, ..ImportOptions::default() };
+    let options = ImportOptions { frames, ..options.clone() };
     let pipeline = import_pipeline(path, &options).map_err(|error| TrainError::component("importing the pipeline", error))?;
     let (trace, engine) = match device {
         Some(device) => (run(&OnBurn::new(&pipeline, device.clone()), &request, &noise, &|_, _| ())?, "Burn"),
