@@ -115,6 +115,29 @@ fn settings_that_are_not_plain_lora() {
     assert!(matches!(error, ImportError::Lora { .. }), "{error}");
 }
 
+#[test]
+fn values_that_are_not_finite() {
+    let alpha = "lora_unet_mid_block_attentions_0_proj_in.alpha";
+    let folder = copy("lora");
+    let lora = folder.path().join("kohya.safetensors");
+    edit(&lora, |tensors| tensors.get_mut(alpha).unwrap().bytes = f32::MAX.to_le_bytes().to_vec());
+    let import = |scale| import_pipeline(&fixture("original/sdxl/sdxl.safetensors"), &options("sdxl", lora.clone(), scale));
+    assert_eq!(
+        sentence(import(1e300), folder.path()),
+        "the LoRA file `DIR/kohya.safetensors` cannot be merged: 1 key(s) do not fit: \
+         lora_unet_mid_block_attentions_0_proj_in has a factor (scale and alpha over rank) that is not finite"
+    );
+    let up = "lora_unet_mid_block_attentions_0_proj_in.lora_up.weight";
+    edit(&lora, |tensors| {
+        let up = tensors.get_mut(up).unwrap();
+        assert_eq!(up.dtype, Dtype::F32);
+        up.bytes[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    });
+    let notes = import(1.0).unwrap().notes;
+    let warning = format!("; it holds 1 NaN or infinite values in {up}");
+    assert!(notes.iter().any(|note| note.ends_with(&warning)), "{notes:?}");
+}
+
 /// 16-bit weights become f32 where they are changed, and stay as they are elsewhere.
 #[test]
 fn storage_types() {

@@ -101,6 +101,48 @@ fn programs_are_refused_and_not_run() {
     );
 }
 
+/// The program of `count` tensors as `torch.save` writes it: nearly everything goes into the memo.
+fn described(count: u32) -> Vec<u8> {
+    let text = |text: &str| [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
+    let put = |place: u32| [b"r", &place.to_le_bytes()[..]].concat();
+    let get = |place: u32| [b"j", &place.to_le_bytes()[..]].concat();
+    let shared: [(u32, &[u8]); 5] = [
+        (1, b"ctorch._utils\n_rebuild_tensor_v2\n"),
+        (2, b"X\x07\0\0\0storage"),
+        (3, b"ctorch\nFloatStorage\n"),
+        (4, b"X\x03\0\0\0cpu"),
+        (5, b"ccollections\nOrderedDict\n"),
+    ];
+    let mut program = [b"\x80\x02}", &put(0)[..], b"("].concat();
+    for i in 0..count {
+        let share = |place: u32| match i {
+            0 => shared.iter().find(|(at, _)| *at == place).map(|(_, value)| [*value, &put(place)].concat()).unwrap(),
+            _ => get(place),
+        };
+        let own = |place: u32| put(10 + 10 * i + place);
+        let storage = [b"((".to_vec(), share(2), share(3), text("0"), own(1), share(4), b"K\x04t".to_vec(), own(2)].concat();
+        let sizes = [b"QK\0K\x04\x85".to_vec(), own(3), b"K\x01\x85".to_vec(), own(4), b"\x89".to_vec()].concat();
+        let end = [share(5), b")R".to_vec(), own(5), b"t".to_vec(), own(6), b"R".to_vec(), own(7)].concat();
+        program.extend([text(&format!("w{i}")), own(0), share(1), storage, sizes, end].concat());
+    }
+    program.extend(b"u.");
+    program
+}
+
+#[test]
+fn thousands_of_tensors_in_a_small_file() {
+    let program = described(5000);
+    let values: Vec<u8> = [1.0f32, 2.0, 3.0, 4.0].into_iter().flat_map(f32::to_le_bytes).collect();
+    let file = zip(&[
+        ("archive/data.pkl", &program, 0, program.len() as u32),
+        ("archive/data/0", &values, 0, values.len() as u32),
+        ("archive/version", b"3\n", 0, 2),
+    ]);
+    let text = refusal(&file);
+    // It was read, and its names are not those of this network.
+    assert!(text.contains("5000 unused tensor(s): w0, w1, w10, "), "{text}");
+}
+
 #[test]
 fn bombs_are_refused() {
     // Pairs of pairs of pairs, each twice as large as the one before.
@@ -116,11 +158,15 @@ fn bombs_are_refused() {
     nested.extend((0..900u32).flat_map(|i| [b"\x85r", &i.to_le_bytes()[..]].concat()));
     assert_eq!(refusal(&pickled(&[&nested[..], b"."].concat())), copies);
     // A tensor of many dimensions, fetched again and again.
-    let dimensions = [b"(", vec![b'K', 1].repeat(20_000).as_slice(), b"t"].concat();
+    let dimensions = [b"(", [b'K', 1].repeat(20_000).as_slice(), b"t"].concat();
     let storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x01tQK\0";
     let tensor = [b"ctorch._utils\n_rebuild_tensor_v2\n(", &storage[..], &dimensions, &dimensions, b"\x89NtRq\x01"].concat();
     let shapes = [b"\x80\x02]", &tensor[..], &b"h\x01a".repeat(2000), b"."].concat();
-    assert_eq!(refusal(&pickled(&shapes)), copies);
+    let text = refusal(&pickled(&shapes));
+    assert!(text.starts_with("its pickled description asks for more than"), "{text}");
+    // Values of one byte each.
+    let small = [b"\x80\x02(", vec![b'N'; 1 << 19].as_slice(), b"t."].concat();
+    assert!(refusal(&pickled(&small)).starts_with("its pickled description asks for more than"));
     assert_eq!(
         refusal(&zip(&[("archive/data.pkl", b"x\x9c\x03\x00", 8, 1 << 30)])),
         "the entry \"archive/data.pkl\" of its archive is compressed, which torch.save never does"

@@ -84,6 +84,11 @@ pub struct ArchGraphs {
 }
 
 impl ArchGraphs {
+    /// Graphs that leave no tensor out and know no older names.
+    pub(crate) fn new(class: &str, parts: Vec<(String, Graph)>, warnings: Vec<String>) -> Self {
+        Self { class: class.into(), parts, ignored: Vec::new(), renames: Vec::new(), warnings }
+    }
+
     /// The present name of a tensor in a file.
     pub fn canonical_name<'a>(&self, name: &'a str) -> Cow<'a, str> {
         let mut prefixes = self.renames.iter().filter(|rename| rename.old.ends_with('.'));

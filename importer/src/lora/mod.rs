@@ -55,11 +55,14 @@ fn merge(components: &mut [(&String, &mut Component)], lora: &LoraFile, whole: b
         return Err(fail(format!("its scale {} is not finite; give a finite one", lora.scale)));
     }
     let file = tensors::open_path(path, options)?;
-    if options.nonfinite == Nonfinite::Deny {
+    let mut warning = String::new();
+    if options.nonfinite != Nonfinite::Skip {
         let found = nonfinite::count(file.weights.iter());
-        if !found.is_empty() {
-            let (count, names) = (found.values().sum(), found.into_keys().collect::<Vec<_>>());
-            return Err(ImportError::Nonfinite { path: path.into(), count, tensors: shortened(&names) });
+        let (count, tensors) = (found.values().sum(), shortened(&found.into_keys().collect::<Vec<_>>()));
+        match options.nonfinite {
+            _ if count == 0 => {}
+            Nonfinite::Deny => return Err(ImportError::Nonfinite { path: path.into(), count, tensors }),
+            _ => warning = format!("; it holds {count} NaN or infinite values in {tensors}"),
         }
     }
     let (adapters, mut defects) = adapters::read(path, &file, options)?;
@@ -112,7 +115,7 @@ fn merge(components: &mut [(&String, &mut Component)], lora: &LoraFile, whole: b
         0 => String::new(),
         count => format!("; {count} of its modules belong to other networks and were left out"),
     };
-    Ok(format!("the LoRA file {shown} was merged with scale {} into {}{left_out}", lora.scale, changed.join(", ")))
+    Ok(format!("the LoRA file {shown} was merged with scale {} into {}{left_out}{warning}", lora.scale, changed.join(", ")))
 }
 
 /// One product to be added to one weight.
@@ -138,7 +141,10 @@ impl Change {
             Transform::SwapHalves => WeightExpr::swap_halves(adapter.up.clone())?,
             Transform::Transpose | Transform::Pointwise => return Err("changes a weight of another layout".into()),
         };
-        Ok(Self { up, down: adapter.down.clone(), factor: scale * adapter.factor })
+        match scale * adapter.factor {
+            factor if factor.is_finite() => Ok(Self { up, down: adapter.down.clone(), factor }),
+            _ => Err("has a factor (scale and alpha over rank) that is not finite".into()),
+        }
     }
 }
 

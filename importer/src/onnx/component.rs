@@ -31,13 +31,7 @@ pub(crate) fn component(path: &Path, options: &ImportOptions) -> Result<Componen
     let weights: BTreeMap<_, _> =
         graph.params().iter().filter_map(|(name, param)| Some((name.to_string(), param.weight.clone()?))).collect();
     let config = json!({"_class_name": CLASS, "opset": model.opset, "ir_version": model.ir_version, "producer": model.producer});
-    let mut network = ArchGraphs {
-        class: CLASS.into(),
-        parts: vec![("model".into(), graph)],
-        ignored: Vec::new(),
-        renames: Vec::new(),
-        warnings: model.notes.clone(),
-    };
+    let mut network = ArchGraphs::new(CLASS, vec![("model".into(), graph)], model.notes.clone());
     let report = bind(path, &mut network, &weights, options)?;
     let config = JsonFile { text: config.to_string(), value: config };
     Ok(Component::new(network, config, report, model.sources()))

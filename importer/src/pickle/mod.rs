@@ -25,6 +25,10 @@ use crate::path::OpenFile;
 /// Bytes of a description that are fine in any file; in larger ones an eighth of the file is.
 const SMALL_PROGRAM: u64 = 1 << 20;
 
+/// How many times as large as a description its values may be in a file of little else. Those that torch.save writes are
+/// 9 to 17 times as large: the reader keeps a copy of nearly everything.
+const MOST_GROWTH: u64 = 20;
+
 /// Keys under which training programs keep the weights, beside the optimiser's state and the like.
 const WRAPPERS: [&str; 2] = ["state_dict.", "model_state_dict."];
 
@@ -40,10 +44,11 @@ pub fn read(open: &OpenFile, limits: &Limits) -> Result<TensorFile> {
     }
     let map = MappedFile::new(path, &open.file).map_err(|error| ImportError::Read { path: path.into(), error })?;
     check_program(path, map.bytes(), limits)?;
-    // The reader's own sentences are about its inside; the first line of them says what is wrong.
+    // The reader's own sentences are about its inside, and may be several.
     let damaged = |error: &dyn std::fmt::Display| {
         let reason: String = error.to_string().chars().take(200).collect();
-        fail(format!("{}; download it again or take a safetensors file", reason.replace('\n', " ")))
+        let reason = reason.replace('\n', " ").replace(". ", "; ");
+        fail(format!("{}; download it again or take a safetensors file", reason.trim_end_matches('.')))
     };
     let reader = PytorchReader::new(same_file(open)).map_err(|error| damaged(&error))?;
     let (tensors, notes) = unwrapped(reader.into_tensors().into_iter().collect());
@@ -74,7 +79,8 @@ fn check_program(path: &Path, bytes: &[u8], limits: &Limits) -> Result<()> {
         _ => program::stream(bytes).map_err(fail)?,
     };
     let mut length = 0u64;
-    let mut room = SMALL_PROGRAM.max(2 * bytes.len() as u64);
+    let described = programs.iter().map(|program| program.len() as u64).sum::<u64>();
+    let mut room = SMALL_PROGRAM.max(2 * bytes.len() as u64).max(MOST_GROWTH * described);
     for program in programs {
         length = length.saturating_add(program.len() as u64);
         if length > limits.pickle_bytes {

@@ -67,7 +67,7 @@ pub fn stream(bytes: &[u8]) -> Result<Vec<&[u8]>, String> {
     let mut rest = bytes;
     let mut programs = Vec::new();
     for _ in 0..STREAM_PICKLES {
-        let (program, after) = rest.split_at(end(rest, &mut |_, _| Ok(()))?);
+        let (program, after) = rest.split_at(end(rest, |_, _| Ok(()))?);
         programs.push(program);
         rest = after;
     }
@@ -80,7 +80,7 @@ pub fn stream(bytes: &[u8]) -> Result<Vec<&[u8]>, String> {
 /// With everything that no tensor needs, or when more than `limit` bytes would be taken.
 pub fn check(program: &[u8], limit: u64) -> Result<u64, String> {
     let mut foreign = BTreeSet::new();
-    end(program, &mut |opcode, argument| {
+    end(program, |opcode, argument| {
         if opcode != b'c' {
             return Ok(());
         }
@@ -94,7 +94,7 @@ pub fn check(program: &[u8], limit: u64) -> Result<u64, String> {
     match foreign.is_empty() {
         true => {
             let mut sizes = Sizes::new(limit);
-            end(program, &mut |opcode, argument| sizes.step(opcode, argument))?;
+            end(program, |opcode, argument| sizes.step(opcode, argument))?;
             Ok(sizes.taken())
         }
         false => {
@@ -105,7 +105,7 @@ pub fn check(program: &[u8], limit: u64) -> Result<u64, String> {
 }
 
 /// The position behind the STOP of the first program; `step` is told every instruction and the bytes behind its code.
-fn end(bytes: &[u8], step: &mut dyn FnMut(u8, &[u8]) -> Result<(), String>) -> Result<usize, String> {
+fn end(bytes: &[u8], mut step: impl FnMut(u8, &[u8]) -> Result<(), String>) -> Result<usize, String> {
     let short = || "its pickled description is cut short; download it again".to_string();
     let mut at = 0usize;
     loop {

@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-/// Bytes that every value counts for beside its text. The reader's own are some four times as many, which files of
-/// thousands of tiny tensors need to pass.
+/// Bytes that every value counts for beside its text, about a quarter of what the reader takes for it.
 const VALUE: u64 = 24;
 /// What a tensor or a reference to a storage counts for at the least: their copies share all but the shape and the name.
 const SHARED: u64 = 3 * VALUE;

@@ -52,13 +52,7 @@ pub fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     let image = blocks(&mut scope, &net, [image, text], time, rope)?;
     let output = head(&mut scope, &net, image, time, &grid)?;
     graph.output("sample", output)?;
-    Ok(ArchGraphs {
-        class: class.into(),
-        parts: vec![("transformer".into(), graph)],
-        ignored: Vec::new(),
-        renames: Vec::new(),
-        warnings: config.warnings(),
-    })
+    Ok(ArchGraphs::new(class, vec![("transformer".into(), graph)], config.warnings()))
 }
 
 /// The grid of patches and the length of the text: symbols, or known with a table of positions.

@@ -43,13 +43,7 @@ pub fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     let mut scope = Scope::new(&mut graph);
     let output = forward(&mut scope, &net, latent, text, [pooled, timestep])?;
     graph.output("sample", output)?;
-    Ok(ArchGraphs {
-        class: class.into(),
-        parts: vec![("transformer".into(), graph)],
-        ignored: Vec::new(),
-        renames: Vec::new(),
-        warnings: config.warnings(),
-    })
+    Ok(ArchGraphs::new(class, vec![("transformer".into(), graph)], config.warnings()))
 }
 
 fn forward(

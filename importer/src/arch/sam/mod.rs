@@ -45,13 +45,7 @@ pub fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
         let sam = SamConfig::read(&config)?;
         config.unused(&["num_pos_feats"]);
         let parts = vec![("vision_encoder".into(), vision_encoder(class, &sam)?)];
-        return Ok(ArchGraphs {
-            class: class.into(),
-            parts,
-            ignored: Vec::new(),
-            renames: Vec::new(),
-            warnings: config.warnings(),
-        });
+        return Ok(ArchGraphs::new(class, parts, config.warnings()));
     }
     let vision = config.child("vision_config")?;
     let sam = SamConfig::read(&vision)?;

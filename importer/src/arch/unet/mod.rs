@@ -42,13 +42,7 @@ pub fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     let time = time_embedding(&mut scope, &unet, timestep, pooled)?;
     let output = forward(&mut scope, &unet, sample, time, text)?;
     graph.output("sample", output)?;
-    Ok(ArchGraphs {
-        class: class.into(),
-        parts: vec![("unet".into(), graph)],
-        ignored: Vec::new(),
-        renames: Vec::new(),
-        warnings: config.warnings(),
-    })
+    Ok(ArchGraphs::new(class, vec![("unet".into(), graph)], config.warnings()))
 }
 
 /// The vector that shifts every residual block: timestep, and for SDXL pooled text and picture sizes.

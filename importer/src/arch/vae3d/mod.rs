@@ -40,13 +40,11 @@ pub fn build_for_frames(class: &str, value: &Value, frames: usize) -> Result<Arc
     let config = Config::new(class, value)?;
     let vae = VideoVaeConfig::read(&config)?;
     let frames = frames::checked(class, frames)?;
-    Ok(ArchGraphs {
-        class: class.into(),
-        parts: vec![("vae_encoder".into(), encoder(&vae, frames)?), ("vae_decoder".into(), decoder(&vae, frames)?)],
-        ignored: Vec::new(),
-        renames: Vec::new(),
-        warnings: config.warnings(),
-    })
+    Ok(ArchGraphs::new(
+        class,
+        vec![("vae_encoder".into(), encoder(&vae, frames)?), ("vae_decoder".into(), decoder(&vae, frames)?)],
+        config.warnings(),
+    ))
 }
 
 /// Batch, latent height and latent width.
