@@ -62,6 +62,9 @@ fn files_are_written_whole_and_never_over_another() {
     let path = folder.path().join("out.png");
     write_file(&path, b"first", false).unwrap();
     assert!(matches!(write_file(&path, b"second", false), Err(Error::Exists(_))));
+    let source =
+        std::error::Error::source(&write_file(path.parent().unwrap(), b"third", true).unwrap_err()).map(ToString::to_string);
+    assert_eq!(source.as_deref(), Some("something other than a regular file is there"));
     assert_eq!(fs::read(&path).unwrap(), b"first");
     write_file(&path, b"third", true).unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"third");

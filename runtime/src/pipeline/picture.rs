@@ -88,13 +88,19 @@ pub fn png(picture: &Picture) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// Writes a file whole or not at all: a temporary file beside it, then a rename. Without `force` an existing file stays.
+/// Writes a file whole or not at all: a temporary file beside it, then a rename. Without `force` an existing file stays, and
+/// anything but a regular file always does.
 ///
 /// # Errors
 /// [`Error::Exists`], [`Error::Write`].
 pub fn write_file(path: &Path, bytes: &[u8], force: bool) -> Result<(), Error> {
     if !force && path.symlink_metadata().is_ok() {
         return Err(Error::Exists(path.into()));
+    }
+    // The rename would put a file in the place of a device such as /dev/null, for those who may.
+    if path.metadata().is_ok_and(|there| !there.is_file()) {
+        let source = std::io::Error::other("something other than a regular file is there");
+        return Err(Error::Write { path: path.into(), source });
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".dmdx-").tempfile_in(folder).map_err(Error::write(path))?;
