@@ -20,7 +20,7 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
 /// distillation.md 2.2: t, alpha², alpha, sigma; printed to six and five digits.
 #[test]
 fn the_table_of_stable_diffusion() {
-    let schedule = Schedule::scaled_linear(Prediction::Epsilon, 0.00085, 0.012, 1000);
+    let schedule = Schedule::stable_diffusion(Prediction::Epsilon).unwrap();
     let table = [
         (0.0, 0.999150, 0.99957, 0.02915),
         (20.0, 0.981314, 0.99061, 0.13670),
@@ -137,8 +137,7 @@ fn every_parameterisation_is_the_same_path() {
     let shape = [3, 2, 2, 2];
     let number = |seed: u32| (0..24u32).map(|i| ((i * 37 + seed * 11) % 23) as f32 / 7.0 - 1.6).collect::<Vec<_>>();
     let (x0, noise) = (Value::float(number(1), &shape, &device).unwrap(), Value::float(number(2), &shape, &device).unwrap());
-    let discrete =
-        |prediction| (Schedule::scaled_linear(prediction, 0.00085, 0.012, 1000), [36.0, 500.0, 980.0], [20.0, 484.0, 964.0]);
+    let discrete = |prediction| (Schedule::stable_diffusion(prediction).unwrap(), [36.0, 500.0, 980.0], [20.0, 484.0, 964.0]);
     let cases = [
         discrete(Prediction::Epsilon),
         discrete(Prediction::Velocity),

@@ -7,7 +7,6 @@
 mod denoiser;
 mod sampler;
 mod schedule;
-mod table;
 
 pub(crate) use denoiser::network_inputs;
 pub use denoiser::{Condition, Conditions, Denoiser, Guided};

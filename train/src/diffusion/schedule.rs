@@ -1,8 +1,8 @@
 //! Noise levels and the affine maps between x0, noise, raw outputs and the steps of the probability-flow ODE.
 
-use serde_json::Value as Json;
+use dmdx_runtime::scheduler::noise_table;
+use serde_json::{Value as Json, json};
 
-use super::table;
 use crate::error::TrainError;
 use crate::module::Value;
 
@@ -26,9 +26,15 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The table of Stable Diffusion 1 to XL: betas linear in the square root.
-    pub fn scaled_linear(prediction: Prediction, start: f64, end: f64, count: usize) -> Self {
-        Self { prediction, alpha_squared: table::scaled_linear(start, end, count) }
+    /// The table of Stable Diffusion 1 to XL: 1000 betas from 0.00085 to 0.012, linear in the square root.
+    ///
+    /// # Errors
+    /// When the table is refused, which would be a defect of this program.
+    pub fn stable_diffusion(prediction: Prediction) -> Result<Self, TrainError> {
+        let config = json!({
+            "_class_name": "DDIMScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
+        });
+        Ok(Self { prediction, alpha_squared: alpha_squared(&config)? })
     }
 
     /// The straight path of flow matching.
@@ -58,7 +64,7 @@ impl Schedule {
                 return Err(TrainError::Invalid(format!("the teacher's scheduler has prediction_type = {other}, {reason}")));
             }
         };
-        Ok(Self { prediction, alpha_squared: table::from_config(config)? })
+        Ok(Self { prediction, alpha_squared: alpha_squared(config)? })
     }
 
     /// What the network predicts.
@@ -188,4 +194,9 @@ impl Schedule {
         let (of_x, of_output): (Vec<f64>, Vec<f64>) = pairs.unzip();
         Ok(x.per_sample(&of_x)?.plus(&output.per_sample(&of_output)?))
     }
+}
+
+/// `alpha²` of every time of a `scheduler_config.json`.
+fn alpha_squared(config: &Json) -> Result<Vec<f64>, TrainError> {
+    noise_table(config).map_err(|error| TrainError::component("reading the teacher's scheduler", error))
 }

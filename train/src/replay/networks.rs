@@ -37,7 +37,7 @@ impl Teacher {
     pub(super) fn open(zoo: &Path, device: &Device) -> Result<Self, TrainError> {
         let component = component(zoo, "unet_sdxl")?;
         let module = GraphModule::new(part(&component, "unet")?, device, false)?;
-        let schedule = Schedule::scaled_linear(Prediction::Epsilon, 0.00085, 0.012, 1000);
+        let schedule = Schedule::stable_diffusion(Prediction::Epsilon)?;
         Ok(Self { component, denoiser: Denoiser { module, schedule } })
     }
 
