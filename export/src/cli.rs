@@ -11,8 +11,8 @@ use dmdx_export::{
     BundleOptions, BundleReport, ComponentOptions, ExportError, Role, Stage, StudentInfo, Verifier, export_bundle,
     export_component, trailing_steps,
 };
-use dmdx_graph::manifest::{Parameterisation, Verification};
 use dmdx_importer::{ImportOptions, import, import_pipeline, is_pipeline};
+use dmdx_runtime::bundle::manifest::{Parameterisation, Verification};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Set by Ctrl-C.

@@ -132,7 +132,7 @@ pub enum ExportError {
     Cancelled,
     /// The manifest would not be readable.
     #[error(transparent)]
-    Manifest(#[from] dmdx_graph::manifest::ManifestError),
+    Manifest(#[from] dmdx_runtime::bundle::manifest::ManifestError),
 }
 
 impl ExportError {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use dmdx_graph::ir::{Output, Symbol};
-use dmdx_graph::manifest::{Parameterisation, Schedule, Unconditional, VaeScaling};
 use dmdx_graph::{DType, Graph};
 use dmdx_importer::{Component, Pipeline};
+use dmdx_runtime::bundle::manifest::{Parameterisation, Schedule, Unconditional, VaeScaling};
 use serde_json::Value;
 
 use crate::error::{ExportError, Result};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dmdx_graph::manifest::Parameterisation;
+use dmdx_runtime::bundle::manifest::Parameterisation;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ExportError, Result, io};

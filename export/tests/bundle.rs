@@ -9,8 +9,8 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dmdx_export::{BundleOptions, ExportError, Role, Stage, StudentInfo, export_bundle, trailing_steps};
-use dmdx_graph::manifest::{Manifest, Parameterisation};
 use dmdx_importer::{ImportOptions, Pipeline, import_pipeline};
+use dmdx_runtime::bundle::manifest::{Manifest, Parameterisation};
 use support::{fixtures, verifier};
 
 fn teacher() -> PathBuf {

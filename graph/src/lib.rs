@@ -8,7 +8,6 @@ pub mod infer;
 pub mod interp;
 pub mod ir;
 pub mod json;
-pub mod manifest;
 pub mod rewrite;
 pub mod tables;
 pub mod text;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use dmdx_graph::manifest::ManifestError;
+use crate::bundle::manifest::ManifestError;
 
 /// What can go wrong between a bundle and a picture. Every message is one sentence.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use common::copy_of_bundle;
-use dmdx_graph::manifest::Manifest;
+use dmdx_runtime::bundle::manifest::Manifest;
 use dmdx_runtime::bundle::sha256;
 use dmdx_runtime::{Bundle, Error};
 

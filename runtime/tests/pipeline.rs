@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use common::{copy_of_bundle, difference, engines, fixture, largest, tensors};
-use dmdx_graph::manifest::{Manifest, Parameterisation, Role, Schedule, Unconditional};
+use dmdx_runtime::bundle::manifest::{Manifest, Parameterisation, Role, Schedule, Unconditional};
 use dmdx_runtime::engine::tract::TractEngine;
 use dmdx_runtime::{Bundle, Error, Pipeline, Tensor};
 

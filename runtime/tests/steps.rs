@@ -1,7 +1,7 @@
 //! The coefficients of the steps against the numbers of distillation.md, 2.2, and against each other.
 #![allow(clippy::unwrap_used)]
 
-use dmdx_graph::manifest::{Parameterisation, Schedule};
+use dmdx_runtime::bundle::manifest::{Parameterisation, Schedule};
 use dmdx_runtime::noise;
 use dmdx_runtime::pipeline::steps::{ForwardProcess, affine};
 

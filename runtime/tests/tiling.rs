@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{copy_of_bundle, difference, engines, fixture, tensors};
-use dmdx_graph::manifest::Manifest;
+use dmdx_runtime::bundle::manifest::Manifest;
 use dmdx_runtime::pipeline::tiling::{Tiles, decoded_in_tiles, in_tiles};
 use dmdx_runtime::{Bundle, Error, Pipeline, Tensor};
 

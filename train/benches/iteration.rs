@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use dmdx_train::data::{PairStore, collect};
 use dmdx_train::job::Networks;
+use dmdx_train::job::work::Models;
 use dmdx_train::module::Profile;
 use dmdx_train::recipe::LoadedRecipe;
-use dmdx_train::trainer::job::Models;
-use dmdx_train::trainer::{Interrupt, Phase};
+use dmdx_train::session::Interrupt;
+use dmdx_train::trainer::Phase;
 
 // As in the binary.
 #[global_allocator]

@@ -8,11 +8,10 @@ use clap::{Args, Parser, Subcommand};
 use dmdx_importer::ImportOptions;
 
 use crate::error::TrainError;
-use crate::job::Networks;
+use crate::job::{Networks, work};
 use crate::recipe::{self, LoadedRecipe};
 use crate::sample::{self, SampleArguments};
-use crate::trainer::Interrupt;
-use crate::trainer::job;
+use crate::session::Interrupt;
 use crate::{check, device, replay};
 
 /// Distils a diffusion teacher into a one-step student.
@@ -109,8 +108,8 @@ fn train(arguments: &TrainArguments) -> Result<bool, TrainError> {
     let loaded = LoadedRecipe::read(&arguments.recipe, &arguments.set)?;
     let interrupt = Interrupt::on_signal()?;
     let networks = Networks::open(&loaded)?;
-    let path = arguments.out.clone().unwrap_or_else(|| job::default_folder(&arguments.recipe));
-    job::work(&loaded, &path, arguments.resume, &interrupt, &networks)?;
+    let path = arguments.out.clone().unwrap_or_else(|| work::default_folder(&arguments.recipe));
+    work::work(&loaded, &path, arguments.resume, &interrupt, &networks)?;
     eprintln!("done: {}", path.display());
     Ok(true)
 }

@@ -15,6 +15,8 @@ pub mod recipe;
 pub mod replay;
 pub mod report;
 pub mod sample;
+pub mod session;
+pub mod store;
 pub mod teacher;
 pub mod trainer;
 

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use dmdx_importer::{ImportOptions, import_pipeline};
 use dmdx_train::job::Networks;
+use dmdx_train::job::work::work;
 use dmdx_train::recipe::LoadedRecipe;
-use dmdx_train::trainer::Interrupt;
-use dmdx_train::trainer::job::work;
+use dmdx_train::session::Interrupt;
 
 fn teacher() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/digits-sdxl")

@@ -84,7 +84,7 @@ fn a_saved_role_continues_bit_for_bit() {
     };
     let mut whole = Trained::new(teacher.trainable_copy(), SETTINGS);
     step(&mut whole);
-    let mut state = dmdx_train::trainer::State::default();
+    let mut state = dmdx_train::store::State::default();
     whole.save("student", &mut state).unwrap();
     step(&mut whole);
     let mut resumed = Trained::new(teacher.trainable_copy(), SETTINGS);

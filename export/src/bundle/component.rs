@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use dmdx_graph::manifest::Verification;
 use dmdx_importer::Component;
+use dmdx_runtime::bundle::manifest::Verification;
 
 use super::destination::Destination;
 use super::{Stage, write_verified};

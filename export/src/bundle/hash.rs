@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use dmdx_graph::manifest::FileRecord;
+use dmdx_runtime::bundle::manifest::FileRecord;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Result, io};

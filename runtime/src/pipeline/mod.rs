@@ -10,7 +10,7 @@ pub mod tiling;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use dmdx_graph::manifest::{Manifest, Unconditional};
+use crate::bundle::manifest::{Manifest, Unconditional};
 
 use crate::engine::take;
 use crate::{Bundle, Engine, Error, Session, Tensor};

@@ -1,7 +1,7 @@
 //! The steps of a sampler: every parameterisation is one affine map of the sample and the network's raw output
 //! (distillation.md, section 1), with coefficients in f64.
 
-use dmdx_graph::manifest::{Manifest, Parameterisation, Schedule};
+use crate::bundle::manifest::{Manifest, Parameterisation, Schedule};
 
 use crate::{Error, Tensor};
 

@@ -6,7 +6,7 @@ pub mod frechet;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use dmdx_graph::manifest::FileRecord;
+use crate::bundle::manifest::FileRecord;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::{read_text, verify_file};

@@ -7,7 +7,7 @@ use half::f16;
 
 use crate::error::TrainError;
 use crate::recipe::PairDtype;
-use crate::trainer::Draws;
+use crate::session::Draws;
 
 /// Everything that the bytes of a set of pairs depend on.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,8 +10,8 @@ use safetensors::Dtype;
 
 use super::pair_plan::PairPlan;
 use super::pairs::{COMPLETE, Complete, check_shard};
-use super::tensor_file::TensorFile;
 use crate::error::TrainError;
+use crate::store::tensor_file::TensorFile;
 
 /// A complete, checked set of pairs. Latents stay on the disk until they are asked for.
 #[derive(Clone, Debug)]

@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::pair_plan::{PairPlan, ShardInputs};
 use super::pair_store::PairStore;
-use super::tensor_file::{self, TensorFile, Values};
 use crate::error::TrainError;
 use crate::recipe::PairDtype;
-use crate::trainer::Interrupt;
-use crate::trainer::atomic::{remove_unfinished, write_atomically};
-use crate::trainer::progress::Progress;
+use crate::session::Interrupt;
+use crate::session::progress::Progress;
+use crate::store::atomic::{remove_unfinished, write_atomically};
+use crate::store::hash;
+use crate::store::tensor_file::{self, TensorFile, Values};
 
 /// The file that is there once all shards are.
 pub(super) const COMPLETE: &str = "COMPLETE.json";
@@ -75,7 +76,7 @@ pub fn collect(
             let inputs = plan.inputs(index);
             let latents = teacher(&inputs)?;
             write(&path, plan, &inputs, latents)?;
-            hash = Some(super::hash::file(&path)?);
+            hash = Some(hash::file(&path)?);
         }
         let hash = hash.unwrap_or_default();
         if let Some(wanted) = complete.as_ref().and_then(|complete| complete.shards.get(index as usize))

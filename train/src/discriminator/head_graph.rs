@@ -5,7 +5,7 @@ use dmdx_graph::{Dim, Graph, Op, Shape, ValueId, Weight};
 
 use crate::error::TrainError;
 use crate::recipe::HeadOutput;
-use crate::trainer::Draws;
+use crate::session::Draws;
 
 /// Channels, rows and columns of a tapped feature map.
 pub type FeatureShape = [usize; 3];

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::head_graph::{self, FeatureShape, HeadBias, HeadLayout};
 use crate::error::TrainError;
 use crate::module::{AdamSettings, GraphModule, Trained, Value, Weights};
-use crate::trainer::Draws;
+use crate::session::Draws;
 
 /// Feature maps `[b, c, h, w]` by tap, in the order of the taps.
 pub type Features = IndexMap<String, Value>;

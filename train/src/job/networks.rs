@@ -12,20 +12,23 @@ use dmdx_runtime::engine::tract::TractEngine;
 use dmdx_runtime::score::Scorer;
 
 use super::student;
-use crate::data::{PairPlan, PairStore, ShardInputs, hash, prompts};
+use crate::data::{PairPlan, PairStore, ShardInputs, prompts};
 use crate::device;
 use crate::discriminator::{
     FeatureShape, HeadBias, HeadLayout, Heads, LatentDiscriminator, PixelDiscriminator, PixelScaling, feature_shapes,
     last_resnets,
 };
 use crate::error::TrainError;
+use crate::job::work::{Drawer, Models};
 use crate::method::{AdmPhase, AdpPhase, Student};
 use crate::module::{AdamSettings, GraphModule, Trained, Weights};
 use crate::recipe::{LoadedRecipe, Sampler};
 use crate::report::score::Score;
+use crate::session::Draws;
+use crate::store::State;
+use crate::store::hash;
 use crate::teacher::Teacher;
-use crate::trainer::job::{Drawer, Models};
-use crate::trainer::{Draws, Phase, PhaseSlot, State};
+use crate::trainer::{Phase, PhaseSlot};
 
 /// Features of the real pictures are kept when they fit into this many bytes.
 const KEPT_FEATURES: usize = 256 << 20;

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use dmdx_export::StudentInfo;
-use dmdx_graph::manifest::Parameterisation;
+use dmdx_runtime::bundle::manifest::Parameterisation;
 
-use crate::data::hash;
 use crate::diffusion::Prediction;
 use crate::error::TrainError;
 use crate::method::Student;
-use crate::trainer::atomic::write_atomically;
-use crate::trainer::{State, StateTensor};
+use crate::store::atomic::write_atomically;
+use crate::store::hash;
+use crate::store::{State, StateTensor};
 
 /// What the reference library calls a component's weights.
 const WEIGHTS: &str = "unet/diffusion_pytorch_model.safetensors";

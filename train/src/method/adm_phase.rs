@@ -10,7 +10,10 @@ use crate::discriminator::{LatentDiscriminator, accuracy};
 use crate::error::TrainError;
 use crate::module::{Profile, Trained, Value};
 use crate::recipe::{self, FakeTrainSource, GuidanceDraw, HeadReduce};
-use crate::trainer::{Draws, Metrics, Phase, State};
+use crate::session::Draws;
+use crate::session::logs::Metrics;
+use crate::store::State;
+use crate::trainer::Phase;
 
 /// Everything that ADM trains and reads.
 pub struct AdmPhase {

@@ -9,8 +9,11 @@ use crate::discriminator::{Decoder, Features, LatentDiscriminator, PixelDiscrimi
 use crate::error::TrainError;
 use crate::module::{Profile, Trained, Value};
 use crate::recipe;
+use crate::session::Draws;
+use crate::session::logs::Metrics;
+use crate::store::State;
 use crate::teacher::chunk;
-use crate::trainer::{Draws, Metrics, Phase, State};
+use crate::trainer::Phase;
 
 /// Everything that ADP trains and reads.
 pub struct AdpPhase {

@@ -2,7 +2,7 @@
 
 use crate::error::TrainError;
 use crate::module::Value;
-use crate::trainer::Metrics;
+use crate::session::logs::Metrics;
 
 /// Adds mean and standard deviation of generated latents.
 pub(super) fn latents(metrics: &mut Metrics, latents: &Value) -> Result<(), TrainError> {

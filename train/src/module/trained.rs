@@ -4,7 +4,7 @@ use super::graph_module::GraphModule;
 use super::optimizer::{Adam, AdamSettings, ParameterGradients};
 use super::weights::Weights;
 use crate::error::TrainError;
-use crate::trainer::{State, StateTensor};
+use crate::store::{State, StateTensor};
 
 /// A trained role: its network and its optimizer's state.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use plotters::prelude::*;
 use super::canvas::Canvas;
 use super::text;
 use crate::error::TrainError;
-use crate::trainer::logs::MetricsLine;
+use crate::session::logs::MetricsLine;
 
 const WIDTH: u32 = 960;
 const PANEL: u32 = 360;

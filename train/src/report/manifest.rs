@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::error::TrainError;
 use crate::recipe::{LoadedRecipe, Recipe};
-use crate::trainer::atomic::write_atomically;
+use crate::store::atomic::write_atomically;
 
 /// Sections and keys that may change when a run is resumed, since no trained value depends on them.
 const FREE: [&str; 6] = ["checkpoint.", "export.", "score.", "input score.", "health.", "run.threads"];

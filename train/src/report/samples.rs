@@ -7,7 +7,7 @@ use image::{ImageFormat, Rgb, RgbImage};
 
 use super::text;
 use crate::error::TrainError;
-use crate::trainer::atomic::write_atomically;
+use crate::store::atomic::write_atomically;
 
 const MARGIN: u32 = 4;
 

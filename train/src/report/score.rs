@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-use crate::trainer::atomic::write_atomically;
+use crate::store::atomic::write_atomically;
 
 /// The scores of one set of pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

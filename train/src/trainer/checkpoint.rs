@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::atomic::write_atomically;
-use super::phase::{State, StateTensor};
-use crate::data::tensor_file::{self, TensorFile, Values};
 use crate::error::TrainError;
 use crate::recipe;
+use crate::session::logs::LogLengths;
+use crate::store::atomic::write_atomically;
+use crate::store::tensor_file;
+use crate::store::tensor_file::{TensorFile, Values};
+use crate::store::{State, StateTensor};
 
 const FORMAT: u32 = 1;
 const STATE_KEY: &str = "dmdx.checkpoint";
@@ -27,17 +29,6 @@ pub struct Position {
     pub complete: bool,
     /// The logs' lengths after that iteration.
     pub logs: LogLengths,
-}
-
-/// How far the logs reach.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogLengths {
-    /// Bytes of `metrics.jsonl`.
-    pub metrics: u64,
-    /// Bytes of the TensorBoard event file.
-    pub events: u64,
-    /// Iterations logged, over all phases.
-    pub iterations: u64,
 }
 
 /// A position and the state there.

@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::logs::MetricsLine;
-use super::phase::{Metrics, State};
 use crate::error::TrainError;
 use crate::recipe;
+use crate::session::logs::{Metrics, MetricsLine};
+use crate::store::State;
 
 /// The checks of one phase.
 #[derive(Clone, Debug)]

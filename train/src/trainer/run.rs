@@ -2,15 +2,15 @@
 
 use std::time::Instant;
 
-use super::checkpoint::{Checkpoint, Checkpoints, LogLengths, Position};
-use super::folder::RunFolder;
+use super::checkpoint::{Checkpoint, Checkpoints, Position};
 use super::health::Health;
-use super::interrupt::Interrupt;
-use super::logs::{Logs, MetricsLine, read_metrics};
-use super::phase::{Metrics, Phase, State};
-use super::progress::Progress;
+use super::phase::Phase;
 use crate::error::TrainError;
 use crate::recipe::Recipe;
+use crate::session::logs::{LogLengths, Logs, Metrics, MetricsLine, read_metrics};
+use crate::session::progress::Progress;
+use crate::session::{Interrupt, RunFolder};
+use crate::store::State;
 
 /// A phase that is made when its turn comes, so that only one phase's networks are in memory.
 pub struct PhaseSlot<'a> {

@@ -1,8 +1,10 @@
 use std::path::Path;
 
 use dmdx_train::TrainError;
-use dmdx_train::trainer::checkpoint::{LogLengths, Position};
-use dmdx_train::trainer::{Checkpoints, State, StateTensor};
+use dmdx_train::session::logs::LogLengths;
+use dmdx_train::store::{State, StateTensor};
+use dmdx_train::trainer::Checkpoints;
+use dmdx_train::trainer::checkpoint::Position;
 
 use super::toy;
 

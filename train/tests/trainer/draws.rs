@@ -1,4 +1,4 @@
-use dmdx_train::trainer::Draws;
+use dmdx_train::session::Draws;
 use sha2::{Digest, Sha256};
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use dmdx_train::data::hash;
+use dmdx_train::store::hash;
 
 #[test]
 fn the_cards_hashes_are_the_files() {

@@ -3,8 +3,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use dmdx_train::TrainError;
-use dmdx_train::trainer::append::AppendFile;
-use dmdx_train::trainer::atomic::write_atomically;
+use dmdx_train::store::append::AppendFile;
+use dmdx_train::store::atomic::write_atomically;
 
 use super::resume::{same_files, uninterrupted};
 use super::toy::files;

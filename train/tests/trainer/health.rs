@@ -1,7 +1,9 @@
 use dmdx_train::TrainError;
+use dmdx_train::session::logs::Metrics;
+use dmdx_train::session::logs::{MetricsLine, read_metrics};
+use dmdx_train::session::{Interrupt, RunFolder};
 use dmdx_train::trainer::health::Health;
-use dmdx_train::trainer::logs::{MetricsLine, read_metrics};
-use dmdx_train::trainer::{Interrupt, Metrics, Phase, PhaseSlot, RunFolder};
+use dmdx_train::trainer::{Phase, PhaseSlot};
 
 use super::toy::{self, Toy};
 

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use dmdx_train::TrainError;
 use dmdx_train::data::{PairPlan, PairStore, ShardInputs};
+use dmdx_train::job::work::{Drawer, Models, default_folder, work};
 use dmdx_train::recipe::PairDtype;
 use dmdx_train::report::score::{Score, Scores};
-use dmdx_train::trainer::job::{Drawer, Models, default_folder, work};
-use dmdx_train::trainer::{Interrupt, PhaseSlot, RunFolder, State};
+use dmdx_train::session::{Interrupt, RunFolder};
+use dmdx_train::store::State;
+use dmdx_train::trainer::PhaseSlot;
 
 use super::toy;
 

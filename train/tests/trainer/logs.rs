@@ -1,8 +1,9 @@
 use std::time::Duration;
 
-use dmdx_train::trainer::checkpoint::LogLengths;
-use dmdx_train::trainer::logs::{Logs, read_metrics};
-use dmdx_train::trainer::{Metrics, RunFolder, tensorboard};
+use dmdx_train::session::logs::LogLengths;
+use dmdx_train::session::logs::Metrics;
+use dmdx_train::session::logs::{Logs, read_metrics};
+use dmdx_train::session::{RunFolder, tensorboard};
 
 /// CRC-32C bit by bit, after its definition (reflected polynomial 0x82f63b78).
 fn crc32c(bytes: &[u8]) -> u32 {

@@ -4,7 +4,7 @@ use std::path::Path;
 use dmdx_train::TrainError;
 use dmdx_train::data::{PairPlan, PairStore, ShardInputs, collect};
 use dmdx_train::recipe::PairDtype;
-use dmdx_train::trainer::Interrupt;
+use dmdx_train::session::Interrupt;
 
 fn plan() -> PairPlan {
     PairPlan {

@@ -1,6 +1,6 @@
 use dmdx_train::report::score::{self, Score, Scores};
 use dmdx_train::report::{Manifest, Sheet, SheetRow, loss, samples};
-use dmdx_train::trainer::logs::MetricsLine;
+use dmdx_train::session::logs::MetricsLine;
 
 use super::toy;
 

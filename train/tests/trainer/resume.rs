@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use dmdx_train::TrainError;
-use dmdx_train::trainer::{Draws, Interrupt, RunFolder};
+use dmdx_train::session::{Draws, Interrupt, RunFolder};
 
 use super::toy::{self, files};
 

@@ -6,7 +6,10 @@ use std::time::Duration;
 use dmdx_train::TrainError;
 use dmdx_train::recipe::{LoadedRecipe, Recipe};
 use dmdx_train::report::Manifest;
-use dmdx_train::trainer::{self, Draws, Finished, Interrupt, Metrics, Phase, PhaseSlot, RunFolder, State, StateTensor};
+use dmdx_train::session::logs::Metrics;
+use dmdx_train::session::{Draws, Interrupt, RunFolder};
+use dmdx_train::store::{State, StateTensor};
+use dmdx_train::trainer::{self, Finished, Phase, PhaseSlot};
 
 pub const RECIPE: &str = r#"
 [teacher]

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use dmdx_graph::ir::Bindings;
-use dmdx_graph::manifest::Verification;
 use dmdx_graph::{Graph, interp};
+use dmdx_runtime::bundle::manifest::Verification;
 use dmdx_runtime::engine::locate::locate;
 use dmdx_runtime::engine::ort::OrtEngine;
 use dmdx_runtime::engine::tract::TractEngine;

@@ -5,8 +5,8 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::atomic::remove_unfinished;
 use crate::error::TrainError;
+use crate::store::atomic::remove_unfinished;
 
 const LOCK: &str = "run.lock";
 

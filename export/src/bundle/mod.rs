@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub use component::{ComponentOptions, ComponentReport, export_component};
 use destination::Destination;
 use dmdx_graph::ir::Bindings;
-pub use dmdx_graph::manifest::Role;
-use dmdx_graph::manifest::{self, Manifest, Parameterisation, Provenance, Verification};
 use dmdx_importer::Pipeline;
+pub use dmdx_runtime::bundle::manifest::Role;
+use dmdx_runtime::bundle::manifest::{self, Manifest, Parameterisation, Provenance, Verification};
 
 use crate::error::{ExportError, Result, io};
 use crate::model::{GraphOptions, GraphReport, export_graph};

@@ -1,20 +1,36 @@
 //! The logs of a run: `metrics.jsonl`, the TensorBoard event file and `timing.jsonl`.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::append::AppendFile;
-use super::checkpoint::LogLengths;
 use super::folder::RunFolder;
-use super::phase::Metrics;
 use super::tensorboard;
 use crate::error::TrainError;
+use crate::store::append::AppendFile;
 
 /// TensorBoard finds event files by a part of their name; its own also name a time and a host, ours are reproducible.
 const EVENTS: &str = "events.out.tfevents.0000000000.dmdx";
+
+/// The numbers of one iteration by name, in the order of the names.
+///
+/// Names with a meaning to the trainer: `loss_*` are drawn in `loss.png`; `latent_mean`, `latent_std`, `brightness`
+/// and `discriminator_accuracy` are watched by [`crate::trainer::health`]. Every value must be finite.
+pub type Metrics = BTreeMap<String, f64>;
+
+/// How far the logs reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLengths {
+    /// Bytes of `metrics.jsonl`.
+    pub metrics: u64,
+    /// Bytes of the TensorBoard event file.
+    pub events: u64,
+    /// Iterations logged, over all phases.
+    pub iterations: u64,
+}
 
 /// One line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,7 +41,7 @@ pub struct MetricsLine {
     pub iteration: u64,
     /// Its numbers; one that is not finite is `null`.
     #[serde(flatten)]
-    pub metrics: std::collections::BTreeMap<String, Option<f64>>,
+    pub metrics: BTreeMap<String, Option<f64>>,
 }
 
 /// The open logs of a run.

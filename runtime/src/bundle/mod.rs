@@ -1,10 +1,12 @@
 //! Opens a bundle and checks it against its manifest before anything in it is used.
 
+pub mod manifest;
+
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use dmdx_graph::manifest::{self, FileRecord, Manifest};
+use self::manifest::{FileRecord, Manifest};
 use sha2::{Digest, Sha256};
 
 use crate::Error;

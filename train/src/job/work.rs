@@ -3,18 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::atomic::write_folder;
-use super::draws::Draws;
-use super::folder::RunFolder;
-use super::interrupt::Interrupt;
-use super::logs::read_metrics;
-use super::phase::State;
-use super::run::{Finished, PhaseSlot, run};
 use crate::data::{PairPlan, PairStore, ShardInputs, collect};
 use crate::error::TrainError;
 use crate::recipe::LoadedRecipe;
 use crate::report::score::{self, Score, Scores};
 use crate::report::{Manifest, Sheet, SheetRow, loss, samples};
+use crate::session::logs::read_metrics;
+use crate::session::{Draws, Interrupt, RunFolder};
+use crate::store::State;
+use crate::store::atomic::write_folder;
+use crate::trainer::{Finished, PhaseSlot, run};
 
 /// Pictures of each model on the sheet of samples, at most.
 const SAMPLES: usize = 60;

@@ -1,0 +1,14 @@
+//! What lies on the disk: files that are there whole or not at all, logs that grow, hashes, tensors, a phase's state.
+
+pub mod append;
+pub mod atomic;
+pub mod hash;
+pub mod state;
+pub mod tensor_file;
+
+pub use state::{State, StateTensor};
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
