@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::bundle::manifest::ManifestError;
+use crate::process::ProcessError;
 
 /// What can go wrong between a bundle and a picture. Every message is one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +75,9 @@ pub enum Error {
     /// A scheduler's configuration or the use of it: names the key, the value and what is supported.
     #[error("{0}")]
     Scheduler(String),
+    /// Something that the noise process cannot do.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
     /// A request that makes no sense: an empty prompt list, a prompt that the classifier cannot judge, no pictures.
     #[error("{0}")]
     Request(String),

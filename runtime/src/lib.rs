@@ -9,6 +9,7 @@ pub mod engine;
 pub mod error;
 pub mod noise;
 pub mod pipeline;
+pub mod process;
 pub mod scheduler;
 pub mod score;
 pub mod tensor;

@@ -28,8 +28,8 @@ use config::Config;
 use method::{Given, Method, Plan};
 
 pub use flow_match::flow_sigmas;
-pub use table::noise_table;
 pub(crate) use table::{line, single};
+pub use table::{noise_table, process};
 pub use values::Stepped;
 
 /// A class's constructor and the lists of keys that it understands.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::config::Config;
 use crate::Error;
+use crate::process::{Parameterisation, Process};
 
 /// Most table entries: a file may be a stranger's.
 const MOST_ENTRIES: usize = 100_000;
@@ -58,6 +59,28 @@ pub fn noise_table(config: &Value) -> Result<Vec<f64>, Error> {
         _ => Family::Plain,
     };
     cumulative(&config, family, Precision::Double)
+}
+
+/// The noise process that the teacher of a `scheduler_config.json` was trained on.
+///
+/// # Errors
+/// [`Error::Scheduler`] for a class without a known process, or a value that is not supported.
+pub fn process(config: &Value) -> Result<Process, Error> {
+    let typed = Config::new(config)?;
+    let class = typed.class();
+    if class == "FlowMatchEulerDiscreteScheduler" {
+        return Ok(Process::flow(typed.number("shift", 1.0)?));
+    }
+    if class.starts_with("FlowMatch") || class.starts_with("EDM") {
+        return Err(Error::Scheduler(format!("the scheduler is {class}, whose noise levels are not supported yet")));
+    }
+    let choices = [
+        ("epsilon", Parameterisation::Epsilon),
+        ("sample", Parameterisation::Sample),
+        ("v_prediction", Parameterisation::VPrediction),
+    ];
+    let parameterisation = typed.choice("prediction_type", "epsilon", &choices)?;
+    Ok(Process::with_table(parameterisation, noise_table(config)?))
 }
 
 /// `alphas_cumprod` of a class.

@@ -1,0 +1,54 @@
+//! The noise process, once for training, sampling and running: which mixture of signal and noise a time stands for, what a
+//! network's raw output says about both, and the steps between times (distillation.md, sections 1 to 3).
+//!
+//! Everything is pure and in f64: callers apply the coefficients to their own tensors and round once, when they meet them.
+
+pub mod guidance;
+mod levels;
+mod parameterisation;
+mod rollout;
+pub mod shift;
+pub mod spacing;
+
+pub use levels::{Grid, Level, Process};
+pub use parameterisation::{Affine, Parameterisation};
+pub use rollout::{Next, Rollout, Step, StepRule};
+
+/// What a noise process cannot do.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProcessError {
+    /// A time that the process does not have.
+    #[error("time {time} is not on the noise process, which has {range}")]
+    Time {
+        /// The time.
+        time: f64,
+        /// The times that there are, in words.
+        range: String,
+    },
+    /// Clean samples from predicted noise where there is no signal.
+    #[error("x0 cannot be computed from noise where alpha is 0; the time is too late for a network that predicts noise")]
+    NoSignal,
+    /// A step that starts from predicted noise where there is no signal.
+    #[error("a step from predicted noise cannot start where alpha is 0")]
+    NoSignalToStepFrom,
+    /// Noise from a predicted clean sample where there is none.
+    #[error("the noise cannot be computed from a clean sample where sigma is 0")]
+    NoNoise,
+    /// A list of times that no generator can walk along.
+    #[error("the times {times:?} of a generator {problem}")]
+    Times {
+        /// The times as the network is told them.
+        times: Vec<f64>,
+        /// What is wrong, as the rest of the sentence.
+        problem: String,
+    },
+    /// More or fewer steps than the process has times.
+    #[error("{steps} steps were asked for, but this noise process can make 1 to {most}")]
+    Steps {
+        /// As asked for.
+        steps: usize,
+        /// As many as there are.
+        most: usize,
+    },
+}

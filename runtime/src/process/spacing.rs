@@ -1,0 +1,29 @@
+//! diffusers' spacings of sampling times, with numpy's arithmetic.
+
+/// numpy's `arange(last, 0, -count / steps).round() - 1`, halves to even. Where rounding of the ratio gives numpy one step
+/// too many, which would end at time -1, that step is left out.
+#[must_use]
+pub fn trailing(count: usize, last: usize, steps: usize) -> Vec<f64> {
+    let (start, step) = (last as f64, -(count as f64 / steps as f64));
+    let delta = (start + step) - start;
+    let times = (0..steps).map(|i| (start + i as f64 * delta).round_ties_even() - 1.0);
+    times.take_while(|&time| time >= 0.0).collect()
+}
+
+/// `offset + i ratio` for `i = steps - 1 .. 0`.
+#[must_use]
+pub fn leading(offset: usize, ratio: usize, steps: usize) -> Vec<f64> {
+    (0..steps).rev().map(|i| (i * ratio + offset) as f64).collect()
+}
+
+/// numpy's `linspace`.
+#[must_use]
+pub fn linspace(start: f64, stop: f64, count: usize) -> Vec<f64> {
+    if count < 2 {
+        return vec![start; count];
+    }
+    let step = (stop - start) / (count - 1) as f64;
+    let mut line: Vec<f64> = (0..count).map(|i| i as f64 * step + start).collect();
+    line[count - 1] = stop;
+    line
+}
