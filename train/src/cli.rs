@@ -9,6 +9,7 @@ use dmdx_importer::ImportOptions;
 
 use crate::error::TrainError;
 use crate::job::{Networks, work};
+use crate::method;
 use crate::recipe::{self, LoadedRecipe};
 use crate::sample::{self, SampleArguments};
 use crate::session::Interrupt;
@@ -105,7 +106,7 @@ pub fn run(cli: &Cli) -> ExitCode {
 }
 
 fn train(arguments: &TrainArguments) -> Result<bool, TrainError> {
-    let loaded = LoadedRecipe::read(&arguments.recipe, &arguments.set)?;
+    let loaded = LoadedRecipe::read(&arguments.recipe, &arguments.set, &method::sections())?;
     let interrupt = Interrupt::on_signal()?;
     let networks = Networks::open(&loaded)?;
     let path = arguments.out.clone().unwrap_or_else(|| work::default_folder(&arguments.recipe));

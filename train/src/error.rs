@@ -138,6 +138,40 @@ pub enum TrainError {
         /// The error of the crate that did it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Something that the teacher's noise process cannot do.
+    #[error(transparent)]
+    Process(#[from] dmdx_runtime::process::ProcessError),
+    /// A loss does not depend on what its gradient was asked for.
+    #[error("the loss does not depend on the tensor whose gradient is needed")]
+    NoGradient,
+    /// A method that learns from pairs was given none.
+    #[error("{method} learns from ODE pairs, but none were collected")]
+    NoPairs {
+        /// The method.
+        method: &'static str,
+    },
+    /// A generator that noises its samples anew was given too few noises.
+    #[error("call {step} of the generator needs a noise of its own, but none was drawn for it")]
+    NoFreshNoise {
+        /// The call, from 0.
+        step: usize,
+    },
+    /// A generator was asked for a call that it does not make.
+    #[error("the generator has no call {step}, only {steps}")]
+    NoSuchStep {
+        /// The call, from 0.
+        step: usize,
+        /// How many there are.
+        steps: usize,
+    },
+    /// A tapped module's result is not laid out as the discriminator's heads need it.
+    #[error("{tap} has the shape {shape:?}, which is no map or volume of features; choose another module to tap")]
+    TapShape {
+        /// The module's path.
+        tap: String,
+        /// Its result's shape for one sample.
+        shape: Vec<usize>,
+    },
     /// Two parts of a model or recipe do not fit together, or a tensor is not what its user needs.
     #[error("{0}")]
     Invalid(String),

@@ -17,6 +17,7 @@ pub mod report;
 pub mod sample;
 pub mod session;
 pub mod store;
+pub mod student;
 pub mod teacher;
 pub mod trainer;
 

@@ -4,12 +4,22 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use dmdx_train::diffusion::{Prediction, Schedule, trailing_times};
+use dmdx_runtime::process::{Level, Parameterisation, Process};
+use dmdx_runtime::scheduler::process;
+use dmdx_train::diffusion::NoiseProcess;
 use dmdx_train::module::Value;
 use safetensors::SafeTensors;
 
 fn values(value: &Value) -> Vec<f32> {
     value.to_f32().unwrap()
+}
+
+/// The table of Stable Diffusion 1 to XL.
+fn stable_diffusion(parameterisation: Parameterisation) -> Process {
+    let config = serde_json::json!({
+        "_class_name": "DDIMScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
+    });
+    Process::with_table(parameterisation, dmdx_runtime::scheduler::noise_table(&config).unwrap())
 }
 
 fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
@@ -20,7 +30,7 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
 /// distillation.md 2.2: t, alpha², alpha, sigma; printed to six and five digits.
 #[test]
 fn the_table_of_stable_diffusion() {
-    let schedule = Schedule::stable_diffusion(Prediction::Epsilon).unwrap();
+    let schedule = stable_diffusion(Parameterisation::Epsilon);
     let table = [
         (0.0, 0.999150, 0.99957, 0.02915),
         (20.0, 0.981314, 0.99061, 0.13670),
@@ -32,11 +42,11 @@ fn the_table_of_stable_diffusion() {
         (999.0, 0.004660, 0.06826, 0.99767),
     ];
     for (time, squared, alpha, sigma) in table {
-        let (a, s) = schedule.levels(time).unwrap();
+        let Level { alpha: a, sigma: s } = schedule.level(time).unwrap();
         assert!((a * a - squared).abs() < 1e-6, "{time}: alpha² is {}", a * a);
         assert!((a - alpha).abs() < 6e-6 && (s - sigma).abs() < 6e-6, "{time}: {a} {s}");
     }
-    assert!(schedule.levels(1000.0).is_err() && schedule.levels(0.5).is_err() && schedule.levels(-1.0).is_err());
+    assert!(schedule.level(1000.0).is_err() && schedule.level(0.5).is_err() && schedule.level(-1.0).is_err());
 }
 
 /// distillation.md 2.2: the signal-to-noise ratio of CogVideoX-2b divided by 3, and a last time without signal.
@@ -45,12 +55,12 @@ fn the_table_of_cogvideox() {
     let (schedule, _) = scheduler("cogvideox_ddim_2b");
     let table = [(124.0, 0.666324), (249.0, 0.390890), (499.0, 0.095970), (749.0, 0.010966), (874.0, 0.001683), (999.0, 0.0)];
     for (time, squared) in table {
-        let (alpha, sigma) = schedule.levels(time).unwrap();
+        let Level { alpha, sigma } = schedule.coefficients().level(time).unwrap();
         assert!((alpha * alpha - squared).abs() < 1e-6, "{time}: alpha² is {}", alpha * alpha);
         assert!((alpha * alpha + sigma * sigma - 1.0).abs() < 1e-12);
     }
     // What such a network says of pure noise is -x0.
-    assert!(schedule.step_coefficients(999.0, 0.0).unwrap().1 < 0.0);
+    assert!(schedule.coefficients().step(999.0, 0.0).unwrap().of_output < 0.0);
 }
 
 /// Predicted noise says nothing about x0 where there is no signal.
@@ -60,16 +70,16 @@ fn a_step_from_predicted_pure_noise_is_refused() {
         "_class_name": "CogVideoXDDIMScheduler", "prediction_type": "epsilon", "beta_schedule": "scaled_linear",
         "rescale_betas_zero_snr": true,
     });
-    let schedule = Schedule::from_config(&config).unwrap();
-    let error = schedule.step_coefficients(999.0, 500.0).unwrap_err();
+    let error = process(&config).unwrap().step(999.0, 500.0).unwrap_err();
     assert_eq!(error.to_string(), "a step from predicted noise cannot start where alpha is 0");
 }
 
 #[test]
 fn trailing_times_are_the_papers() {
-    assert_eq!(trailing_times(1000, 4), [999.0, 749.0, 499.0, 249.0]);
-    assert_eq!(trailing_times(1000, 1), [999.0]);
-    assert_eq!(trailing_times(1000, 25)[..3], [999.0, 959.0, 919.0]);
+    let process = stable_diffusion(Parameterisation::Epsilon);
+    assert_eq!(process.spaced(4).unwrap(), [999.0, 749.0, 499.0, 249.0]);
+    assert_eq!(process.spaced(1).unwrap(), [999.0]);
+    assert_eq!(process.spaced(25).unwrap()[..3], [999.0, 959.0, 919.0]);
 }
 
 struct Trace {
@@ -92,10 +102,10 @@ impl Trace {
     }
 }
 
-fn scheduler(key: &str) -> (Schedule, Trace) {
+fn scheduler(key: &str) -> (NoiseProcess, Trace) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/schedulers").join(key);
     let config = std::fs::read_to_string(folder.join("scheduler_config.json")).unwrap();
-    let schedule = Schedule::from_config(&serde_json::from_str(&config).unwrap()).unwrap();
+    let schedule = process(&serde_json::from_str(&config).unwrap()).unwrap().into();
     (schedule, Trace::read(&folder.join("trace_5.safetensors")))
 }
 
@@ -137,11 +147,14 @@ fn every_parameterisation_is_the_same_path() {
     let shape = [3, 2, 2, 2];
     let number = |seed: u32| (0..24u32).map(|i| ((i * 37 + seed * 11) % 23) as f32 / 7.0 - 1.6).collect::<Vec<_>>();
     let (x0, noise) = (Value::float(number(1), &shape, &device).unwrap(), Value::float(number(2), &shape, &device).unwrap());
-    let discrete = |prediction| (Schedule::stable_diffusion(prediction).unwrap(), [36.0, 500.0, 980.0], [20.0, 484.0, 964.0]);
+    let discrete = |prediction| -> (NoiseProcess, [f64; 3], [f64; 3]) {
+        (stable_diffusion(prediction).into(), [36.0, 500.0, 980.0], [20.0, 484.0, 964.0])
+    };
     let cases = [
-        discrete(Prediction::Epsilon),
-        discrete(Prediction::Velocity),
-        (Schedule::flow(), [0.1, 0.5, 0.98], [0.084375, 0.484375, 0.964375]),
+        discrete(Parameterisation::Epsilon),
+        discrete(Parameterisation::Sample),
+        discrete(Parameterisation::VPrediction),
+        (Process::flow(3.0).into(), [0.1, 0.5, 0.98], [0.084375, 0.484375, 0.964375]),
     ];
     for (schedule, from, to) in cases {
         let x = schedule.noised(&x0, &from, &noise).unwrap();

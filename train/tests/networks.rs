@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use dmdx_importer::{ImportOptions, import_pipeline};
 use dmdx_train::job::Networks;
 use dmdx_train::job::work::work;
+use dmdx_train::method::sections;
 use dmdx_train::recipe::LoadedRecipe;
 use dmdx_train::session::Interrupt;
 
@@ -27,7 +28,7 @@ fn run(folder: &Path) {
         "score.count_per_prompt=2",
         "checkpoint.every=1",
     ];
-    let loaded = LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets.map(String::from)).unwrap();
+    let loaded = LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets.map(String::from), &sections()).unwrap();
     work(&loaded, folder, false, &Interrupt::default(), &Networks::open(&loaded).unwrap()).unwrap();
 }
 

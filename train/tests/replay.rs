@@ -33,6 +33,21 @@ fn adversarial_distribution_matching_past_the_fake_score() {
 }
 
 #[test]
+fn pretraining_of_a_flow_teacher() {
+    repeats("adp_sd3_latent.safetensors", 80);
+}
+
+#[test]
+fn matching_of_a_flow_teacher_in_four_steps() {
+    repeats("adm_sd3_4step.safetensors", 100);
+}
+
+#[test]
+fn matching_of_a_video_teacher_in_eight_steps() {
+    repeats("adm_cogvideox_8step.safetensors", 80);
+}
+
+#[test]
 fn a_method_that_is_not_there_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("dmd.safetensors");

@@ -14,7 +14,8 @@ use dmdx_runtime::engine::locate::locate;
 use dmdx_runtime::engine::ort::OrtEngine;
 use dmdx_runtime::engine::tract::TractEngine;
 use dmdx_runtime::pipeline::Pipeline;
-use dmdx_train::method::Student;
+use dmdx_runtime::process::{Process, Rollout, StepRule};
+use dmdx_train::diffusion::Generator;
 use dmdx_train::recipe::Unconditional;
 use dmdx_train::teacher::Teacher;
 
@@ -109,8 +110,8 @@ fn same_picture(run: &Path) {
     let noise = dmdx_runtime::noise::latents(1, 0, prompts.len(), [4, 8, 8]).unwrap();
     let device = Device::flex();
     let student = Teacher::open(&run.join("student"), &prompts, Unconditional::Auto, &device).unwrap();
-    let kind = Student::LineVelocity { time: 999.0 };
-    let latents = student.student_latents(kind, &student.denoiser.module, noise.floats().unwrap(), &[0, 1]).unwrap();
+    let walk = Generator::new(&student.denoiser, &Rollout::new(Process::line(999.0), &[999.0], StepRule::Ode).unwrap());
+    let latents = student.student_latents(&walk, None, 0, noise.floats().unwrap(), &[0, 1]).unwrap();
     let burn = student.pictures(&latents).unwrap();
 
     let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(TractEngine::new(1))];

@@ -1,14 +1,16 @@
-//! The diffusion core: one code path for every teacher.
+//! The noise process on tensors: one code path for every teacher.
 //!
 //! Whatever a network predicts is an affine map to the pair (x0, eps), and a step of the probability-flow ODE is one
-//! affine map of (x, raw output); methods never ask which teacher they have. Coefficients are f64 and are rounded to
-//! f32 once, when they meet a tensor.
+//! affine map of (x, raw output); methods never ask which teacher they have. The coefficients are those of
+//! [`dmdx_runtime::process`], in f64, and are rounded to f32 once, when they meet a tensor.
 
+mod condition;
 mod denoiser;
-mod sampler;
-mod schedule;
+mod generator;
+mod noise_process;
+mod times;
 
-pub(crate) use denoiser::network_inputs;
-pub use denoiser::{Condition, Conditions, Denoiser, Guided};
-pub use sampler::{sample, trailing_times};
-pub use schedule::{Prediction, Schedule};
+pub use condition::{Condition, Conditions};
+pub use denoiser::{Denoiser, Guided, Ports};
+pub use generator::{Generator, Prediction};
+pub use noise_process::NoiseProcess;

@@ -1,14 +1,13 @@
 //! The heads as a graph, so that they run, are differentiated, saved and shown like every other network.
 
 use dmdx_graph::ir::Type;
-use dmdx_graph::{Dim, Graph, Op, Shape, ValueId, Weight};
+use dmdx_graph::{Dim, Graph, GraphError, Op, Shape, ValueId, Weight};
 
+use super::feature::{FeatureShape, Tap};
+use super::volume_head;
 use crate::error::TrainError;
 use crate::recipe::HeadOutput;
 use crate::session::Draws;
-
-/// Channels, rows and columns of a tapped feature map.
-pub type FeatureShape = [usize; 3];
 
 /// How every head is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,17 +36,22 @@ const EPSILON: f64 = 1e-5;
 
 /// One graph with a head for every tap: inputs and outputs carry the taps' names.
 ///
-/// A head is `blocks.N` (4×4 stride-2 convolution, group norm, SiLU) while the map is too large, then `squash`, a
-/// convolution with norm and SiLU over the remaining map (or 1×1 for a map of logits), then `logit`, 1×1.
+/// The head of a map is `blocks.N` (4×4 stride-2 convolution, group norm, SiLU) while the map is too large, then `squash`, a
+/// convolution with norm and SiLU over the remaining map (or 1×1 for a map of logits), then `logit`, 1×1. For the head of a
+/// volume see [`volume_head`].
 ///
 /// # Errors
 /// When the layout does not fit the features.
-pub(super) fn build(taps: &[(String, FeatureShape)], layout: HeadLayout) -> Result<Graph, TrainError> {
+pub(super) fn build(taps: &[Tap], layout: HeadLayout) -> Result<Graph, TrainError> {
     let mut graph = Graph::new("heads");
     let batch = graph.symbol("batch", "samples", 1);
-    for (tap, [channels, rows, columns]) in taps {
-        let shape = Shape(vec![batch.clone(), Dim::constant(*channels), Dim::constant(*rows), Dim::constant(*columns)]);
-        let built = head(&mut graph, tap, shape, [*channels, *rows, *columns], layout);
+    for Tap { name: tap, shape, .. } in taps {
+        let sizes = std::iter::once(batch.clone()).chain(shape.sizes().iter().map(|&size| Dim::constant(size)));
+        let input = graph.input(tap, Type::f32(Shape(sizes.collect())));
+        let built = input.and_then(|input| match *shape {
+            FeatureShape::Map(sizes) => head(&mut graph, tap, input, sizes, layout),
+            FeatureShape::Volume(sizes) => volume_head::build(&mut graph, tap, (input, &batch), sizes, layout),
+        });
         built.map_err(|error| TrainError::component(format!("building the head of {tap}"), error))?;
     }
     Ok(graph)
@@ -56,11 +60,10 @@ pub(super) fn build(taps: &[(String, FeatureShape)], layout: HeadLayout) -> Resu
 fn head(
     graph: &mut Graph,
     tap: &str,
-    shape: Shape,
-    [mut channels, mut rows, mut columns]: FeatureShape,
+    mut x: ValueId,
+    [mut channels, mut rows, mut columns]: [usize; 3],
     layout: HeadLayout,
-) -> Result<(), dmdx_graph::GraphError> {
-    let mut x = graph.input(tap, Type::f32(shape))?;
+) -> Result<(), GraphError> {
     let mut block = 0;
     while rows.min(columns) > layout.min_size {
         let place = format!("{tap}.blocks.{block}");
@@ -79,7 +82,7 @@ fn head(
     graph.output(tap, x)
 }
 
-fn conv(
+pub(super) fn conv(
     graph: &mut Graph,
     name: &str,
     x: ValueId,
@@ -87,14 +90,14 @@ fn conv(
     kernel: usize,
     stride: usize,
     padding: usize,
-) -> Result<ValueId, dmdx_graph::GraphError> {
+) -> Result<ValueId, GraphError> {
     let weight = graph.param(&format!("{name}.weight"), &[out, channels, kernel, kernel], None)?;
     let bias = graph.param(&format!("{name}.bias"), &[out], None)?;
     let op = Op::Conv2d { stride: [stride; 2], padding: [padding; 4], dilation: [1; 2], groups: 1 };
     graph.push(op, &[x, weight, bias], name)
 }
 
-fn norm(graph: &mut Graph, name: &str, x: ValueId, layout: HeadLayout) -> Result<ValueId, dmdx_graph::GraphError> {
+pub(super) fn norm(graph: &mut Graph, name: &str, x: ValueId, layout: HeadLayout) -> Result<ValueId, GraphError> {
     let weight = graph.param(&format!("{name}.weight"), &[layout.width], None)?;
     let bias = graph.param(&format!("{name}.bias"), &[layout.width], None)?;
     graph.push(Op::GroupNorm { groups: layout.groups, eps: EPSILON, silu: true }, &[x, weight, bias], name)
@@ -109,7 +112,7 @@ pub(super) fn initialise(graph: &mut Graph, draws: &mut Draws, logit_scale: f64,
     let params: Vec<(String, Vec<usize>)> =
         graph.params().iter().map(|(name, param)| (name.to_string(), param.shape.clone())).collect();
     let fan_in = |stem: &str| {
-        let weight = params.iter().find(|(name, shape)| name.strip_suffix(".weight") == Some(stem) && shape.len() == 4);
+        let weight = params.iter().find(|(name, shape)| name.strip_suffix(".weight") == Some(stem) && shape.len() >= 4);
         weight.map(|(_, shape)| shape[1..].iter().product::<usize>())
     };
     for (name, shape) in &params {

@@ -2,15 +2,12 @@
 
 use burn::tensor::Device;
 use dmdx_graph::Graph;
-use indexmap::IndexMap;
 
-use super::head_graph::{self, FeatureShape, HeadBias, HeadLayout};
+use super::feature::{Features, Tap};
+use super::head_graph::{self, HeadBias, HeadLayout};
 use crate::error::TrainError;
 use crate::module::{AdamSettings, GraphModule, Trained, Value, Weights};
 use crate::session::Draws;
-
-/// Feature maps `[b, c, h, w]` by tap, in the order of the taps.
-pub type Features = IndexMap<String, Value>;
 
 /// The heads of one discriminator.
 #[derive(Clone, Debug)]
@@ -26,7 +23,7 @@ impl Heads {
     /// When the layout does not fit the features.
     #[allow(clippy::too_many_arguments)]
     pub fn new(
-        taps: &[(String, FeatureShape)],
+        taps: &[Tap],
         layout: HeadLayout,
         draws: &mut Draws,
         logit_scale: f64,
@@ -44,7 +41,7 @@ impl Heads {
     /// # Errors
     /// When a weight is missing, unexpected or of another shape.
     pub fn with_weights(
-        taps: &[(String, FeatureShape)],
+        taps: &[Tap],
         layout: HeadLayout,
         weights: &Weights,
         settings: AdamSettings,

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use dmdx_graph::Graph;
-use dmdx_graph::ir::Bindings;
 
-use super::head_graph::FeatureShape;
-use super::heads::{Features, Heads};
-use crate::diffusion::{Condition, Denoiser, network_inputs};
+use super::feature::{FeatureLayout, Features, Tap};
+use super::heads::Heads;
+use crate::diffusion::{Condition, Denoiser};
 use crate::error::TrainError;
 use crate::module::{GraphModule, Value};
 
 /// Frozen teacher features with a trained head per tap. Sees the time and the condition; no guidance.
 #[derive(Clone, Debug)]
 pub struct LatentDiscriminator {
-    backbone: GraphModule,
-    taps: Vec<String>,
+    backbone: Denoiser,
+    taps: Vec<Tap>,
+    layout: FeatureLayout,
     /// The trained part.
     pub heads: Heads,
 }
@@ -25,19 +25,28 @@ impl LatentDiscriminator {
     ///
     /// # Errors
     /// When a tap is not a module of the teacher.
-    pub fn new(teacher: &Denoiser, graph: &Graph, taps: &[String], heads: Heads) -> Result<Self, TrainError> {
-        let tapped = graph.tapped(taps).map_err(|error| TrainError::component("tapping the teacher", error))?;
-        Ok(Self { backbone: teacher.module.share(&tapped)?.frozen(), taps: taps.to_vec(), heads })
+    pub fn new(teacher: &Denoiser, graph: &Graph, taps: &[Tap], layout: FeatureLayout, heads: Heads) -> Result<Self, TrainError> {
+        let marks: Vec<String> = taps.iter().map(|tap| tap.mark.clone()).collect();
+        let tapped = graph.tapped(&marks).map_err(|error| TrainError::component("tapping the teacher", error))?;
+        let backbone = teacher.with_module(teacher.module.share(&tapped)?.frozen().labelled("latent backbone"));
+        Ok(Self { backbone, taps: taps.to_vec(), layout, heads })
     }
 
-    /// The tapped features of a noisy latent.
+    /// The frozen part.
+    pub fn backbone(&self) -> &GraphModule {
+        &self.backbone.module
+    }
+
+    /// The tapped features of latents at times of the teacher's process, channels first.
     ///
     /// # Errors
     /// When shapes do not fit the teacher.
-    pub fn features(&self, x: &Value, network_times: &[f32], condition: &Condition) -> Result<Features, TrainError> {
-        let inputs = network_inputs(x, network_times, condition)?;
-        let wanted: Vec<&str> = self.taps.iter().map(String::as_str).collect();
-        self.backbone.forward(&inputs, &wanted)
+    pub fn features(&self, x: &Value, times: &[f64], condition: &Condition) -> Result<Features, TrainError> {
+        let Denoiser { module, process, ports } = &self.backbone;
+        let inputs = ports.inputs(x, &process.network_times(times), condition)?;
+        let wanted: Vec<&str> = self.taps.iter().map(|tap| tap.mark.as_str()).collect();
+        let features = module.forward(&inputs, &wanted)?.into_values().zip(&self.taps);
+        features.map(|(feature, tap)| Ok((tap.name.clone(), self.layout.channels_first(feature)?))).collect()
     }
 }
 
@@ -61,35 +70,4 @@ pub fn last_resnets(graph: &Graph) -> Vec<String> {
         }
     }
     last.into_values().map(|(_, path)| path).collect()
-}
-
-/// The shapes of tapped features for concrete input shapes, without running the network.
-///
-/// # Errors
-/// When a tap is not marked, an input shape does not fit, or a feature is not a map of the given layout.
-pub fn feature_shapes(
-    graph: &Graph,
-    taps: &[String],
-    inputs: &[(&str, Vec<usize>)],
-    channels_last: bool,
-) -> Result<Vec<(String, FeatureShape)>, TrainError> {
-    let wrap = |error| TrainError::component("finding the shapes of the taps", error);
-    let mut bindings = Bindings::new();
-    for (name, id) in graph.inputs() {
-        if let Some((_, shape)) = inputs.iter().find(|(given, _)| *given == &**name) {
-            graph.value(*id).ty.shape.bind(name, shape, &mut bindings).map_err(wrap)?;
-        }
-    }
-    let shape_of = |tap: &String| {
-        let id = graph.marks().get(tap).ok_or_else(|| {
-            TrainError::recipe("discriminator.latent_taps", format!("has {tap}, which is no module of {}", graph.name()))
-        })?;
-        let sizes = graph.value(*id).ty.shape.eval(&bindings).map_err(wrap)?;
-        match sizes.as_slice() {
-            [_, rows, columns, channels] if channels_last => Ok((tap.clone(), [*channels, *rows, *columns])),
-            [_, channels, rows, columns] => Ok((tap.clone(), [*channels, *rows, *columns])),
-            other => Err(TrainError::Invalid(format!("{tap} has the shape {other:?}; a head needs four dimensions"))),
-        }
-    };
-    taps.iter().map(shape_of).collect()
 }

@@ -1,6 +1,6 @@
 //! The hinge losses of adversarial training over several heads (distillation.md 3.3, items 6 and register A7).
 
-use super::heads::Features;
+use super::feature::Features;
 use crate::error::TrainError;
 use crate::module::Value;
 use crate::recipe::HeadReduce;

@@ -1,13 +1,16 @@
 //! Discriminators: trained heads on the features of frozen backbones.
 
+mod feature;
 mod head_graph;
 mod heads;
 mod latent;
 mod loss;
 mod pixel;
+mod volume_head;
 
-pub use head_graph::{FeatureShape, HeadBias, HeadLayout};
-pub use heads::{Features, Heads};
-pub use latent::{LatentDiscriminator, feature_shapes, last_resnets};
+pub use feature::{FeatureLayout, FeatureShape, Features, Tap, find_taps};
+pub use head_graph::{HeadBias, HeadLayout};
+pub use heads::Heads;
+pub use latent::{LatentDiscriminator, last_resnets};
 pub use loss::{accuracy, generator_loss, hinge_loss};
 pub use pixel::{Decoder, PixelDiscriminator, PixelScaling};

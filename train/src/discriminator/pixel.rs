@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use dmdx_graph::Graph;
-use indexmap::IndexMap;
 
-use super::heads::{Features, Heads};
+use super::feature::{FeatureLayout, Features, Tap};
+use super::heads::Heads;
 use crate::error::TrainError;
 use crate::module::{GraphModule, Profile, Value};
 use crate::recipe::PixelInput;
@@ -79,7 +79,7 @@ impl PixelScaling {
 #[derive(Clone, Debug)]
 pub struct PixelDiscriminator {
     backbone: GraphModule,
-    taps: Vec<String>,
+    taps: Vec<Tap>,
     scaling: PixelScaling,
     /// The trained part.
     pub heads: Heads,
@@ -90,8 +90,9 @@ impl PixelDiscriminator {
     ///
     /// # Errors
     /// When a tap is not a module of the encoder, or a weight is missing.
-    pub fn new(encoder: &Graph, taps: &[String], scaling: PixelScaling, heads: Heads) -> Result<Self, TrainError> {
-        let tapped = encoder.tapped(taps).map_err(|error| TrainError::component("tapping the pixel backbone", error))?;
+    pub fn new(encoder: &Graph, taps: &[Tap], scaling: PixelScaling, heads: Heads) -> Result<Self, TrainError> {
+        let marks: Vec<String> = taps.iter().map(|tap| tap.mark.clone()).collect();
+        let tapped = encoder.tapped(&marks).map_err(|error| TrainError::component("tapping the pixel backbone", error))?;
         let backbone = GraphModule::new(&tapped, heads.trained.module.device(), false)?;
         Ok(Self { backbone, taps: taps.to_vec(), scaling, heads })
     }
@@ -107,9 +108,8 @@ impl PixelDiscriminator {
     /// When shapes do not fit the encoder.
     pub fn features(&self, pictures: &Value) -> Result<Features, TrainError> {
         let input = self.backbone.plan().inputs().next().map(str::to_string).unwrap_or_default();
-        let wanted: Vec<&str> = self.taps.iter().map(String::as_str).collect();
-        let layers = self.backbone.forward(&[(&input, self.scaling.apply(pictures)?)], &wanted)?;
-        let channels_first = |(tap, layer): (String, Value)| (tap, layer.permuted(&[0, 3, 1, 2]));
-        Ok(layers.into_iter().map(channels_first).collect::<IndexMap<_, _>>())
+        let wanted: Vec<&str> = self.taps.iter().map(|tap| tap.mark.as_str()).collect();
+        let layers = self.backbone.forward(&[(&input, self.scaling.apply(pictures)?)], &wanted)?.into_values().zip(&self.taps);
+        layers.map(|(layer, tap)| Ok((tap.name.clone(), FeatureLayout::ChannelsLast.channels_first(layer)?))).collect()
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use dmdx_export::target::Target;
 use dmdx_export::{BundleOptions, Role, StudentInfo, Verifier, export_bundle};
-use dmdx_importer::{ImportOptions, Nonfinite, import, import_pipeline};
+use dmdx_importer::{ImportOptions, import_pipeline};
 use dmdx_runtime::Tensor;
 use dmdx_runtime::engine::tract::TractEngine;
 use dmdx_runtime::score::Scorer;
@@ -14,24 +14,17 @@ use dmdx_runtime::score::Scorer;
 use super::student;
 use crate::data::{PairPlan, PairStore, ShardInputs, prompts};
 use crate::device;
-use crate::discriminator::{
-    FeatureShape, HeadBias, HeadLayout, Heads, LatentDiscriminator, PixelDiscriminator, PixelScaling, feature_shapes,
-    last_resnets,
-};
+use crate::diffusion::Generator;
+use crate::discriminator::{FeatureLayout, last_resnets};
 use crate::error::TrainError;
 use crate::job::work::{Drawer, Models};
-use crate::method::{AdmPhase, AdpPhase, Student};
-use crate::module::{AdamSettings, GraphModule, Trained, Weights};
+use crate::method::{self, Given, Materials, Method, Need, load_generator};
 use crate::recipe::{LoadedRecipe, Sampler};
 use crate::report::score::Score;
-use crate::session::Draws;
 use crate::store::State;
 use crate::store::hash;
 use crate::teacher::Teacher;
-use crate::trainer::{Phase, PhaseSlot};
-
-/// Features of the real pictures are kept when they fit into this many bytes.
-const KEPT_FEATURES: usize = 256 << 20;
+use crate::trainer::PhaseSlot;
 
 /// Everything that a recipe's job runs.
 pub struct Networks {
@@ -63,11 +56,6 @@ impl Networks {
         if taps.is_empty() {
             taps = last_resnets(teacher.graph()?);
         }
-        let with_schedule = recipe.adm.as_ref().zip(teacher.denoiser.schedule.steps());
-        if let Some((adm, steps)) = with_schedule.filter(|(adm, steps)| adm.t_max as usize >= *steps) {
-            let reason = format!("is {}, but the teacher's schedule ends at {}", adm.t_max, steps - 1);
-            return Err(TrainError::recipe("adm.t_max", reason));
-        }
         // What is needed only at the end must not be missing after hours of training.
         for target in &recipe.export.targets {
             Target::by_name(target).map_err(|error| TrainError::component("reading export.targets", error))?;
@@ -83,150 +71,33 @@ impl Networks {
         }
         let teacher_hash = hash::combined(&hash::model(&path)?);
         let networks = Self { loaded: loaded.clone(), path, texts, device, teacher, taps, teacher_hash };
-        networks.latent_shapes()?;
-        if recipe.adp.as_ref().is_some_and(|adp| adp.iterations > 0 && adp.lambda_pixel > 0.0) {
-            networks.pixel_discriminator(1.0)?;
-        }
+        networks.student()?;
+        networks.materials().latent_taps()?;
+        networks.materials().pixel_discriminator(1.0)?;
         Ok(networks)
     }
 
-    /// The feature maps that the latent discriminator taps.
-    fn latent_shapes(&self) -> Result<Vec<(String, FeatureShape)>, TrainError> {
-        let latent: Vec<usize> = std::iter::once(1).chain(self.teacher.latent_shape.iter().copied()).collect();
-        feature_shapes(self.teacher.graph()?, &self.taps, &[("sample", latent)], false)
-    }
-
-    fn settings(&self, rate: f64) -> AdamSettings {
-        let optimizer = &self.loaded.recipe.optimizer;
-        AdamSettings { rate, beta2: optimizer.beta2, epsilon: optimizer.eps, weight_decay: optimizer.weight_decay }
-    }
-
-    fn layout(&self) -> HeadLayout {
-        let discriminator = &self.loaded.recipe.discriminator;
-        HeadLayout {
-            width: discriminator.head_width,
-            groups: discriminator.head_groups,
-            min_size: discriminator.head_min_size,
-            output: discriminator.head_output,
-        }
-    }
-
-    /// New heads whose weights are drawn for `phase`.
-    fn heads(&self, taps: &[(String, FeatureShape)], phase: &str, rate: f64) -> Result<Heads, TrainError> {
-        let recipe = &self.loaded.recipe;
-        let mut draws = Draws::new(recipe.run.seed, phase, 0);
-        let scale = recipe.discriminator.logit_scale;
-        Heads::new(taps, self.layout(), &mut draws, scale, HeadBias::Zero, self.settings(rate), &self.device)
-    }
-
-    fn latent_discriminator(&self, phase: &str, rate: f64) -> Result<LatentDiscriminator, TrainError> {
-        let graph = self.teacher.graph()?;
-        let heads = self.heads(&self.latent_shapes()?, &format!("{phase} latent heads"), rate)?;
-        LatentDiscriminator::new(&self.teacher.denoiser, graph, &self.taps, heads)
-    }
-
-    fn pixel_discriminator(&self, rate: f64) -> Result<Option<PixelDiscriminator>, TrainError> {
-        let Some(pixel) = &self.loaded.recipe.discriminator.pixel else { return Ok(None) };
-        let component =
-            import(&self.loaded.resolve(&pixel.path), &ImportOptions { nonfinite: Nonfinite::Deny, ..ImportOptions::default() })
-                .map_err(|error| TrainError::component("importing the pixel backbone", error))?;
-        let graph = component.parts.get("vision_encoder").ok_or_else(|| {
-            TrainError::recipe("discriminator.pixel.path", format!("is a {}, but a vision encoder is needed", component.class))
-        })?;
-        let path = |layer: &usize| {
-            let ends = [format!("vision_encoder.layers.{layer}"), format!("layers.{layer}")];
-            ends.into_iter().find(|path| graph.marks().contains_key(path)).ok_or_else(|| {
-                TrainError::recipe("discriminator.pixel.layers", format!("has {layer}, which the encoder has not"))
-            })
-        };
-        let taps = pixel.layers.iter().map(path).collect::<Result<Vec<_>, _>>()?;
-        let (height, width) = self.picture_size();
-        let input = graph.inputs().first().map(|(name, _)| name.to_string()).unwrap_or_default();
-        let picture = vec![1, 3, height as usize, width as usize];
-        let shapes = feature_shapes(graph, &taps, &[(&input, picture)], true)?;
-        let heads = self.heads(&shapes, "adp pixel heads", rate)?;
-        PixelDiscriminator::new(graph, &taps, PixelScaling::of(pixel.input), heads).map(Some)
-    }
-
-    /// A trained copy of the teacher, or of the generator of a phase that ran before.
-    fn generator(&self, rate: f64, previous: Option<&State>) -> Result<Trained, TrainError> {
-        let mut module = self.teacher.denoiser.module.trainable_copy();
-        if let Some(state) = previous {
-            load_generator(&mut module, state)?;
-        }
-        Ok(Trained::new(module, self.settings(rate)))
-    }
-
-    /// The phase of adversarial distillation pre-training.
-    ///
-    /// # Errors
-    /// When the recipe has none, or a network that it names cannot be used.
-    pub fn adp(&self, pairs: PairStore) -> Result<AdpPhase, TrainError> {
-        let recipe = &self.loaded.recipe;
-        let adp = recipe.adp.as_ref().ok_or_else(|| TrainError::recipe("adp", "is left out"))?;
-        let pixel = self.pixel_discriminator(adp.lr_discriminator)?.filter(|_| adp.lambda_pixel > 0.0);
-        let mut phase = AdpPhase {
-            recipe: adp.clone(),
-            seed: recipe.run.seed,
-            schedule: self.teacher.denoiser.schedule.clone(),
-            pairs,
-            conditions: self.teacher.conditions.clone(),
-            generator: self.generator(adp.lr_generator, None)?,
-            latent: self.latent_discriminator("adp", adp.lr_discriminator)?,
-            pixel: pixel.map(|pixel| (self.teacher.decoder.clone(), pixel)),
-            real_pixels: None,
-            clock: None,
-        };
-        phase.keep_real_pixels(KEPT_FEATURES)?;
-        Ok(phase)
-    }
-
-    /// The phase of adversarial distribution matching, from the final state of the phase before if there is one.
-    ///
-    /// # Errors
-    /// When the recipe has none, or the state does not fit.
-    pub fn adm(&self, previous: Option<&State>) -> Result<AdmPhase, TrainError> {
-        let recipe = &self.loaded.recipe;
-        let adm = recipe.adm.as_ref().ok_or_else(|| TrainError::recipe("adm", "is left out"))?;
-        Ok(AdmPhase {
-            recipe: adm.clone(),
-            guidance: recipe.teacher.guidance,
-            seed: recipe.run.seed,
-            student: self.student(),
-            latent_shape: self.teacher.latent_shape.clone(),
-            conditions: self.teacher.conditions.clone(),
+    /// What the methods make their roles from.
+    pub fn materials(&self) -> Materials<'_> {
+        Materials {
+            loaded: &self.loaded,
+            recipe: &self.loaded.recipe,
+            teacher: &self.teacher,
             prompts: self.texts.len(),
-            teacher: self.teacher.denoiser.clone(),
-            generator: self.generator(adm.lr_generator, previous)?,
-            fake_score: Trained::new(self.teacher.denoiser.module.trainable_copy(), self.settings(adm.lr_fake)),
-            discriminator: self.latent_discriminator("adm", adm.lr_discriminator)?,
-            clock: None,
-        })
-    }
-
-    /// How the student samples once all phases have run.
-    fn student(&self) -> Student {
-        let recipe = &self.loaded.recipe;
-        let after_adp = recipe.adp.as_ref().filter(|adp| adp.iterations > 0);
-        let after_adm = recipe.adm.as_ref().filter(|adm| adm.iterations > 0);
-        match (after_adp, after_adm) {
-            (Some(adp), None) => Student::LineVelocity { time: adp.time_clamp.min(1000.0) },
-            (Some(_), Some(adm)) => Student::LineVelocity { time: adm.cond_t },
-            (None, Some(adm)) => Student::Teacher { time: adm.cond_t },
-            (None, None) => Student::Teacher { time: 999.0 },
+            taps: &self.taps,
+            layout: &FeatureLayout::ChannelsFirst,
         }
     }
 
-    fn info(&self) -> StudentInfo {
-        student::info(self.student(), self.teacher.denoiser.schedule.prediction(), &self.path, &self.teacher_hash)
+    /// The student once all phases have run.
+    fn student(&self) -> Result<Generator, TrainError> {
+        let last = method::of(&self.loaded.recipe).last();
+        self.materials().student(last.map_or("", |method| method.section.name))
     }
-}
 
-/// Puts the `generator` of a state into a network.
-fn load_generator(module: &mut GraphModule, state: &State) -> Result<(), TrainError> {
-    let weights: Weights =
-        state.role("generator").map(|(name, t)| (name.to_string(), (t.shape.clone(), t.values.clone()))).collect();
-    module.load(&weights)
+    fn info(&self) -> Result<StudentInfo, TrainError> {
+        Ok(student::info(self.student()?.rollout(), &self.path, &self.teacher_hash))
+    }
 }
 
 impl Models for Networks {
@@ -300,20 +171,16 @@ impl Models for Networks {
 
     fn phases<'a>(&'a self, pairs: Option<PairStore>) -> Result<Vec<PhaseSlot<'a>>, TrainError> {
         let recipe = &self.loaded.recipe;
-        let mut slots = Vec::new();
-        if let Some(pairs) = pairs.filter(|_| recipe.adp.as_ref().is_some_and(|adp| adp.iterations > 0)) {
-            let build = move |_: Option<&State>| Ok(Box::new(self.adp(pairs)?) as Box<dyn Phase + 'a>);
-            slots.push(PhaseSlot { name: "adp", build: Box::new(build) });
-        }
-        if recipe.adm.as_ref().is_some_and(|adm| adm.iterations > 0) {
-            let build = move |previous: Option<&State>| Ok(Box::new(self.adm(previous)?) as Box<dyn Phase + 'a>);
-            slots.push(PhaseSlot { name: "adm", build: Box::new(build) });
-        }
-        Ok(slots)
+        let slot = |method: &'static Method| {
+            let pairs = pairs.clone().filter(|_| method.needs.contains(&Need::Pairs));
+            let build = move |previous: Option<&State>| (method.build)(&self.materials(), Given { previous, pairs });
+            PhaseSlot { name: method.section.name, build: Box::new(build) }
+        };
+        Ok(method::of(recipe).map(slot).collect())
     }
 
     fn save_student(&self, state: &State, folder: &Path) -> Result<(), TrainError> {
-        student::save(&self.path, &self.info(), state, folder)
+        student::save(&self.path, &self.info()?, state, folder)
     }
 
     fn export(&self, state: &State, target: &str, folder: &Path) -> Result<(), TrainError> {
@@ -324,7 +191,7 @@ impl Models for Networks {
         let pipeline = import_pipeline(&source, &ImportOptions::default())
             .map_err(|error| TrainError::component("reading the student back", error))?;
         let verifier = Verifier::new(None, rayon::current_num_threads()).map_err(wrap)?;
-        let info = self.info();
+        let info = self.info()?;
         let mut silent = |_: dmdx_export::Stage<'_>| {};
         let options = BundleOptions {
             target: Target::by_name(target).map_err(wrap)?,
@@ -343,8 +210,8 @@ impl Models for Networks {
     }
 
     fn picture_size(&self) -> (u32, u32) {
-        let side = |latent: usize| u32::try_from(latent * self.teacher.scale).unwrap_or(u32::MAX);
-        (side(self.teacher.latent_shape[1]), side(self.teacher.latent_shape[2]))
+        let [height, width] = self.teacher.picture_size().map(|side| u32::try_from(side).unwrap_or(u32::MAX));
+        (height, width)
     }
 
     fn evaluate(
@@ -355,15 +222,17 @@ impl Models for Networks {
         keep: usize,
     ) -> Result<(Vec<f32>, Option<Score>), TrainError> {
         let recipe = &self.loaded.recipe;
+        let [low, high] = recipe.teacher.guidance;
         let latents = match who {
             Drawer::Teacher { steps } => {
-                let [low, high] = recipe.teacher.guidance;
                 self.teacher.latents(noise, prompts, &vec![(low + high) / 2.0; prompts.len()], steps as usize)?
             }
             Drawer::Student(state) => {
                 let mut module = self.teacher.denoiser.module.clone();
                 load_generator(&mut module, state)?;
-                self.teacher.student_latents(self.student(), &module, noise, prompts)?
+                let weight = recipe.student.guidance_offset.map(|offset| (low + high) / 2.0 - offset);
+                let student = self.student()?.with_module(module.frozen());
+                self.teacher.student_latents(&student, weight, recipe.run.seed, noise, prompts)?
             }
         };
         let mut pictures = self.teacher.pictures(&latents)?;

@@ -4,10 +4,9 @@ use std::path::Path;
 
 use dmdx_export::StudentInfo;
 use dmdx_runtime::bundle::manifest::Parameterisation;
+use dmdx_runtime::process::{self, Rollout};
 
-use crate::diffusion::Prediction;
 use crate::error::TrainError;
-use crate::method::Student;
 use crate::store::atomic::write_atomically;
 use crate::store::hash;
 use crate::store::{State, StateTensor};
@@ -57,16 +56,16 @@ fn is_unet_weights(file: &str) -> bool {
 }
 
 /// How the student is sampled, for its checkpoint and its bundle.
-pub(super) fn info(student: Student, prediction: Prediction, teacher: &Path, hash: &str) -> StudentInfo {
-    let (time, parameterisation) = match (student, prediction) {
-        (Student::LineVelocity { time }, _) => (time, Parameterisation::LineVelocity),
-        (Student::Teacher { time }, Prediction::Epsilon) => (time, Parameterisation::Epsilon),
-        (Student::Teacher { time }, Prediction::Velocity) => (time, Parameterisation::VPrediction),
-        (Student::Teacher { time }, Prediction::Flow) => (time, Parameterisation::Flow),
+pub(super) fn info(rollout: &Rollout, teacher: &Path, hash: &str) -> StudentInfo {
+    let parameterisation = match rollout.process().parameterisation() {
+        process::Parameterisation::Epsilon => Parameterisation::Epsilon,
+        process::Parameterisation::VPrediction => Parameterisation::VPrediction,
+        process::Parameterisation::Flow => Parameterisation::Flow,
+        process::Parameterisation::LineVelocity | process::Parameterisation::Sample => Parameterisation::LineVelocity,
     };
     let name = teacher.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
     StudentInfo {
-        steps: vec![time],
+        steps: rollout.network_times(),
         parameterisation,
         teacher: name.unwrap_or_else(|| "teacher".into()),
         teacher_sha256: hash.to_string(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::{PairPlan, PairStore, ShardInputs, collect};
 use crate::error::TrainError;
+use crate::method::{self, Need};
 use crate::recipe::LoadedRecipe;
 use crate::report::score::{self, Score, Scores};
 use crate::report::{Manifest, Sheet, SheetRow, loss, samples};
@@ -92,7 +93,7 @@ pub fn work(
     models: &impl Models,
 ) -> Result<(), TrainError> {
     let recipe = &loaded.recipe;
-    let mut manifest = Manifest::new(loaded);
+    let mut manifest = Manifest::new(loaded)?;
     manifest.inputs = models.inputs()?;
     manifest.versions.extend(models.versions());
     manifest.choices.extend(models.choices());
@@ -103,7 +104,7 @@ pub fn work(
     manifest.write(&folder.manifest())?;
 
     let plan = models.pair_plan()?;
-    let pairs = if recipe.adp.as_ref().is_some_and(|adp| adp.iterations > 0) {
+    let pairs = if method::of(recipe).any(|method| method.needs.contains(&Need::Pairs)) {
         let place = recipe.pairs.path.as_ref().map_or_else(|| folder.pairs(), |path| loaded.resolve(path));
         Some(collect(&place, &plan, interrupt, |inputs| models.teacher_latents(inputs))?)
     } else {

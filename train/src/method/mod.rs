@@ -1,12 +1,90 @@
-//! The training methods, each as pure functions of roles, batch and draws, and as a phase of the trainer.
+//! The training methods: one list, each entry a folder with its section of the recipe, its algorithm (pure functions of
+//! roles, batch and draws) and its phase of the trainer.
 
 pub mod adm;
-mod adm_phase;
 pub mod adp;
-mod adp_phase;
+mod draw;
+mod materials;
 mod metrics;
-mod roles;
+mod tape;
 
-pub use adm_phase::AdmPhase;
-pub use adp_phase::AdpPhase;
-pub use roles::{OneStep, Student};
+pub use draw::Batches;
+pub use materials::Materials;
+pub(crate) use materials::load_generator;
+
+use crate::data::PairStore;
+use crate::error::TrainError;
+use crate::recipe::{Recipe, SectionEntry};
+use crate::store::State;
+use crate::trainer::Phase;
+
+/// What a method learns from, besides prompts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Noise and what the teacher's deterministic sampler makes of it.
+    Pairs,
+}
+
+/// What the output of the student means after a method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Student {
+    /// The same as before; the teacher's own at first.
+    Unchanged,
+    /// A velocity on the line between noise and latent, the teacher's own only where that is the straight path.
+    OnLine,
+}
+
+/// The final state of the phase before, and the data that the method needs.
+#[derive(Default)]
+pub struct Given<'a> {
+    /// None where this is the first phase, or it is resumed.
+    pub previous: Option<&'a State>,
+    /// There where the method needs pairs.
+    pub pairs: Option<PairStore>,
+}
+
+impl Given<'_> {
+    /// The pairs of a method that needs them.
+    ///
+    /// # Errors
+    /// Where none were collected.
+    fn pairs(&mut self, method: &'static str) -> Result<PairStore, TrainError> {
+        self.pairs.take().ok_or(TrainError::NoPairs { method })
+    }
+}
+
+/// Makes the phase of a method.
+type Build = for<'a> fn(&Materials<'a>, Given<'_>) -> Result<Box<dyn Phase + 'a>, TrainError>;
+
+/// One training method.
+#[derive(Clone, Copy)]
+pub struct Method {
+    /// Its section of the recipe, by whose name it goes everywhere.
+    pub section: SectionEntry,
+    /// What it learns from.
+    pub needs: &'static [Need],
+    /// What the student's output means afterwards.
+    pub student: Student,
+    /// Makes its phase.
+    pub build: Build,
+}
+
+/// All methods, in the order in which a recipe's phases run.
+pub const METHODS: &[Method] = &[adp::METHOD, adm::METHOD];
+
+/// The methods' sections, for reading recipes.
+pub fn sections() -> Vec<SectionEntry> {
+    METHODS.iter().map(|method| method.section).collect()
+}
+
+/// The methods that a recipe runs.
+pub fn of(recipe: &Recipe) -> impl Iterator<Item = &'static Method> {
+    METHODS.iter().filter(|method| recipe.iterations(method.section.name) > 0)
+}
+
+/// Whether the student is on the line between noise and latent while method `name` trains it: that or an earlier method of
+/// the recipe has put it there.
+pub fn is_on_line(recipe: &Recipe, name: &str) -> bool {
+    let position = |name: &str| METHODS.iter().position(|method| method.section.name == name);
+    of(recipe).filter(|method| position(method.section.name) <= position(name)).any(|method| method.student == Student::OnLine)
+}

@@ -24,6 +24,7 @@ pub struct GraphModule {
     params: Vec<Stored>,
     device: Device,
     profile: Option<Arc<Profile>>,
+    label: Arc<str>,
 }
 
 /// A parameter: floats are tensors of Burn's, integers (position ids) are constants.
@@ -58,7 +59,8 @@ impl GraphModule {
                 Stored::Int(Value::int(weight.to_i64(), &param.shape, device)?)
             });
         }
-        Ok(Self { plan: Arc::new(Plan::new(graph)), params, device: device.clone(), profile: None })
+        let label = graph.name().into();
+        Ok(Self { plan: Arc::new(Plan::new(graph)), params, device: device.clone(), profile: None, label })
     }
 
     /// Another graph over this module's parameters, found by name: the teacher's backbone cut off after the last tap.
@@ -75,12 +77,18 @@ impl GraphModule {
                 .ok_or_else(|| TrainError::Invalid(format!("parameter {name} {shape:?} is not in {}", self.plan.name())))?;
             params.push(stored.clone());
         }
-        Ok(Self { plan: Arc::new(plan), params, device: self.device.clone(), profile: self.profile.clone() })
+        Ok(Self { plan: Arc::new(plan), params, ..self.clone() })
     }
 
     /// A role of its own that starts from the same weights and is trained.
     pub fn trainable_copy(&self) -> Self {
         self.with_training(true)
+    }
+
+    /// As [`GraphModule::trainable_copy`], but the parameters called `constant` stay constants.
+    pub fn trainable_copy_without(&self, constant: &[&str]) -> Self {
+        let copy = self.with_training(true);
+        copy.rebuilt(|name, param| if constant.contains(&name) { param.with_training(false) } else { param })
     }
 
     /// The same weights, in the same storage, as constants.
@@ -109,6 +117,18 @@ impl GraphModule {
     /// Records the time of every operation from now on.
     pub fn set_profile(&mut self, profile: Option<Arc<Profile>>) {
         self.profile = profile;
+    }
+
+    /// What its times are recorded under: its role.
+    #[must_use]
+    pub fn labelled(mut self, label: &str) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    /// Runs `work` and, where there is a profile, adds its time under the label and `what`.
+    pub(super) fn timed<T>(&self, what: &str, work: impl FnOnce() -> T) -> T {
+        Profile::timed(self.profile.as_deref(), &format!("{} {what}", self.label), work)
     }
 
     /// Runs the graph as far as the outputs and marked modules called `wanted` need it, and returns those.
@@ -205,13 +225,13 @@ impl GraphModule {
     }
 
     fn rebuilt(self, mut f: impl FnMut(&str, DynParam) -> DynParam) -> Self {
-        let Self { plan, params, device, profile } = self;
+        let Self { plan, params, device, profile, label } = self;
         let params = plan.params.iter().zip(params).map(|((name, _), stored)| match stored {
             Stored::Float(param) => Stored::Float(f(name, param)),
             Stored::Int(value) => Stored::Int(value),
         });
         let params = params.collect();
-        Self { plan, params, device, profile }
+        Self { plan, params, device, profile, label }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Graphs as Burn modules: one compiled plan per graph, any number of roles with their own or shared parameters.
 
+mod gradient;
 mod graph_module;
 mod ops;
 mod optimizer;
@@ -10,6 +11,7 @@ mod trained;
 mod value;
 mod weights;
 
+pub use gradient::{input_gradient, parameter_gradients, parameter_gradients_of_both, pulled_back, pulled_back_to};
 pub use graph_module::GraphModule;
 pub use optimizer::{Adam, AdamSettings, ParameterGradients};
 pub use param::DynParam;

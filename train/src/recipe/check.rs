@@ -1,10 +1,11 @@
 //! What one key's range cannot say: conditions between keys.
 
 use super::Recipe;
+use super::section::SectionEntry;
 use crate::error::TrainError;
 
 /// Checks the conditions between keys.
-pub(super) fn check(recipe: &Recipe) -> Result<(), TrainError> {
+pub(super) fn check(recipe: &Recipe, sections: &[SectionEntry]) -> Result<(), TrainError> {
     let discriminator = &recipe.discriminator;
     if !discriminator.head_width.is_multiple_of(discriminator.head_groups) {
         return Err(TrainError::recipe(
@@ -12,34 +13,19 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), TrainError> {
             format!("is {}, but must divide head_width = {}", discriminator.head_groups, discriminator.head_width),
         ));
     }
-    if let Some(adp) = &recipe.adp {
-        if adp.lambda_latent == 0.0 && adp.lambda_pixel == 0.0 {
-            return Err(TrainError::recipe(
-                "adp.lambda_latent",
-                "is 0 and so is adp.lambda_pixel, but one of them must be above 0",
-            ));
-        }
-        if adp.iterations > 0 && adp.lambda_pixel > 0.0 && discriminator.pixel.is_none() {
-            return Err(TrainError::recipe(
-                "adp.lambda_pixel",
-                format!("is {}, but there is no [discriminator.pixel]; add it, or set lambda_pixel = 0", adp.lambda_pixel),
-            ));
-        }
+    let student = &recipe.student;
+    if student.steps.is_some() && student.times.is_some() {
+        return Err(TrainError::recipe("student.steps", "is given and so is student.times, but one of the two says everything"));
     }
-    if let Some(adm) = &recipe.adm {
-        if adm.t_min >= adm.t_max {
-            return Err(TrainError::recipe("adm.t_min", format!("is {}, but must be below t_max = {}", adm.t_min, adm.t_max)));
-        }
-        if adm.t_min + adm.dt_steps > adm.t_max {
-            return Err(TrainError::recipe(
-                "adm.dt_steps",
-                format!("is {}, but must be at most t_max − t_min = {}", adm.dt_steps, adm.t_max - adm.t_min),
-            ));
-        }
+    if let Some(times) = student.times.as_ref().filter(|times| !times.windows(2).all(|pair| pair[0] > pair[1])) {
+        return Err(TrainError::recipe("student.times", format!("is {times:?}, but must fall strictly")));
     }
-    if recipe.adp.is_none() && recipe.adm.is_none() {
-        return Err(TrainError::recipe("adp", "is left out and so is adm, but a recipe needs one of the two sections"));
+    if recipe.methods.is_empty() {
+        let names: Vec<&str> = sections.iter().map(|section| section.name).collect();
+        let problem = format!("are all left out, but a recipe needs one of {}", names.join(", "));
+        return Err(TrainError::recipe("methods", problem));
     }
+    sections.iter().try_for_each(|section| (section.check)(recipe))?;
     prompts(recipe)
 }
 

@@ -1,12 +1,14 @@
-//! Every key of a recipe with its type and range: the one table behind the sentences about bad values.
+//! Every key of a recipe with its type and range: the one table behind the sentences about bad values. The methods' own keys
+//! come from their sections.
 
 use toml::{Table, Value};
 
+use super::section::SectionEntry;
 use crate::error::TrainError;
 
 /// What a key may hold.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+pub enum Kind {
     /// A whole number from the first to the second.
     Integer(i64, i64),
     /// A finite number from the first to the second.
@@ -25,13 +27,16 @@ enum Kind {
     Texts,
     /// A list of different whole numbers, at least one.
     Integers(i64, i64),
+    /// A list of numbers within the range, at least one.
+    Numbers(f64, f64),
     /// A table from names to lists of texts.
     Lists,
 }
 
-use Kind::{Flag, Integer, Integers, Lists, Number, Positive, Range, Text, Texts, Word};
+use Kind::{Flag, Integer, Integers, Lists, Number, Numbers, Positive, Range, Text, Texts, Word};
 
-const MANY: i64 = 1_000_000_000_000;
+/// More of anything than a run can count.
+pub const MANY: i64 = 1_000_000_000_000;
 const GUIDANCE: f64 = 1000.0;
 
 /// Sorted by section as in the documentation; a section exists because a key of it is here.
@@ -43,12 +48,17 @@ const KEYS: &[(&str, Kind)] = &[
     ("prompts.values", Lists),
     ("prompts.list", Texts),
     ("prompts.file", Text),
+    ("prompts.dtype", Word(&["f16", "f32"])),
     ("pairs.count", Integer(1, MANY)),
     ("pairs.steps", Integer(1, 1000)),
     ("pairs.sampler", Word(&["euler_trailing"])),
     ("pairs.dtype", Word(&["f16", "f32"])),
     ("pairs.shard", Integer(1, 1_000_000)),
     ("pairs.path", Text),
+    ("student.steps", Integer(1, 1000)),
+    ("student.times", Numbers(0.0, 1000.0)),
+    ("student.sampler", Word(&["ode", "renoise"])),
+    ("student.guidance_offset", Number(-GUIDANCE, GUIDANCE)),
     ("discriminator.latent_taps", Texts),
     ("discriminator.head_width", Integer(1, 4096)),
     ("discriminator.head_groups", Integer(1, 4096)),
@@ -58,32 +68,6 @@ const KEYS: &[(&str, Kind)] = &[
     ("discriminator.pixel.path", Text),
     ("discriminator.pixel.layers", Integers(0, 10_000)),
     ("discriminator.pixel.input", Word(&["imagenet", "minus_one_to_one"])),
-    ("adp.iterations", Integer(0, MANY)),
-    ("adp.batch", Integer(1, 65_536)),
-    ("adp.lr_generator", Positive(1.0)),
-    ("adp.lr_discriminator", Positive(1.0)),
-    ("adp.lambda_latent", Number(0.0, 1000.0)),
-    ("adp.lambda_pixel", Number(0.0, 1000.0)),
-    ("adp.mse_weight", Number(0.0, 1000.0)),
-    ("adp.mse_warmup_steps", Integer(0, MANY)),
-    ("adp.student_param", Word(&["raw_velocity"])),
-    ("adp.time_clamp", Positive(1000.0)),
-    ("adp.gan_share_t", Flag),
-    ("adp.gan_share_noise", Flag),
-    ("adp.head_reduce", Word(&["mean", "sum"])),
-    ("adm.iterations", Integer(0, MANY)),
-    ("adm.batch", Integer(1, 65_536)),
-    ("adm.lr_generator", Positive(1.0)),
-    ("adm.lr_fake", Positive(1.0)),
-    ("adm.lr_discriminator", Positive(1.0)),
-    ("adm.dt_steps", Integer(1, 999)),
-    ("adm.t_min", Integer(0, 999)),
-    ("adm.t_max", Integer(0, 999)),
-    ("adm.adm_grad", Word(&["full", "detach_fake"])),
-    ("adm.guidance", Word(&["per_sample", "per_batch"])),
-    ("adm.ttur", Integer(1, 1000)),
-    ("adm.fake_train_source", Word(&["full_rollout", "same_as_generator"])),
-    ("adm.cond_t", Number(0.0, 1000.0)),
     ("optimizer.beta1", Number(0.0, 0.0)),
     ("optimizer.beta2", Number(0.0, 0.999_999)),
     ("optimizer.eps", Number(1e-30, 1.0)),
@@ -103,58 +87,83 @@ const KEYS: &[(&str, Kind)] = &[
     ("run.threads", Integer(0, 4096)),
 ];
 
-/// Every dotted key that a recipe may have.
-pub fn known() -> impl Iterator<Item = &'static str> {
-    KEYS.iter().map(|(key, _)| *key)
+/// Every dotted key that a recipe with these methods may have.
+pub fn known(methods: &[SectionEntry]) -> Vec<String> {
+    Keys(methods).known()
 }
 
-/// Whether `key` holds text, so that an override of it needs no quotes.
-pub(super) fn is_text(key: &str) -> bool {
-    KEYS.iter().any(|(known, kind)| *known == key && matches!(kind, Text | Word(_)))
-}
+/// The keys of a recipe with these methods.
+#[derive(Clone, Copy)]
+pub(super) struct Keys<'a>(pub(super) &'a [SectionEntry]);
 
-/// Checks every value of `table` against the table of keys.
-///
-/// # Errors
-/// [`TrainError::Recipe`] about the first key that is unknown, of the wrong type or out of its range.
-pub(super) fn check(table: &Table) -> Result<(), TrainError> {
-    walk(table, "")
-}
+impl Keys<'_> {
+    /// Every dotted key that a recipe may have, with what it may hold.
+    fn all(&self) -> impl Iterator<Item = (String, Kind)> {
+        let common = KEYS.iter().map(|(key, kind)| ((*key).to_string(), *kind));
+        let of_methods = self
+            .0
+            .iter()
+            .flat_map(|section| section.keys.iter().map(move |(key, kind)| (format!("{}.{key}", section.name), *kind)));
+        common.chain(of_methods)
+    }
 
-fn walk(table: &Table, prefix: &str) -> Result<(), TrainError> {
-    for (name, value) in table {
-        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-        if let Some((_, kind)) = KEYS.iter().find(|(known, _)| *known == key) {
-            if !kind.admits(value) {
-                let problem = format!("is {value}, but must be {}", kind.sentence(&key));
-                return Err(TrainError::recipe(key, problem));
-            }
-        } else if known().any(|known| known.starts_with(&format!("{key}."))) {
-            match value {
-                Value::Table(inner) => walk(inner, &key)?,
-                other => {
-                    let problem = format!("is {other}, but must be a section");
+    /// Every dotted key that a recipe may have.
+    fn known(&self) -> Vec<String> {
+        self.all().map(|(key, _)| key).collect()
+    }
+
+    fn kind(&self, key: &str) -> Option<Kind> {
+        self.all().find(|(known, _)| known == key).map(|(_, kind)| kind)
+    }
+
+    /// Whether `key` holds text, so that an override of it needs no quotes.
+    pub(super) fn is_text(&self, key: &str) -> bool {
+        matches!(self.kind(key), Some(Text | Word(_)))
+    }
+
+    /// Checks every value of `table` against the keys.
+    ///
+    /// # Errors
+    /// [`TrainError::Recipe`] about the first key that is unknown, of the wrong type or out of its range.
+    pub(super) fn check(&self, table: &Table) -> Result<(), TrainError> {
+        self.walk(table, "")
+    }
+
+    fn walk(&self, table: &Table, prefix: &str) -> Result<(), TrainError> {
+        for (name, value) in table {
+            let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+            if let Some(kind) = self.kind(&key) {
+                if !kind.admits(value) {
+                    let problem = format!("is {value}, but must be {}", kind.sentence(&key));
                     return Err(TrainError::recipe(key, problem));
                 }
+            } else if self.all().any(|(known, _)| known.starts_with(&format!("{key}."))) {
+                match value {
+                    Value::Table(inner) => self.walk(inner, &key)?,
+                    other => {
+                        let problem = format!("is {other}, but must be a section");
+                        return Err(TrainError::recipe(key, problem));
+                    }
+                }
+            } else {
+                return Err(self.unknown(&key, prefix));
             }
-        } else {
-            return Err(unknown(&key, prefix));
         }
+        Ok(())
     }
-    Ok(())
-}
 
-fn unknown(key: &str, section: &str) -> TrainError {
-    let start = if section.is_empty() { String::new() } else { format!("{section}.") };
-    let mut names: Vec<&str> = Vec::new();
-    for known in known().filter_map(|known| known.strip_prefix(start.as_str())) {
-        let name = known.split('.').next().unwrap_or(known);
-        if !names.contains(&name) {
-            names.push(name);
+    fn unknown(&self, key: &str, section: &str) -> TrainError {
+        let start = if section.is_empty() { String::new() } else { format!("{section}.") };
+        let mut names: Vec<String> = Vec::new();
+        for known in self.known() {
+            let name = known.strip_prefix(start.as_str()).map(|rest| rest.split('.').next().unwrap_or(rest));
+            if let Some(name) = name.filter(|name| !names.iter().any(|seen| seen == name)) {
+                names.push(name.to_string());
+            }
         }
+        let place = if section.is_empty() { "a recipe".to_string() } else { format!("[{section}]") };
+        TrainError::recipe(key, format!("is not a key; {place} knows {}", names.join(", ")))
     }
-    let place = if section.is_empty() { "a recipe".to_string() } else { format!("[{section}]") };
-    TrainError::recipe(key, format!("is not a key; {place} knows {}", names.join(", ")))
 }
 
 fn number(value: &Value) -> Option<f64> {
@@ -191,6 +200,10 @@ impl Kind {
                 let repeated = |(index, item)| list[..index].contains(item);
                 !list.is_empty() && list.iter().all(inside) && !list.iter().enumerate().any(repeated)
             }),
+            Numbers(low, high) => value.as_array().is_some_and(|list| {
+                let inside = |v: &Value| number(v).is_some_and(|v| (low..=high).contains(&v));
+                !list.is_empty() && list.iter().all(inside)
+            }),
             Lists => value.as_table().is_some_and(|table| table.iter().all(|(_, list)| texts(list))),
         }
     }
@@ -212,6 +225,7 @@ impl Kind {
             Integers(low, high) => {
                 format!("a list of at least one, all different, whole numbers from {low} to {high}")
             }
+            Numbers(low, high) => format!("a list of at least one number from {low} to {high}"),
             Lists => "a table of lists of texts".to_string(),
         }
     }

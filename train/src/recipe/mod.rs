@@ -6,17 +6,23 @@
 mod check;
 pub mod keys;
 mod load;
-mod methods;
+mod section;
 mod sections;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use toml::Table;
 
 pub use load::LoadedRecipe;
-pub use methods::{Adm, AdmGradient, Adp, FakeTrainSource, GuidanceDraw, HeadReduce, Optimizer, StudentParameterisation};
+pub use section::{Section, SectionEntry};
 pub use sections::{
-    Checkpoint, Device, Discriminator, Export, HeadOutput, Health, PairDtype, Pairs, PixelDiscriminator, PixelInput, Prompts,
-    Run, Sampler, Score, Teacher, Unconditional,
+    Checkpoint, Device, Discriminator, Export, HeadOutput, HeadReduce, Health, Optimizer, PairDtype, Pairs, PixelDiscriminator,
+    PixelInput, Prompts, Run, Sampler, Score, Student, Teacher, Unconditional,
 };
+
+/// The sections of the methods by name, every default filled in.
+pub type Methods = BTreeMap<&'static str, Table>;
 
 /// A whole recipe, every default filled in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,18 +32,18 @@ pub struct Recipe {
     pub teacher: Teacher,
     /// What it is asked to draw.
     pub prompts: Prompts,
-    /// The ODE pairs that ADP learns from.
+    /// The ODE pairs that methods may learn from.
     #[serde(default)]
     pub pairs: Pairs,
+    /// How the student walks.
+    #[serde(default)]
+    pub student: Student,
     /// Taps and heads, latent and pixel.
     #[serde(default)]
     pub discriminator: Discriminator,
-    /// Adversarial distillation pre-training; left out where the section is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub adp: Option<Adp>,
-    /// Adversarial distribution matching; left out where the section is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub adm: Option<Adm>,
+    /// The methods' own sections.
+    #[serde(skip)]
+    pub methods: Methods,
     /// The optimizer of every trained role.
     #[serde(default)]
     pub optimizer: Optimizer,
@@ -56,4 +62,32 @@ pub struct Recipe {
     /// Seed and machine.
     #[serde(default)]
     pub run: Run,
+}
+
+impl Recipe {
+    /// The section of a method; none where the recipe leaves it out.
+    ///
+    /// # Errors
+    /// [`crate::TrainError::Recipe`] where it is not of that type, which would be a defect of the method's keys.
+    pub fn section<S: Section>(&self) -> Result<Option<S>, crate::TrainError> {
+        let found = self.methods.get(S::NAME).cloned();
+        let typed = found.map(|table| toml::Value::Table(table).try_into());
+        typed.transpose().map_err(|error: toml::de::Error| crate::TrainError::recipe(S::NAME, error.to_string()))
+    }
+
+    /// How many iterations a method has; 0 where the recipe leaves it out.
+    pub fn iterations(&self, method: &str) -> u64 {
+        let count = self.methods.get(method).and_then(|section| section.get("iterations")?.as_integer());
+        count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0)
+    }
+
+    /// The whole recipe as a table, the methods' sections among the others.
+    ///
+    /// # Errors
+    /// When a value has no form in TOML.
+    pub fn resolved(&self) -> Result<Table, toml::ser::Error> {
+        let mut table = Table::try_from(self)?;
+        table.extend(self.methods.iter().map(|(name, section)| ((*name).to_string(), section.clone().into())));
+        Ok(table)
+    }
 }

@@ -1,8 +1,9 @@
-//! The sections about models, data and the run. The training methods' own are in `methods`.
+//! The sections that every recipe may have. The training methods' own are theirs.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use dmdx_runtime::process::StepRule;
 use serde::{Deserialize, Serialize};
 
 /// `[teacher]`: the model to distil.
@@ -47,6 +48,9 @@ pub struct Prompts {
     /// A text file, one prompt a line; blank lines are skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
+    /// Stored precision of the prompts' conditions.
+    #[serde(default = "PairDtype::f32")]
+    pub dtype: PairDtype,
 }
 
 /// `[pairs]`: noise and what the teacher's deterministic sampler makes of it.
@@ -83,7 +87,7 @@ pub enum Sampler {
     EulerTrailing,
 }
 
-/// Stored precision of pairs.
+/// Stored precision of pairs and of the prompts' conditions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PairDtype {
@@ -92,6 +96,40 @@ pub enum PairDtype {
     F16,
     /// 32-bit floats.
     F32,
+}
+
+impl PairDtype {
+    fn f32() -> Self {
+        Self::F32
+    }
+}
+
+/// `[student]`: how the student walks from noise to a clean latent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Student {
+    /// How often its network is called, at times spaced as the teacher's; once where neither this nor `times` is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<usize>,
+    /// The times that its network is told, falling; the first stands for pure noise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times: Option<Vec<f64>>,
+    /// What happens between two calls.
+    pub sampler: StepRule,
+    /// Makes the student a guided one, whose weight is the teacher's less this much (the paper's video variant: 2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guidance_offset: Option<f64>,
+}
+
+/// How the heads' losses are put together; over a head's positions it is always the mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeadReduce {
+    /// Their mean.
+    #[default]
+    Mean,
+    /// Their sum.
+    Sum,
 }
 
 /// `[discriminator]`: heads on frozen backbones.
@@ -257,4 +295,24 @@ pub enum Device {
     Cpu,
     /// The first NVIDIA device; needs the `cuda` feature.
     Cuda,
+}
+
+/// `[optimizer]`: AdamW without a first moment, for every trained role.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Optimizer {
+    /// Decay of the first moment; only 0, so that none is kept.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+}
+
+impl Default for Optimizer {
+    fn default() -> Self {
+        Self { beta1: 0.0, beta2: 0.99, eps: 1e-8, weight_decay: 0.0 }
+    }
 }

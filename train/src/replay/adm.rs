@@ -4,68 +4,85 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
+use dmdx_runtime::process::{Rollout, StepRule};
+
 use super::compare::Results;
-use super::networks::{Teacher, conditions};
+use super::teacher::Teacher;
 use super::trace::Trace;
+use crate::diffusion::Generator;
 use crate::error::TrainError;
-use crate::method::{Student, adm};
-use crate::recipe::{AdmGradient, HeadReduce};
+use crate::method::adm::AdmGradient;
+use crate::method::adm::step::{self, DiscriminatorStep, FakeDraws, GeneratorDraws, GeneratorStep, Options, Roles, earlier};
+use crate::module::Value;
+use crate::recipe::HeadReduce;
 
 pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results, TrainError> {
-    if trace.option("student") != "line_velocity" || trace.option("steps") != &serde_json::json!([999]) {
-        return Err(TrainError::Invalid(format!(
-            "the trace {} is not of a one-step student after ADP; others are not available yet",
-            trace.name()
-        )));
-    }
-    let teacher = Teacher::open(zoo, device)?;
+    let teacher = Teacher::open(trace, zoo, device)?;
+    let student = student(trace, &teacher)?;
     let mut generator = teacher.role(1.0, trace.optimizer("lr_gen")?)?;
     let mut fake_score = teacher.role(2.0, trace.optimizer("lr_fake")?)?;
     let mut discriminator = teacher.discriminator(trace, trace.optimizer("lr_disc")?, device)?;
-    let conditions = conditions(trace, device)?;
-    let options = adm::Options {
-        student: Student::LineVelocity { time: 999.0 },
+    let conditions = teacher.conditions(trace, device)?;
+    let options = Options {
         dt: trace.number("dt")?,
         gradient: if trace.option("adm_grad") == "detach_fake" { AdmGradient::DetachFake } else { AdmGradient::Full },
         reduce: HeadReduce::Mean,
     };
+    let offset = trace.option("student_cfg_offset").as_f64();
+    let student_weights = |key: &str| -> Result<Option<Vec<f64>>, TrainError> {
+        // In f32, as the trace draws the weights.
+        offset.map(|offset| Ok(trace.values(key)?.iter().map(|w| f64::from((w - offset) as f32)).collect())).transpose()
+    };
     let mut results = Results::default();
 
-    let draws = adm::FakeDraws {
+    let draws = FakeDraws {
         z: trace.value("draws.f.z", device)?,
+        call: None,
+        fresh: Vec::new(),
+        student_weights: student_weights("draws.f.w")?,
         times: trace.values("draws.f.t")?.to_vec(),
         noise: trace.value("draws.f.noise", device)?,
     };
-    let networks = adm::Networks {
+    let roles = Roles {
         generator: &generator.module,
+        student: &student,
         fake_score: &fake_score.module,
         teacher: &teacher.denoiser,
         discriminator: &discriminator,
-        clock: None,
     };
-    let trained = adm::fake_step(&networks, &conditions.conditional, &draws, &options)?;
+    let trained = step::fake_step(&roles, &conditions, &draws)?;
     let values = [("f.x0", &trained.x0), ("f.x_t", &trained.x_t), ("f.pred", &trained.prediction), ("f.loss", &trained.loss)];
     values.into_iter().try_for_each(|(key, value)| results.value(key, value))?;
+    if let Some(weights) = draws.student_weights {
+        results.numbers("value.f.w_student", weights);
+    }
     results.gradients("fake_score", &[&trained.gradients])?;
     fake_score.update(trained.gradients);
     results.updated("fake_score", &[&fake_score], trace.number("lr_fake")?)?;
 
-    let draws = adm::GeneratorDraws {
+    // n counts from the clean end, from 1.
+    let n = trace.number("n")? as usize;
+    let call = student.len().checked_sub(n);
+    let call = call.ok_or_else(|| TrainError::Invalid(format!("the trace {} has no step {n}", trace.name())))?;
+    let draws = GeneratorDraws {
         z: trace.value("draws.g.z", device)?,
+        fresh: Vec::new(),
+        call,
         times: trace.values("draws.g.t")?.to_vec(),
         noise: trace.value("draws.g.noise", device)?,
         weights: trace.values("draws.g.w")?.to_vec(),
+        student_weights: student_weights("draws.g.w")?,
     };
-    let networks = adm::Networks {
+    let roles = Roles {
         generator: &generator.module,
+        student: &student,
         fake_score: &fake_score.module,
         teacher: &teacher.denoiser,
         discriminator: &discriminator,
-        clock: None,
     };
-    let mut made = adm::generator_step(&networks, &conditions, &draws, &options)?;
-    let judged = adm::discriminator_step(&networks, &conditions.conditional, &draws, &made, &options)?;
-    record(&mut results, &made, &judged, &draws, &options)?;
+    let mut made = step::generator_step(&roles, &conditions, &draws, &options)?;
+    let judged = step::discriminator_step(&roles, &conditions, &draws, &made, &options)?;
+    record(&mut results, &roles, &made, &judged, &draws, &options)?;
     let gradients = std::mem::take(&mut made.gradients);
     results.gradients("generator", &[&gradients])?;
     generator.update(gradients);
@@ -77,7 +94,7 @@ pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results,
 
     // The heads' next losses on the same batch: whether later steps correct the second moment.
     for _ in 0..6 {
-        let next = adm::heads_step(&discriminator, &made.features, &judged.features_real, options.reduce)?;
+        let next = step::heads_step(&discriminator, &made.features, &judged.features_real, options.reduce)?;
         curve.push(next.loss.scalar()?);
         discriminator.heads.trained.update(next.gradients);
     }
@@ -85,16 +102,39 @@ pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results,
     Ok(results)
 }
 
+/// The student's walk, in the teacher's parameterisation or as a velocity on the line.
+fn student(trace: &Trace, teacher: &Teacher) -> Result<Generator, TrainError> {
+    let process = teacher.denoiser.process.coefficients();
+    let steps = trace.numbers("steps")?;
+    // The trace's steps are times of the process.
+    let times: Vec<f64> = steps.iter().map(|&time| process.network_time(time)).collect();
+    let process = match trace.option("student").as_str() {
+        Some("teacher") => process.clone(),
+        Some("line_velocity") => process.of_line_student(times.first().copied().unwrap_or_default()),
+        _ => return Err(TrainError::Invalid(format!("the trace {} has a student of an unknown kind", trace.name()))),
+    };
+    Ok(Generator::new(&teacher.denoiser, &Rollout::new(process, &times, StepRule::Ode)?))
+}
+
 fn record(
     results: &mut Results,
-    made: &adm::GeneratorStep,
-    judged: &adm::DiscriminatorStep,
-    draws: &adm::GeneratorDraws,
-    options: &adm::Options,
+    roles: &Roles<'_>,
+    made: &GeneratorStep,
+    judged: &DiscriminatorStep,
+    draws: &GeneratorDraws,
+    options: &Options,
 ) -> Result<(), TrainError> {
-    results.numbers("value.g.net_t", draws.times.clone());
-    results.numbers("value.g.net_t_minus_dt", draws.times.iter().map(|time| time - options.dt).collect());
-    let values = [
+    let told = |times: &[f64]| roles.teacher.process.network_times(times).into_iter().map(f64::from).collect();
+    results.numbers("value.g.net_t", told(&draws.times));
+    results.numbers("value.g.net_t_minus_dt", told(&earlier(&draws.times, options.dt)));
+    if let Some(weights) = &draws.student_weights {
+        results.numbers("value.g.w_student", weights.clone());
+    }
+    let calls = roles.student.len();
+    for (index, x) in made.walked.iter().enumerate() {
+        results.value(&format!("g.rollout.x_k{}", calls - 1 - index), x)?;
+    }
+    let values: [(&str, &Value); 12] = [
         ("g.o_student", &made.o_student),
         ("g.x0_hat", &made.x0_hat),
         ("g.x_t", &made.x_t),

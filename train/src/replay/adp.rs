@@ -5,72 +5,84 @@ use std::path::Path;
 use burn::tensor::Device;
 
 use super::compare::Results;
-use super::networks::{LAYOUT, Teacher, component, conditions, part};
+use super::teacher::{LAYOUT, Teacher, component, part};
 use super::trace::Trace;
-use crate::discriminator::{Decoder, Heads, PixelDiscriminator, PixelScaling, feature_shapes};
+use crate::discriminator::{Decoder, FeatureLayout, Heads, PixelDiscriminator, PixelScaling, find_taps};
 use crate::error::TrainError;
-use crate::method::adp;
+use crate::method::adp::step::{self, Batch, DiscriminatorStep, Draws, GeneratorStep, Options, Roles};
 use crate::module::{GraphModule, Value};
 use crate::recipe::{HeadReduce, PixelInput};
 
 pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results, TrainError> {
-    let teacher = Teacher::open(zoo, device)?;
+    let teacher = Teacher::open(trace, zoo, device)?;
     let mut generator = teacher.role(1.0, trace.optimizer("lr_gen")?)?;
     let settings = trace.optimizer("lr_disc")?;
     let mut latent = teacher.discriminator(trace, settings, device)?;
-    let (decoder, mut pixel) = pixel_branch(trace, zoo, device)?;
-    let options = adp::Options {
+    let options = Options {
         lambda_latent: trace.number("lambda1")?,
         lambda_pixel: trace.number("lambda2")?,
         mse_weight: 0.0,
-        time_clamp: 999.0,
         reduce: HeadReduce::Mean,
     };
-    let batch = adp::Batch {
+    let mut pixel = if options.lambda_pixel > 0.0 { Some(pixel_branch(trace, zoo, device)?) } else { None };
+    let batch = Batch {
         x_0: trace.value("in.x_0", device)?,
         x_t: trace.value("in.x_T", device)?,
-        condition: conditions(trace, device)?.conditional,
+        condition: teacher.conditions(trace, device)?.conditional,
         real_pixels: None,
     };
     let times = trace.values("draws.g.t_disc")?.to_vec();
-    let draws = adp::Draws {
+    let draws = Draws {
         u: trace.values("draws.g.u")?.iter().map(|&u| u as f32).collect(),
         time_fake: times.clone(),
         time_real: times,
         noise_fake: trace.value("draws.g.noise_fake", device)?,
         noise_real: trace.value("draws.d.noise_real", device)?,
     };
-    let schedule = &teacher.denoiser.schedule;
+    let q = &teacher.denoiser.process;
+    let latest = q.coefficients().network_time(q.coefficients().last_time());
+    let line = teacher.denoiser.with_process(q.coefficients().of_line_student(latest).into());
     let mut results = Results::default();
 
-    let networks =
-        adp::Networks { generator: &generator.module, schedule, latent: &latent, pixel: Some((&decoder, &pixel)), clock: None };
-    let mut made = adp::generator_step(&networks, &batch, &draws, &options)?;
-    let judged = adp::discriminator_step(&networks, &batch, &draws, &made, &options)?;
-    record(&mut results, &made, &judged, &draws, &options)?;
+    let roles = Roles {
+        generator: &generator.module,
+        line: &line,
+        q,
+        latent: &latent,
+        pixel: pixel.as_ref().map(|(decoder, pixel)| (decoder, pixel)),
+    };
+    let mut made = step::generator_step(&roles, &batch, &draws, &options)?;
+    let judged = step::discriminator_step(&roles, &batch, &draws, &made, &options)?;
+    record(&mut results, &roles, &made, &judged, &draws, &options)?;
     let gradients = std::mem::take(&mut made.gradients);
     results.gradients("generator", &[&gradients])?;
     results.gradients("heads", &[&judged.gradients_latent, &judged.gradients_pixel])?;
     generator.update(gradients);
     let mut curve = vec![judged.loss.scalar()?];
     latent.heads.trained.update(judged.gradients_latent);
-    pixel.heads.trained.update(judged.gradients_pixel);
+    let mut heads = vec![&latent.heads.trained];
+    if let Some((_, pixel)) = &mut pixel {
+        pixel.heads.trained.update(judged.gradients_pixel);
+        heads.push(&pixel.heads.trained);
+    }
     results.updated("generator", &[&generator], trace.number("lr_gen")?)?;
-    results.updated("heads", &[&latent.heads.trained, &pixel.heads.trained], trace.number("lr_disc")?)?;
+    results.updated("heads", &heads, trace.number("lr_disc")?)?;
 
     // The heads' next losses on the same batch: whether later steps correct the second moment.
     for _ in 0..6 {
-        let networks = adp::Networks {
+        let roles = Roles {
             generator: &generator.module,
-            schedule,
+            line: &line,
+            q,
             latent: &latent,
-            pixel: Some((&decoder, &pixel)),
-            clock: None,
+            pixel: pixel.as_ref().map(|(decoder, pixel)| (decoder, pixel)),
         };
-        let next = adp::discriminator_step(&networks, &batch, &draws, &made, &options)?;
+        let next = step::discriminator_step(&roles, &batch, &draws, &made, &options)?;
         curve.push(next.loss.scalar()?);
         latent.heads.trained.update(next.gradients_latent);
-        pixel.heads.trained.update(next.gradients_pixel);
+        if let Some((_, pixel)) = &mut pixel {
+            pixel.heads.trained.update(next.gradients_pixel);
+        }
     }
     results.numbers("check.heads.loss_curve", curve);
     Ok(results)
@@ -84,22 +96,24 @@ fn pixel_branch(trace: &Trace, zoo: &Path, device: &Device) -> Result<(Decoder, 
     let encoder = part(&sam, "vision_encoder")?;
     let layers = trace.option("sam_layers").as_array().cloned().unwrap_or_default();
     // The trace counts layers from 1.
-    let taps: Vec<String> =
+    let names: Vec<String> =
         layers.iter().filter_map(|layer| Some(format!("vision_encoder.layers.{}", layer.as_u64()?.checked_sub(1)?))).collect();
     let side = sam.config["vision_config"]["image_size"].as_u64().unwrap_or(128) as usize;
-    let shapes = feature_shapes(encoder, &taps, &[("pixel_values", vec![1, 3, side, side])], true)?;
+    let taps =
+        find_taps(encoder, &names, &[("pixel_values", vec![1, 3, side, side])], &FeatureLayout::ChannelsLast, "sam_layers")?;
     let weights = trace.heads(|name| name.starts_with("vision_encoder."));
-    let heads = Heads::with_weights(&shapes, LAYOUT, &weights, trace.optimizer("lr_disc")?, device)?;
+    let heads = Heads::with_weights(&taps, LAYOUT, &weights, trace.optimizer("lr_disc")?, device)?;
     let pixel = PixelDiscriminator::new(encoder, &taps, PixelScaling::of(PixelInput::Imagenet), heads)?;
     Ok((decoder, pixel))
 }
 
 fn record(
     results: &mut Results,
-    made: &adp::GeneratorStep,
-    judged: &adp::DiscriminatorStep,
-    draws: &adp::Draws,
-    options: &adp::Options,
+    roles: &Roles<'_>,
+    made: &GeneratorStep,
+    judged: &DiscriminatorStep,
+    draws: &Draws,
+    options: &Options,
 ) -> Result<(), TrainError> {
     // The trace's parts of the losses have their weights in them.
     let latent = |loss: &Value| loss.scale(options.lambda_latent);
@@ -109,7 +123,7 @@ fn record(
     let doubles = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect();
     results.numbers("value.g.s", doubles(&made.s));
     results.numbers("value.g.net_t", doubles(&made.network_times));
-    results.numbers("value.g.net_t_disc", draws.time_fake.clone());
+    results.numbers("value.g.net_t_disc", doubles(&roles.q.network_times(&draws.time_fake)));
     let values = [
         ("g.x_s", Some(&made.x_s)),
         ("g.v", Some(&made.v)),

@@ -3,7 +3,7 @@
 mod adm;
 mod adp;
 mod compare;
-mod networks;
+mod teacher;
 mod trace;
 
 use std::path::{Path, PathBuf};

@@ -18,6 +18,7 @@ pub(super) struct Trace {
     name: String,
     tensors: BTreeMap<String, Tensor>,
     method: String,
+    teacher: String,
     options: Json,
 }
 
@@ -40,7 +41,13 @@ impl Trace {
             };
             tensors.insert(name, (view.shape().to_vec(), values));
         }
-        Ok(Self { name: path.display().to_string(), tensors, method: field("method")?, options })
+        Ok(Self {
+            name: path.display().to_string(),
+            tensors,
+            method: field("method")?,
+            teacher: metadata.get("teacher").cloned().unwrap_or_default(),
+            options,
+        })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -49,6 +56,11 @@ impl Trace {
 
     pub(super) fn method(&self) -> &str {
         &self.method
+    }
+
+    /// The zoo's folder that every network starts from.
+    pub(super) fn teacher(&self) -> &str {
+        &self.teacher
     }
 
     /// All tensors by name.
@@ -64,6 +76,29 @@ impl Trace {
     /// An option, null where it is not given.
     pub(super) fn option(&self, option: &str) -> &Json {
         &self.options[option]
+    }
+
+    /// A list of texts among the options.
+    pub(super) fn texts(&self, option: &str) -> Result<Vec<String>, TrainError> {
+        let list =
+            self.options[option].as_array().map(|list| list.iter().map(|text| text.as_str().map(str::to_string)).collect());
+        list.flatten().ok_or_else(|| self.lacks(&format!("the list of texts {option}")))
+    }
+
+    /// A list of numbers among the options.
+    pub(super) fn numbers(&self, option: &str) -> Result<Vec<f64>, TrainError> {
+        let list = self.options[option].as_array().map(|list| list.iter().map(Json::as_f64).collect());
+        list.flatten().ok_or_else(|| self.lacks(&format!("the list of numbers {option}")))
+    }
+
+    /// Sizes among the options.
+    pub(super) fn sizes(&self, option: &str) -> Result<Vec<usize>, TrainError> {
+        Ok(self.numbers(option)?.into_iter().map(|size| size as usize).collect())
+    }
+
+    /// Whether there is a tensor of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
     }
 
     /// The numbers of a tensor.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::TrainError;
-use crate::recipe::{LoadedRecipe, Recipe};
+use crate::recipe::LoadedRecipe;
 use crate::store::atomic::write_atomically;
 
 /// Sections and keys that may change when a run is resumed, since no trained value depends on them.
@@ -21,7 +21,7 @@ pub struct Manifest {
     /// Versions of the programs that the numbers come from, by name.
     pub versions: BTreeMap<String, String>,
     /// The recipe, every default filled in.
-    pub recipe: Recipe,
+    pub recipe: toml::Table,
     /// Keys of the recipe whose value is the default.
     pub defaults: Vec<String>,
     /// The `--set` arguments.
@@ -34,17 +34,20 @@ pub struct Manifest {
 
 impl Manifest {
     /// The manifest of `loaded`, to which the caller adds versions, inputs and choices.
-    pub fn new(loaded: &LoadedRecipe) -> Self {
+    ///
+    /// # Errors
+    /// [`TrainError::RecipeSyntax`] where a value of the recipe cannot be written.
+    pub fn new(loaded: &LoadedRecipe) -> Result<Self, TrainError> {
         let draws = "ChaCha8 keyed by the SHA-256 of (seed, phase, iteration); this is the whole random state and data cursor";
-        Self {
+        Ok(Self {
             format: 1,
             versions: BTreeMap::from([("dmdx-train".to_string(), env!("CARGO_PKG_VERSION").to_string())]),
-            recipe: loaded.recipe.clone(),
+            recipe: loaded.resolved()?,
             defaults: loaded.defaults.clone(),
             overrides: loaded.overrides.clone(),
             inputs: BTreeMap::new(),
             choices: BTreeMap::from([("draws".to_string(), draws.to_string())]),
-        }
+        })
     }
 
     /// Reads a manifest; none where the run was stopped before it wrote one.

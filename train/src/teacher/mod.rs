@@ -7,13 +7,16 @@ use std::path::Path;
 use burn::tensor::Device;
 use dmdx_graph::Graph;
 use dmdx_importer::{Component, ImportOptions, Nonfinite, Pipeline, import_pipeline};
+use dmdx_runtime::process::{Rollout, StepRule};
+use dmdx_runtime::scheduler;
 use serde_json::Value as Json;
 
-use crate::diffusion::{Conditions, Denoiser, Schedule, sample};
+use crate::diffusion::{Conditions, Denoiser, Generator, Ports};
 use crate::discriminator::Decoder;
 use crate::error::TrainError;
 use crate::module::{GraphModule, Value};
 use crate::recipe::Unconditional;
+use crate::session::Draws;
 
 /// How many samples of this latent shape go through a network together: a function of the shape alone, so that no sample
 /// depends on how many are asked for, and small enough for the decoder's maps of large pictures.
@@ -60,7 +63,10 @@ impl Teacher {
         })?;
         let denoiser = Denoiser {
             module: GraphModule::new(graph(unet, "unet")?, device, false)?,
-            schedule: Schedule::from_config(scheduler)?,
+            process: scheduler::process(scheduler)
+                .map_err(|error| TrainError::component("reading the teacher's scheduler", error))?
+                .into(),
+            ports: Ports { sample: "sample", time: "timestep", output: "sample", buffers: &[] },
         };
         let (latent_scaling, shift) = latent_statistics(&vae.config)?;
         let decoder = Decoder::new(GraphModule::new(graph(vae, "vae_decoder")?, device, false)?, latent_scaling, shift);
@@ -87,9 +93,12 @@ impl Teacher {
     /// # Errors
     /// When a prompt is not there, or counts differ.
     pub fn latents(&self, noise: &[f32], prompts: &[u32], weights: &[f64], steps: usize) -> Result<Vec<f32>, TrainError> {
+        let process = self.denoiser.process.coefficients();
+        let times: Vec<f64> = process.spaced(steps)?.into_iter().map(|time| process.network_time(time)).collect();
+        let sampler = Generator::new(&self.denoiser, &Rollout::new(process.clone(), &times, StepRule::Ode)?);
         let mut latents = Vec::with_capacity(noise.len());
         for (noise, prompts, weights) in self.chunks(noise, prompts, weights)? {
-            latents.extend(sample(&self.denoiser, &noise, &self.conditions.pick(&prompts)?, &weights, steps)?.to_f32()?);
+            latents.extend(sampler.sample(&noise, &self.conditions.pick(&prompts)?, Some(&weights), &[])?.to_f32()?);
         }
         Ok(latents)
     }
@@ -132,24 +141,35 @@ impl Teacher {
         Ok(pictures)
     }
 
-    /// Latents that a one-step student draws, in the same batches as the teacher's.
+    /// Latents that a student draws, in the same batches as the teacher's: guided by `weight` where it is a guided student.
+    /// The noises of a student that noises its samples anew are drawn under `seed`.
     ///
     /// # Errors
     /// As [`Teacher::latents`].
     pub fn student_latents(
         &self,
-        student: crate::method::Student,
-        module: &GraphModule,
+        student: &Generator,
+        weight: Option<f64>,
+        seed: u64,
         noise: &[f32],
         prompts: &[u32],
     ) -> Result<Vec<f32>, TrainError> {
-        let network = Denoiser { module: module.frozen(), schedule: self.denoiser.schedule.clone() };
         let mut latents = Vec::with_capacity(noise.len());
-        for (noise, prompts, _) in self.chunks(noise, prompts, &vec![1.0; prompts.len()])? {
-            let condition = self.conditions.conditional.pick(&prompts)?;
-            latents.extend(student.sample(&network, &noise, &condition)?.x0.to_f32()?);
+        for (index, (noise, prompts, ones)) in self.chunks(noise, prompts, &vec![1.0; prompts.len()])?.into_iter().enumerate() {
+            let mut draws = Draws::new(seed, "evaluation of a student", index as u64);
+            let shape = noise.shape();
+            let fresh = (0..student.fresh_noises()).map(|_| Value::float(draws.normal(&shape), &shape, &noise.device()));
+            let fresh = fresh.collect::<Result<Vec<_>, _>>()?;
+            let weights = weight.map(|weight| vec![weight; ones.len()]);
+            let conditions = self.conditions.pick(&prompts)?;
+            latents.extend(student.sample(&noise, &conditions, weights.as_deref(), &fresh)?.to_f32()?);
         }
         Ok(latents)
+    }
+
+    /// Height and width of a picture.
+    pub fn picture_size(&self) -> [usize; 2] {
+        [self.latent_shape[1] * self.scale, self.latent_shape[2] * self.scale]
     }
 }
 

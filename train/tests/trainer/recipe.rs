@@ -2,17 +2,24 @@ use std::path::{Path, PathBuf};
 
 use dmdx_train::TrainError;
 use dmdx_train::data::prompts;
-use dmdx_train::recipe::{AdmGradient, HeadOutput, LoadedRecipe, PairDtype, Recipe, keys};
+use dmdx_train::method::adm::{Adm, AdmGradient};
+use dmdx_train::method::adp::Adp;
+use dmdx_train::method::sections;
+use dmdx_train::recipe::{HeadOutput, LoadedRecipe, PairDtype, Recipe, Section, keys};
 
 use super::toy::RECIPE;
 
 fn parse(text: &str, overrides: &[&str]) -> Result<LoadedRecipe, TrainError> {
     let overrides: Vec<String> = overrides.iter().map(|text| text.to_string()).collect();
-    LoadedRecipe::parse(text, Path::new("folder/recipe.toml"), &overrides)
+    LoadedRecipe::parse(text, Path::new("folder/recipe.toml"), &overrides, &sections())
 }
 
 fn problem(overrides: &[&str]) -> String {
     parse(RECIPE, overrides).unwrap_err().to_string()
+}
+
+fn section<S: Section>(recipe: &Recipe) -> S {
+    recipe.section().unwrap().unwrap()
 }
 
 fn digits() -> PathBuf {
@@ -21,9 +28,9 @@ fn digits() -> PathBuf {
 
 #[test]
 fn the_main_job_is_the_reference_run() {
-    let loaded = LoadedRecipe::read(&digits(), &[]).unwrap();
-    let Recipe { teacher, pairs, discriminator, adp, adm, optimizer, .. } = &loaded.recipe;
-    let (adp, adm) = (adp.as_ref().unwrap(), adm.as_ref().unwrap());
+    let loaded = LoadedRecipe::read(&digits(), &[], &sections()).unwrap();
+    let Recipe { teacher, pairs, discriminator, optimizer, .. } = &loaded.recipe;
+    let (adp, adm): (Adp, Adm) = (section(&loaded.recipe), section(&loaded.recipe));
     assert_eq!(teacher.guidance, [2.5, 3.5]);
     assert_eq!((pairs.count, pairs.steps, pairs.dtype), (1200, 25, PairDtype::F32));
     assert_eq!((discriminator.latent_taps.len(), discriminator.head_width, discriminator.head_groups), (7, 64, 16));
@@ -32,7 +39,7 @@ fn the_main_job_is_the_reference_run() {
     assert_eq!((adp.iterations, adp.batch, adp.lr_generator, adp.lr_discriminator), (400, 32, 1e-4, 5e-4));
     assert_eq!((adp.lambda_latent, adp.lambda_pixel), (0.85, 0.15));
     assert_eq!((adm.iterations, adm.batch, adm.lr_generator, adm.lr_fake, adm.lr_discriminator), (150, 32, 1e-5, 1e-4, 5e-4));
-    assert_eq!((adm.dt_steps, adm.t_min, adm.t_max), (16, 20, 980));
+    assert_eq!((adm.dt_steps, adm.t_min, adm.t_max), (16.0, 20.0, 980.0));
     assert_eq!((optimizer.beta1, optimizer.beta2, optimizer.eps, optimizer.weight_decay), (0.0, 0.99, 1e-8, 0.0));
     let prompts = prompts::load(&loaded).unwrap();
     assert_eq!(prompts.len(), 60);
@@ -56,7 +63,7 @@ fn defaults_are_listed_and_given_keys_are_not() {
 #[test]
 fn defaults_are_the_papers() {
     let recipe = parse(RECIPE, &[]).unwrap().recipe;
-    let (adp, adm) = (recipe.adp.unwrap(), recipe.adm.unwrap());
+    let (adp, adm): (Adp, Adm) = (section(&recipe), section(&recipe));
     assert_eq!((adp.batch, adp.lr_generator, adp.lr_discriminator), (128, 1e-6, 5e-6));
     assert_eq!((adm.lr_generator, adm.lr_fake, adm.lr_discriminator), (1e-7, 1e-6, 5e-6));
     assert_eq!((adp.mse_weight, adp.mse_warmup_steps, adp.gan_share_t, adp.gan_share_noise), (0.0, 0, true, false));
@@ -84,13 +91,14 @@ fn the_table_of_keys_is_complete() {
     "#;
     let recipe = parse(full, &[]).unwrap().recipe;
     let mut found = Vec::new();
-    collect(&toml::Table::try_from(&recipe).unwrap(), "", &mut found);
+    collect(&recipe.resolved().unwrap(), "", &mut found);
     for key in &found {
-        assert!(keys::known().any(|known| known == key), "{key} is not in the table");
+        assert!(keys::known(&sections()).contains(key), "{key} is not in the table");
     }
-    let choices = ["prompts.template", "prompts.values", "prompts.list"];
-    for known in keys::known().filter(|known| !choices.contains(known)) {
-        assert!(found.iter().any(|key| key == known), "{known} is no key of a recipe");
+    let choices =
+        ["prompts.template", "prompts.values", "prompts.list", "student.steps", "student.times", "student.guidance_offset"];
+    for known in keys::known(&sections()).into_iter().filter(|known| !choices.contains(&known.as_str())) {
+        assert!(found.iter().any(|key| *key == known), "{known} is no key of a recipe");
     }
 }
 
@@ -120,7 +128,7 @@ fn impossible_values_are_named_with_what_is_allowed() {
             "adp.lambda_pixel=0.15",
             "the recipe's adp.lambda_pixel is 0.15, but there is no [discriminator.pixel]; add it, or set lambda_pixel = 0",
         ),
-        ("adm.dt_steps=1000", "the recipe's adm.dt_steps is 1000, but must be a whole number from 1 to 999"),
+        ("adm.dt_steps=1000", "the recipe's adm.dt_steps is 1000, but must be a number above 0 and at most 999"),
         ("adm.dt_steps=970", "the recipe's adm.dt_steps is 970, but must be at most t_max − t_min = 960"),
         ("adm.t_min=980", "the recipe's adm.t_min is 980, but must be below t_max = 980"),
         ("adm.adm_grad=half", "the recipe's adm.adm_grad is \"half\", but must be one of \"full\", \"detach_fake\""),
@@ -161,8 +169,8 @@ fn overrides_know_the_types_of_their_keys() {
             .unwrap()
             .recipe;
     assert_eq!(recipe.teacher.path, Path::new("7"));
-    assert_eq!(recipe.adm.unwrap().adm_grad, AdmGradient::DetachFake);
-    assert_eq!(recipe.adp.unwrap().lr_generator, 1.0);
+    assert_eq!(section::<Adm>(&recipe).adm_grad, AdmGradient::DetachFake);
+    assert_eq!(section::<Adp>(&recipe).lr_generator, 1.0);
     assert_eq!(recipe.teacher.guidance, [3.0, 3.5]);
     let quoted = parse(RECIPE, &["prompts.list=[\"a=b\"]"]).unwrap();
     assert_eq!(prompts::load(&quoted).unwrap(), ["a=b"]);
@@ -183,7 +191,7 @@ fn syntax_errors_and_missing_files_name_the_file() {
         "{error}"
     );
     assert_eq!(error.exit_code(), 1);
-    let error = LoadedRecipe::read(Path::new("nowhere.toml"), &[]).unwrap_err();
+    let error = LoadedRecipe::read(Path::new("nowhere.toml"), &[], &sections()).unwrap_err();
     assert!(error.to_string().starts_with("nowhere.toml cannot be read"), "{error}");
     assert_eq!(error.exit_code(), 1);
     assert_eq!(parse("", &[]).unwrap_err().to_string(), "the recipe's teacher is missing, but every recipe needs this section");
@@ -213,7 +221,7 @@ fn prompt_files_are_one_prompt_a_line() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("p.txt"), "one\n\n  two \r\n").unwrap();
     let text = RECIPE.replace("list = [\"one\"]", "file = 'p.txt'");
-    let loaded = LoadedRecipe::parse(&text, &folder.path().join("r.toml"), &[]).unwrap();
+    let loaded = LoadedRecipe::parse(&text, &folder.path().join("r.toml"), &[], &sections()).unwrap();
     assert_eq!(prompts::load(&loaded).unwrap(), ["one", "two"]);
     std::fs::write(folder.path().join("p.txt"), [0xff, 0xfe]).unwrap();
     assert!(prompts::load(&loaded).unwrap_err().to_string().contains("p.txt cannot be read"));

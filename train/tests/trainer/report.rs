@@ -84,7 +84,7 @@ fn manifests_hold_every_implicit_choice() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("manifest.json");
     assert!(Manifest::read(&path).unwrap().is_none());
-    let mut manifest = Manifest::new(&toy::loaded(&["run.seed=4"]));
+    let mut manifest = Manifest::new(&toy::loaded(&["run.seed=4"])).unwrap();
     manifest.inputs.insert("teacher".to_string(), "ab".to_string());
     manifest.write(&path).unwrap();
     assert_eq!(Manifest::read(&path).unwrap().unwrap(), manifest);

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use dmdx_train::TrainError;
+use dmdx_train::method::sections;
 use dmdx_train::recipe::{LoadedRecipe, Recipe};
 use dmdx_train::report::Manifest;
 use dmdx_train::session::logs::Metrics;
@@ -33,7 +34,7 @@ pub fn recipe(overrides: &[&str]) -> Recipe {
 
 pub fn loaded(overrides: &[&str]) -> LoadedRecipe {
     let overrides: Vec<String> = overrides.iter().map(|text| text.to_string()).collect();
-    LoadedRecipe::parse(RECIPE, Path::new("toy.toml"), &overrides).unwrap()
+    LoadedRecipe::parse(RECIPE, Path::new("toy.toml"), &overrides, &sections()).unwrap()
 }
 
 pub struct Toy {
@@ -112,10 +113,7 @@ pub fn slots<'a>(recipe: &Recipe, pause: Duration) -> Vec<PhaseSlot<'a>> {
             Ok(Box::new(toy) as Box<dyn Phase>)
         }),
     };
-    vec![
-        slot("adp", recipe.adp.as_ref().map_or(0, |adp| adp.iterations)),
-        slot("adm", recipe.adm.as_ref().map_or(0, |adm| adm.iterations)),
-    ]
+    vec![slot("adp", recipe.iterations("adp")), slot("adm", recipe.iterations("adm"))]
 }
 
 /// A whole run as the command does it: folder, manifest, phases.

@@ -1,23 +1,22 @@
-//! Adversarial distribution matching (ADM): Algorithm 1 of the paper for the one-step student.
+//! Adversarial distribution matching (ADM): one global iteration of the paper's Algorithm 1.
 //!
 //! Pure functions of roles, batch and draws, in the order in which an iteration runs them: (a) the fake score, whose
 //! update is in force when it scores the generator, (b) the generator, (c) the heads on the same tensors. Each returns
 //! every value that it computed, and the gradients, which the caller applies.
 
-use super::adp::{detached, discriminator_times, gradient, pulled_back};
-use super::roles::Student;
-use crate::diffusion::{Condition, Conditions, Denoiser, Guided, Schedule};
+use crate::diffusion::{Conditions, Denoiser, Generator, Guided, NoiseProcess};
 use crate::discriminator::{Features, LatentDiscriminator, generator_loss, hinge_loss};
 use crate::error::TrainError;
-use crate::module::{GraphModule, ParameterGradients, Profile, Value};
-use crate::recipe::{AdmGradient, HeadReduce};
+use crate::method::tape::detached;
+use crate::module::{GraphModule, ParameterGradients, Value, input_gradient, parameter_gradients, pulled_back, pulled_back_to};
+use crate::recipe::HeadReduce;
+
+use super::section::AdmGradient;
 
 /// What the paper leaves open.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
-    /// How the student makes its latents.
-    pub student: Student,
-    /// Δt on the schedule.
+    /// Δt on the teacher's process.
     pub dt: f64,
     /// Whether the generator's gradient passes through the fake score (register A9).
     pub gradient: AdmGradient,
@@ -26,27 +25,24 @@ pub struct Options {
 }
 
 /// The networks. The teacher, and with it the discriminator's backbone, is frozen.
-#[derive(Debug)]
-pub struct Networks<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct Roles<'a> {
     /// G_θ.
     pub generator: &'a GraphModule,
+    /// Times and parameterisation of G.
+    pub student: &'a Generator,
     /// f_ψ.
     pub fake_score: &'a GraphModule,
     /// F_φ.
     pub teacher: &'a Denoiser,
     /// D_τ.
     pub discriminator: &'a LatentDiscriminator,
-    /// Where the time of every part goes, if somebody wants to know.
-    pub clock: Option<&'a Profile>,
 }
 
-impl Networks<'_> {
-    fn schedule(&self) -> &Schedule {
-        &self.teacher.schedule
-    }
-
-    fn denoiser(&self, module: GraphModule) -> Denoiser {
-        Denoiser { module, schedule: self.schedule().clone() }
+impl Roles<'_> {
+    /// q, the teacher's forward process.
+    fn q(&self) -> &NoiseProcess {
+        &self.teacher.process
     }
 }
 
@@ -55,7 +51,13 @@ impl Networks<'_> {
 pub struct FakeDraws {
     /// z.
     pub z: Value,
-    /// t_f on the schedule, one per sample.
+    /// The call of the student whose clean sample is taken, as in the generator's update; none for the end of its walk.
+    pub call: Option<usize>,
+    /// The noises of a student that noises its samples anew.
+    pub fresh: Vec<Value>,
+    /// The student's guidance weights, one per sample, where it is guided.
+    pub student_weights: Option<Vec<f64>>,
+    /// t_f on the teacher's process, one per sample.
     pub times: Vec<f64>,
     /// z_f.
     pub noise: Value,
@@ -79,25 +81,24 @@ pub struct FakeStep {
 ///
 /// # Errors
 /// When shapes do not fit the networks.
-pub fn fake_step(
-    net: &Networks<'_>,
-    condition: &Condition,
-    draws: &FakeDraws,
-    options: &Options,
-) -> Result<FakeStep, TrainError> {
-    let generator = net.denoiser(net.generator.frozen());
-    let sampled =
-        Profile::timed(net.clock, "generator forward (no tape)", || options.student.sample(&generator, &draws.z, condition));
-    let x0 = sampled?.x0;
-    let x_t = net.schedule().noised(&x0, &draws.times, &draws.noise)?;
-    let target = net.schedule().target(&x0, &draws.times, &draws.noise)?;
-    let fake_score = net.denoiser(net.fake_score.clone());
-    let prediction = Profile::timed(net.clock, "fake score forward", || fake_score.predict(&x_t, &draws.times, condition))?;
+pub fn fake_step(roles: &Roles<'_>, conditions: &Conditions, draws: &FakeDraws) -> Result<FakeStep, TrainError> {
+    // Line 9: x_0, the end of the student's walk from z, without gradient.
+    let (student, weights) = (roles.student.with_module(roles.generator.frozen()), draws.student_weights.as_deref());
+    let x0 = match draws.call {
+        None => student.sample(&draws.z, conditions, weights, &draws.fresh)?,
+        Some(call) => {
+            let walked = student.walk(&draws.z, call, conditions, weights, &draws.fresh)?;
+            student.predict(walked.last().unwrap_or(&draws.z), call, conditions, weights)?.x0
+        }
+    };
+    let x_t = roles.q().noised(&x0, &draws.times, &draws.noise)?;
+    let target = roles.q().target(&x0, &draws.times, &draws.noise)?;
+    let fake_score = roles.teacher.with_module(roles.fake_score.clone());
+    let prediction = fake_score.predict(&x_t, &draws.times, &conditions.conditional)?;
     drop(fake_score);
     let loss = prediction.minus(&target).square().mean();
     let (prediction, value) = (prediction.detached(), loss.detached());
-    let mut gradients = Profile::timed(net.clock, "fake score backward", || loss.backward());
-    let gradients = ParameterGradients::take(net.fake_score, &mut gradients);
+    let gradients = parameter_gradients(loss, roles.fake_score);
     Ok(FakeStep { x0, x_t, prediction, loss: value, gradients })
 }
 
@@ -106,16 +107,24 @@ pub fn fake_step(
 pub struct GeneratorDraws {
     /// ẑ.
     pub z: Value,
-    /// t on the schedule, one per sample.
+    /// The noises of a student that noises its samples anew.
+    pub fresh: Vec<Value>,
+    /// The call of the student that is trained, from 0: N - n in the paper's count, which ends at 1.
+    pub call: usize,
+    /// t on the teacher's process, one per sample.
     pub times: Vec<f64>,
     /// z_g.
     pub noise: Value,
     /// The teacher's guidance weights, one per sample.
     pub weights: Vec<f64>,
+    /// The student's, where it is guided.
+    pub student_weights: Option<Vec<f64>>,
 }
 
 /// What the generator's update computed; everything but `gradients` is off the tape.
 pub struct GeneratorStep {
+    /// The student's samples on the way to the trained call.
+    pub walked: Vec<Value>,
     /// The student's raw output.
     pub o_student: Value,
     /// x̂₀.
@@ -149,51 +158,56 @@ pub struct GeneratorStep {
 /// # Errors
 /// When shapes do not fit the networks.
 pub fn generator_step(
-    net: &Networks<'_>,
+    roles: &Roles<'_>,
     conditions: &Conditions,
     draws: &GeneratorDraws,
     options: &Options,
 ) -> Result<GeneratorStep, TrainError> {
-    let (schedule, condition) = (net.schedule(), &conditions.conditional);
-    let later: Vec<f64> = draws.times.iter().map(|time| time - options.dt).collect();
-    let generator = net.denoiser(net.generator.clone());
-    let sampled = Profile::timed(net.clock, "generator forward", || options.student.sample(&generator, &draws.z, condition))?;
-    drop(generator);
-    // x̂₀ begins a tape of its own, and so does x_fake; gradients are handed on from tape to tape.
-    let x0 = sampled.x0.leaf();
-    let x_t = schedule.noised(&x0, &draws.times, &draws.noise)?;
-    let fake_score = net.denoiser(net.fake_score.frozen());
+    let (q, condition, t) = (roles.q(), &conditions.conditional, &draws.times);
+    let later = earlier(t, options.dt);
+    let weights = draws.student_weights.as_deref();
+
+    // Lines 15 and 16: from ẑ to x̂_tn without gradient. Line 17: x̂_0 from there, with gradient.
+    let walker = roles.student.with_module(roles.generator.frozen());
+    let walked = walker.walk(&draws.z, draws.call, conditions, weights, &draws.fresh)?;
+    let start = walked.last().unwrap_or(&draws.z);
+    let student = roles.student.with_module(roles.generator.clone());
+    let predicted = student.predict(start, draws.call, conditions, weights)?;
+    drop(student);
+
+    // Line 19: x_t ~ q(x_t | x̂_0). x̂_0 begins a tape of its own, and so does x_fake; gradients are handed on between them.
+    let x0 = predicted.x0.leaf();
+    let x_t = q.noised(&x0, t, &draws.noise)?;
+
+    // Line 20: x_fake, one step of f from t to t - Δt.
+    let fake_score = roles.teacher.with_module(roles.fake_score.frozen());
     let seen = match options.gradient {
         AdmGradient::Full => x_t.clone(),
         AdmGradient::DetachFake => x_t.detached(),
     };
-    let scored = || fake_score.predict(&seen, &draws.times, condition);
-    let o_fake = Profile::timed(net.clock, "fake score forward (for the generator)", scored)?;
-    let x_fake = schedule.step(&o_fake, &x_t, &draws.times, &later)?;
-    // x_real starts from the same x_t; nothing on its path is trained.
-    let x_t_constant = x_t.detached();
-    let guided = || net.teacher.guided(&x_t_constant, &draws.times, conditions, &draws.weights);
-    let o_real = Profile::timed(net.clock, "teacher forward (guided)", guided)?;
-    let x_real = schedule.step(&o_real.guided, &x_t_constant, &draws.times, &later)?;
+    let o_fake = fake_score.predict(&seen, t, condition)?;
+    let x_fake = q.step(&o_fake, &x_t, t, &later)?;
 
+    // Line 21: x_real, one guided step of F from the same x_t; nothing on its path is trained.
+    let x_t_constant = x_t.detached();
+    let o_real = roles.teacher.guided(&x_t_constant, t, conditions, &draws.weights)?;
+    let x_real = q.step(&o_real.guided, &x_t_constant, t, &later)?;
+
+    // Line 22: θ by -D(x_fake, t - Δt, c).
     let judged = x_fake.leaf();
-    let backbone = || net.discriminator.features(&judged, &discriminator_times(schedule, &later), condition);
-    let features = Profile::timed(net.clock, "latent backbone forward (fake)", backbone)?;
-    let logits = Profile::timed(net.clock, "heads forward", || net.discriminator.heads.logits_of_frozen(&features))?;
+    let features = roles.discriminator.features(&judged, &later, condition)?;
+    let logits = roles.discriminator.heads.logits_of_frozen(&features)?;
     let loss = generator_loss(&logits, options.reduce)?;
     let (features, logits, value) = (detached(features), detached(logits), loss.detached());
-    let mut to_fake = Profile::timed(net.clock, "discriminator backward to latents", || loss.backward());
-    let grad_x_fake = gradient(&mut to_fake, &judged)?;
+    let grad_x_fake = input_gradient(loss, &judged, roles.discriminator.backbone())?;
     let o_fake_value = o_fake.detached();
     drop((o_fake, seen));
-    let product = x_fake.times(&grad_x_fake).sum();
-    let mut through = Profile::timed(net.clock, "fake score backward to latents", || product.backward());
-    let grad_x0_hat = gradient(&mut through, &x0)?;
-    let pull = || pulled_back(&sampled.x0, &grad_x0_hat, net.generator);
-    let gradients = Profile::timed(net.clock, "generator backward", pull);
+    let grad_x0_hat = pulled_back_to(&x_fake, &grad_x_fake, &x0, roles.fake_score)?;
+    let gradients = pulled_back(&predicted.x0, &grad_x0_hat, roles.generator);
     Ok(GeneratorStep {
-        o_student: sampled.output.detached(),
-        x0_hat: sampled.x0.detached(),
+        walked,
+        o_student: predicted.output.detached(),
+        x0_hat: predicted.x0.detached(),
         x_t: x_t_constant,
         o_fake: o_fake_value,
         x_fake: x_fake.detached(),
@@ -227,18 +241,15 @@ pub struct DiscriminatorStep {
 /// # Errors
 /// When shapes do not fit the networks.
 pub fn discriminator_step(
-    net: &Networks<'_>,
-    condition: &Condition,
+    roles: &Roles<'_>,
+    conditions: &Conditions,
     draws: &GeneratorDraws,
     made: &GeneratorStep,
     options: &Options,
 ) -> Result<DiscriminatorStep, TrainError> {
-    let later: Vec<f64> = draws.times.iter().map(|time| time - options.dt).collect();
-    let times = discriminator_times(net.schedule(), &later);
-    let backbone = || net.discriminator.features(&made.x_real, &times, condition);
-    let features_real = Profile::timed(net.clock, "latent backbone forward (real)", backbone)?;
-    let heads = || heads_step(net.discriminator, &made.features, &features_real, options.reduce);
-    Profile::timed(net.clock, "heads forward and backward", heads)
+    let later = earlier(&draws.times, options.dt);
+    let real = roles.discriminator.features(&made.x_real, &later, &conditions.conditional)?;
+    heads_step(roles.discriminator, &made.features, &real, options.reduce)
 }
 
 /// The heads' loss and gradients on given features: one update of the heads, repeatable on the same batch.
@@ -256,6 +267,11 @@ pub fn heads_step(
     let loss = hinge_loss(&logits_fake, &logits_real, reduce)?;
     let value = loss.detached();
     let (logits_fake, logits_real) = (detached(logits_fake), detached(logits_real));
-    let gradients = ParameterGradients::take(&discriminator.heads.trained.module, &mut loss.backward());
+    let gradients = parameter_gradients(loss, &discriminator.heads.trained.module);
     Ok(DiscriminatorStep { features_real: real.clone(), logits_fake, logits_real, loss: value, gradients })
+}
+
+/// t - Δt.
+pub fn earlier(times: &[f64], dt: f64) -> Vec<f64> {
+    times.iter().map(|time| time - dt).collect()
 }

@@ -3,11 +3,13 @@
 //! Pure functions of roles, batch and draws. Each returns every value that it computed, so that a trace can be compared
 //! number by number, and the gradients, which the caller applies.
 
-use crate::diffusion::{Condition, Denoiser, Schedule};
-use crate::discriminator::{Decoder, Features, LatentDiscriminator, PixelDiscriminator};
-use crate::discriminator::{generator_loss, hinge_loss};
+use crate::diffusion::{Condition, Denoiser, NoiseProcess};
+use crate::discriminator::{Decoder, Features, LatentDiscriminator, PixelDiscriminator, generator_loss, hinge_loss};
 use crate::error::TrainError;
-use crate::module::{Gradients, GraphModule, ParameterGradients, Profile, Value};
+use crate::method::tape::detached;
+use crate::module::{
+    GraphModule, ParameterGradients, Value, input_gradient, parameter_gradients, parameter_gradients_of_both, pulled_back,
+};
 use crate::recipe::HeadReduce;
 
 /// What the losses weigh and how heads are put together.
@@ -19,25 +21,23 @@ pub struct Options {
     pub lambda_pixel: f64,
     /// Weight of the mean squared error against the pair's latent (register A2; not in the paper).
     pub mse_weight: f64,
-    /// Largest time that the student's network is told.
-    pub time_clamp: f64,
     /// How heads are put together.
     pub reduce: HeadReduce,
 }
 
 /// The networks. Only the generator's and the heads' weights are trained.
-#[derive(Debug)]
-pub struct Networks<'a> {
-    /// The student.
+#[derive(Clone, Copy, Debug)]
+pub struct Roles<'a> {
+    /// G_θ.
     pub generator: &'a GraphModule,
-    /// The teacher's forward process, which noises the latent discriminator's inputs.
-    pub schedule: &'a Schedule,
+    /// The teacher on the line between noise and sample: what the student's network is called, and how it is told the time.
+    pub line: &'a Denoiser,
+    /// q, the teacher's forward process, which noises the latent discriminator's inputs.
+    pub q: &'a NoiseProcess,
     /// D_τ₁.
     pub latent: &'a LatentDiscriminator,
     /// Decoder and D_τ₂.
     pub pixel: Option<(&'a Decoder, &'a PixelDiscriminator)>,
-    /// Where the time of every part goes, if somebody wants to know.
-    pub clock: Option<&'a Profile>,
 }
 
 /// One batch of ODE pairs.
@@ -102,37 +102,48 @@ pub struct GeneratorStep {
     pub gradients: ParameterGradients,
 }
 
+/// A student's prediction on the line.
+struct OnLine {
+    x_s: Value,
+    v: Value,
+    x0_hat: Value,
+}
+
+/// Cubic times, t/T = 1 - u³ (equation 8).
+fn cubic_times(u: &[f32]) -> Vec<f32> {
+    u.iter().map(|&u| (1.0 - f64::from(u).powi(3)) as f32).collect()
+}
+
+/// The straight line between the pair's ends, the student's velocity there, and where it leads.
+fn predicted(roles: &Roles<'_>, batch: &Batch, times: &[f64]) -> Result<OnLine, TrainError> {
+    let x_s = roles.line.process.noised(&batch.x_0, times, &batch.x_t)?;
+    let generator = roles.line.with_module(roles.generator.clone());
+    let v = generator.predict(&x_s, times, &batch.condition)?;
+    let x0_hat = roles.line.process.x0(&v, &x_s, times)?;
+    Ok(OnLine { x_s, v, x0_hat })
+}
+
 /// The generator's update: L_G = -[λ₁ D₁(x̃_t′, t′, c) + λ₂ D₂(decode x̃₀)] (equation 9, both terms negative).
 ///
 /// # Errors
 /// When shapes do not fit the networks.
-pub fn generator_step(net: &Networks<'_>, batch: &Batch, draws: &Draws, options: &Options) -> Result<GeneratorStep, TrainError> {
-    // Cubic times, t/T = 1 - u³ (equation 8).
-    let s: Vec<f32> = draws.u.iter().map(|&u| (1.0 - f64::from(u).powi(3)) as f32).collect();
+pub fn generator_step(roles: &Roles<'_>, batch: &Batch, draws: &Draws, options: &Options) -> Result<GeneratorStep, TrainError> {
+    let s = cubic_times(&draws.u);
     let times: Vec<f64> = s.iter().map(|&s| f64::from(s)).collect();
-    let rest: Vec<f64> = times.iter().map(|s| 1.0 - s).collect();
-    let network_times: Vec<f32> = times.iter().map(|s| (1000.0 * s).min(options.time_clamp) as f32).collect();
-    // The straight line between the pair's ends, and the student's velocity on it.
-    let x_s = batch.x_0.per_sample(&rest)?.plus(&batch.x_t.per_sample(&times)?);
-    let generator = Denoiser { module: net.generator.clone(), schedule: net.schedule.clone() };
-    let v = Profile::timed(net.clock, "generator forward", || generator.predict_at(&x_s, &network_times, &batch.condition))?;
-    let x0_hat = x_s.minus(&v.per_sample(&times)?);
-    drop(generator);
+    let OnLine { x_s, v, x0_hat } = predicted(roles, batch, &times)?;
 
     // The losses as functions of x̃₀: a tape of its own, whose gradient is handed on to the student's.
     let x0 = x0_hat.leaf();
-    let x_t_fake = net.schedule.noised(&x0, &draws.time_fake, &draws.noise_fake)?;
-    let noisy_times = discriminator_times(net.schedule, &draws.time_fake);
-    let backbone = || net.latent.features(&x_t_fake, &noisy_times, &batch.condition);
-    let latent_features = Profile::timed(net.clock, "latent backbone forward (fake)", backbone)?;
-    let mut logits = Profile::timed(net.clock, "heads forward", || net.latent.heads.logits_of_frozen(&latent_features))?;
+    let x_t_fake = roles.q.noised(&x0, &draws.time_fake, &draws.noise_fake)?;
+    let latent_features = roles.latent.features(&x_t_fake, &draws.time_fake, &batch.condition)?;
+    let mut logits = roles.latent.heads.logits_of_frozen(&latent_features)?;
     let loss_latent = generator_loss(&logits, options.reduce)?;
     let mut loss = loss_latent.scale(options.lambda_latent);
     let (mut image_fake, mut loss_pixel, mut pixel_features) = (None, None, Features::new());
-    if let Some((decoder, pixel)) = net.pixel {
-        let image = Profile::timed(net.clock, "decoder forward (fake)", || decoder.decode(&x0))?;
-        pixel_features = Profile::timed(net.clock, "pixel backbone forward (fake)", || pixel.features(&image))?;
-        let on_pixels = Profile::timed(net.clock, "heads forward", || pixel.heads.logits_of_frozen(&pixel_features))?;
+    if let Some((decoder, pixel)) = roles.pixel {
+        let image = decoder.decode(&x0)?;
+        pixel_features = pixel.features(&image)?;
+        let on_pixels = pixel.heads.logits_of_frozen(&pixel_features)?;
         let term = generator_loss(&on_pixels, options.reduce)?;
         loss = loss.plus(&term.scale(options.lambda_pixel));
         (image_fake, loss_pixel) = (Some(image.detached()), Some(term.detached()));
@@ -143,13 +154,12 @@ pub fn generator_step(net: &Networks<'_>, batch: &Batch, draws: &Draws, options:
     }
     let (latent_features, pixel_features, logits) = (detached(latent_features), detached(pixel_features), detached(logits));
     let (x_t_fake, loss_latent, value) = (x_t_fake.detached(), loss_latent.detached(), loss.detached());
-    let mut to_latents = Profile::timed(net.clock, "discriminators backward to latents", || loss.backward());
-    let grad_x0_hat = gradient(&mut to_latents, &x0)?;
-    let gradients = Profile::timed(net.clock, "generator backward", || pulled_back(&x0_hat, &grad_x0_hat, net.generator));
+    let grad_x0_hat = input_gradient(loss, &x0, roles.latent.backbone())?;
+    let gradients = pulled_back(&x0_hat, &grad_x0_hat, roles.generator);
     let (v, x0_hat) = (v.detached(), x0_hat.detached());
     Ok(GeneratorStep {
+        network_times: roles.line.process.network_times(&times),
         s,
-        network_times,
         x_s,
         v,
         x0_hat,
@@ -166,26 +176,26 @@ pub fn generator_step(net: &Networks<'_>, batch: &Batch, draws: &Draws, options:
     })
 }
 
-/// The warm-up of register A2: the student alone, by the mean squared error. Returns the loss, x̃₀ and the gradients.
+/// What the warm-up computed.
+pub struct WarmupStep {
+    /// The mean squared error.
+    pub loss: Value,
+    /// x̃₀.
+    pub x0_hat: Value,
+    /// Of the student.
+    pub gradients: ParameterGradients,
+}
+
+/// The warm-up of register A2: the student alone, by the mean squared error.
 ///
 /// # Errors
 /// When shapes do not fit the networks.
-pub fn warmup_step(
-    net: &Networks<'_>,
-    batch: &Batch,
-    u: &[f32],
-    options: &Options,
-) -> Result<(Value, Value, ParameterGradients), TrainError> {
-    let times: Vec<f64> = u.iter().map(|&u| f64::from((1.0 - f64::from(u).powi(3)) as f32)).collect();
-    let rest: Vec<f64> = times.iter().map(|s| 1.0 - s).collect();
-    let network_times: Vec<f32> = times.iter().map(|s| (1000.0 * s).min(options.time_clamp) as f32).collect();
-    let x_s = batch.x_0.per_sample(&rest)?.plus(&batch.x_t.per_sample(&times)?);
-    let generator = Denoiser { module: net.generator.clone(), schedule: net.schedule.clone() };
-    let x0_hat = x_s.minus(&generator.predict_at(&x_s, &network_times, &batch.condition)?.per_sample(&times)?);
+pub fn warmup_step(roles: &Roles<'_>, batch: &Batch, u: &[f32]) -> Result<WarmupStep, TrainError> {
+    let times: Vec<f64> = cubic_times(u).into_iter().map(f64::from).collect();
+    let OnLine { x0_hat, .. } = predicted(roles, batch, &times)?;
     let loss = x0_hat.minus(&batch.x_0).square().mean();
     let (value, x0_hat) = (loss.detached(), x0_hat.detached());
-    let gradients = ParameterGradients::take(net.generator, &mut loss.backward());
-    Ok((value, x0_hat, gradients))
+    Ok(WarmupStep { loss: value, x0_hat, gradients: parameter_gradients(loss, roles.generator) })
 }
 
 /// What the heads' update computed; everything but the gradients is off the tape.
@@ -215,22 +225,21 @@ pub struct DiscriminatorStep {
 /// # Errors
 /// When shapes do not fit the networks.
 pub fn discriminator_step(
-    net: &Networks<'_>,
+    roles: &Roles<'_>,
     batch: &Batch,
     draws: &Draws,
     fakes: &GeneratorStep,
     options: &Options,
 ) -> Result<DiscriminatorStep, TrainError> {
-    let x_t_real = net.schedule.noised(&batch.x_0, &draws.time_real, &draws.noise_real)?;
-    let noisy_times = discriminator_times(net.schedule, &draws.time_real);
-    let backbone = || net.latent.features(&x_t_real, &noisy_times, &batch.condition);
-    let real = Profile::timed(net.clock, "latent backbone forward (real)", backbone)?;
+    let x_t_real = roles.q.noised(&batch.x_0, &draws.time_real, &draws.noise_real)?;
+    let real = roles.latent.features(&x_t_real, &draws.time_real, &batch.condition)?;
     // Fakes and reals pass apart: where their hinges cancel, the gradients do so exactly.
-    let (mut logits_fake, mut logits_real) = (net.latent.heads.logits(&fakes.latent_features)?, net.latent.heads.logits(&real)?);
+    let (mut logits_fake, mut logits_real) =
+        (roles.latent.heads.logits(&fakes.latent_features)?, roles.latent.heads.logits(&real)?);
     let loss_latent = hinge_loss(&logits_fake, &logits_real, options.reduce)?;
     let mut loss = loss_latent.scale(options.lambda_latent);
     let (mut image_real, mut loss_pixel) = (None, None);
-    if let Some((decoder, pixel)) = net.pixel {
+    if let Some((decoder, pixel)) = roles.pixel {
         let real = match &batch.real_pixels {
             Some(features) => features.clone(),
             None => {
@@ -248,11 +257,10 @@ pub fn discriminator_step(
     }
     let (logits_fake, logits_real) = (detached(logits_fake), detached(logits_real));
     let (loss_latent, value) = (loss_latent.detached(), loss.detached());
-    let mut gradients = Profile::timed(net.clock, "heads backward", || loss.backward());
-    let gradients_latent = ParameterGradients::take(&net.latent.heads.trained.module, &mut gradients);
-    let gradients_pixel = match net.pixel {
-        Some((_, pixel)) => ParameterGradients::take(&pixel.heads.trained.module, &mut gradients),
-        None => ParameterGradients::default(),
+    let latent = &roles.latent.heads.trained.module;
+    let [gradients_latent, gradients_pixel] = match roles.pixel {
+        Some((_, pixel)) => parameter_gradients_of_both(loss, latent, &pixel.heads.trained.module),
+        None => [parameter_gradients(loss, latent), ParameterGradients::default()],
     };
     Ok(DiscriminatorStep {
         x_t_real,
@@ -265,24 +273,4 @@ pub fn discriminator_step(
         gradients_latent,
         gradients_pixel,
     })
-}
-
-/// Times as the backbone's network counts them.
-pub(super) fn discriminator_times(schedule: &Schedule, times: &[f64]) -> Vec<f32> {
-    times.iter().map(|&time| schedule.network_time(time)).collect()
-}
-
-/// Every tap off the tape.
-pub(super) fn detached(features: Features) -> Features {
-    features.into_iter().map(|(tap, value)| (tap, value.detached())).collect()
-}
-
-/// The gradient of a leaf that the loss depends on.
-pub(super) fn gradient(gradients: &mut Gradients, leaf: &Value) -> Result<Value, TrainError> {
-    gradients.take(leaf).ok_or_else(|| TrainError::Invalid("the generator's loss does not depend on its latents".into()))
-}
-
-/// The vector-Jacobian product of `output` with `gradient`, for the parameters of `module`.
-pub(super) fn pulled_back(output: &Value, gradient: &Value, module: &GraphModule) -> ParameterGradients {
-    ParameterGradients::take(module, &mut output.times(gradient).sum().backward())
 }

@@ -1,0 +1,122 @@
+//! `[adm]`. Defaults are the paper's (appendix B.5) and, where it is silent, the reading that the ambiguity register
+//! recommends.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
+use crate::recipe::keys::{Kind, MANY};
+use crate::recipe::{Recipe, Section};
+
+/// `[adm]`: adversarial distribution matching (Algorithm 1).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Adm {
+    /// Generator iterations; 0 leaves the phase out.
+    pub iterations: u64,
+    /// Samples per iteration.
+    pub batch: usize,
+    /// Learning rate of the student.
+    pub lr_generator: f64,
+    /// Learning rate of the fake score.
+    pub lr_fake: f64,
+    /// Learning rate of the discriminator heads.
+    pub lr_discriminator: f64,
+    /// Δt, the length of the probability-flow step, in thousandths of the teacher's time; whole steps of a table.
+    pub dt_steps: f64,
+    /// Smallest t − Δt, in thousandths.
+    pub t_min: f64,
+    /// Largest t, in thousandths.
+    pub t_max: f64,
+    /// Whether the generator's gradient passes through the fake score.
+    pub adm_grad: AdmGradient,
+    /// Whether every sample or every batch draws its guidance weight from the teacher's range.
+    pub guidance_draw: GuidanceDraw,
+    /// Fake-score updates per generator and discriminator update.
+    pub ttur: u32,
+    /// What the fake score is trained on.
+    pub fake_train_source: FakeTrainSource,
+}
+
+impl Default for Adm {
+    fn default() -> Self {
+        Self {
+            iterations: 8000,
+            batch: 128,
+            lr_generator: 1e-7,
+            lr_fake: 1e-6,
+            lr_discriminator: 5e-6,
+            dt_steps: 15.625,
+            t_min: 20.0,
+            t_max: 980.0,
+            adm_grad: AdmGradient::Full,
+            guidance_draw: GuidanceDraw::PerSample,
+            ttur: 1,
+            fake_train_source: FakeTrainSource::FullRollout,
+        }
+    }
+}
+
+/// How the generator's gradient reaches the student.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdmGradient {
+    /// Through the fake score's network.
+    #[default]
+    Full,
+    /// Past it: the fake score's raw output counts as a constant.
+    DetachFake,
+}
+
+/// Which samples share a guidance weight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuidanceDraw {
+    /// None: every sample draws its own.
+    #[default]
+    PerSample,
+    /// All of a batch.
+    PerBatch,
+}
+
+/// What the fake score is trained on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FakeTrainSource {
+    /// Fresh samples of the whole sampler (Algorithm 1).
+    #[default]
+    FullRollout,
+    /// The samples of the generator's update (DMD2).
+    SameAsGenerator,
+}
+
+impl Section for Adm {
+    const NAME: &'static str = "adm";
+
+    const KEYS: &'static [(&'static str, Kind)] = &[
+        ("iterations", Kind::Integer(0, MANY)),
+        ("batch", Kind::Integer(1, 65_536)),
+        ("lr_generator", Kind::Positive(1.0)),
+        ("lr_fake", Kind::Positive(1.0)),
+        ("lr_discriminator", Kind::Positive(1.0)),
+        ("dt_steps", Kind::Positive(999.0)),
+        ("t_min", Kind::Number(0.0, 1000.0)),
+        ("t_max", Kind::Number(0.0, 1000.0)),
+        ("adm_grad", Kind::Word(&["full", "detach_fake"])),
+        ("guidance_draw", Kind::Word(&["per_sample", "per_batch"])),
+        ("ttur", Kind::Integer(1, 1000)),
+        ("fake_train_source", Kind::Word(&["full_rollout", "same_as_generator"])),
+    ];
+
+    fn check(&self, _: &Recipe) -> Result<(), TrainError> {
+        if self.t_min >= self.t_max {
+            return Err(TrainError::recipe("adm.t_min", format!("is {}, but must be below t_max = {}", self.t_min, self.t_max)));
+        }
+        if self.t_min + self.dt_steps > self.t_max {
+            return Err(TrainError::recipe(
+                "adm.dt_steps",
+                format!("is {}, but must be at most t_max − t_min = {}", self.dt_steps, self.t_max - self.t_min),
+            ));
+        }
+        Ok(())
+    }
+}

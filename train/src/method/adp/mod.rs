@@ -1,0 +1,22 @@
+//! Adversarial distillation pre-training.
+
+mod phase;
+mod section;
+pub mod step;
+
+pub use phase::AdpPhase;
+pub use section::{Adp, StudentParameterisation};
+
+use super::{Method, Need, Student};
+use crate::recipe::{Section, SectionEntry};
+
+/// The entry of the list of methods.
+pub const METHOD: Method = Method {
+    section: SectionEntry::of::<Adp>(),
+    needs: &[Need::Pairs],
+    student: Student::OnLine,
+    build: |materials, mut given| {
+        let section = materials.recipe.section()?.unwrap_or_default();
+        Ok(Box::new(AdpPhase::new(section, materials, given.pairs(Adp::NAME)?)?))
+    },
+};

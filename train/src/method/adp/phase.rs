@@ -1,0 +1,208 @@
+//! ADP as a phase of the trainer: draws, updates, metrics, roles.
+
+use super::section::Adp;
+use super::step::{self, Batch, Options};
+use crate::data::PairStore;
+use crate::diffusion::{Conditions, Denoiser, NoiseProcess};
+use crate::discriminator::{Decoder, Features, LatentDiscriminator, PixelDiscriminator, accuracy};
+use crate::error::TrainError;
+use crate::method::draw::Batches;
+use crate::method::materials::Materials;
+use crate::method::metrics;
+use crate::module::{Trained, Value};
+use crate::recipe::Section;
+use crate::session::Draws;
+use crate::session::logs::Metrics;
+use crate::store::State;
+use crate::teacher::chunk;
+use crate::trainer::Phase;
+
+/// Features of the real pictures are kept when they fit into this many bytes.
+const KEPT_FEATURES: usize = 256 << 20;
+
+/// Everything that ADP trains and reads.
+pub struct AdpPhase {
+    section: Adp,
+    seed: u64,
+    batches: Batches,
+    pairs: PairStore,
+    conditions: Conditions,
+    /// The teacher's forward process.
+    q: NoiseProcess,
+    /// The teacher's network on the line between noise and latent.
+    line: Denoiser,
+    generator: Trained,
+    latent: LatentDiscriminator,
+    /// Decoder and D₂.
+    pixel: Option<(Decoder, PixelDiscriminator)>,
+    /// D₂'s features of every pair's decoded latent, where they are kept.
+    real_pixels: Option<Features>,
+}
+
+const LATENT: &str = "latent_heads";
+const PIXEL: &str = "pixel_heads";
+
+impl AdpPhase {
+    /// The phase of a recipe.
+    ///
+    /// # Errors
+    /// When a network that the recipe names cannot be used, or the pairs cannot be read.
+    pub fn new(section: Adp, materials: &Materials<'_>, pairs: PairStore) -> Result<Self, TrainError> {
+        let pixel = match section.lambda_pixel > 0.0 {
+            true => materials.pixel_discriminator(section.lr_discriminator)?,
+            false => None,
+        };
+        let teacher = &materials.teacher.denoiser;
+        let student = materials.student(Adp::NAME)?;
+        let mut phase = Self {
+            seed: materials.recipe.run.seed,
+            batches: materials.batches(section.batch),
+            pairs,
+            conditions: materials.teacher.conditions.clone(),
+            q: teacher.process.clone(),
+            line: teacher.with_process(student.rollout().process().clone().into()),
+            generator: materials.generator(section.lr_generator, None)?,
+            latent: materials.latent_discriminator(Adp::NAME, section.lr_discriminator)?,
+            pixel: pixel.map(|pixel| (materials.teacher.decoder.clone(), pixel)),
+            real_pixels: None,
+            section,
+        };
+        phase.keep_real_pixels(KEPT_FEATURES)?;
+        Ok(phase)
+    }
+
+    /// Decodes every pair once and keeps D₂'s features of it, unless they would need more than `budget` bytes.
+    fn keep_real_pixels(&mut self, budget: usize) -> Result<(), TrainError> {
+        let Some((decoder, pixel)) = &self.pixel else { return Ok(()) };
+        let mut chunks: Vec<Features> = Vec::new();
+        let size = chunk(self.pairs.latent_shape());
+        for start in (0..self.pairs.len()).step_by(size) {
+            let end = (start + size).min(self.pairs.len());
+            let indices: Vec<i64> = (start as i64..end as i64).collect();
+            let latents = self.pairs.batch(&indices)?.latents;
+            let shape = Batches { samples: end - start, ..self.batches.clone() }.shape();
+            let latents = Value::float(latents, &shape, &self.batches.device)?;
+            let features = pixel.features(&decoder.decode(&latents)?)?;
+            let bytes: usize = features.values().map(|value| value.elements() * 4).sum();
+            if start == 0 && bytes.div_ceil(end).saturating_mul(self.pairs.len()) > budget {
+                return Ok(());
+            }
+            chunks.push(features);
+        }
+        let taps: Vec<String> = chunks.first().map(|first| first.keys().cloned().collect()).unwrap_or_default();
+        let joined = taps.into_iter().map(|tap| {
+            let parts: Vec<Value> = chunks.iter().filter_map(|chunk| chunk.get(&tap).cloned()).collect();
+            Ok((tap, Value::join(&parts, 0)?))
+        });
+        self.real_pixels = Some(joined.collect::<Result<_, TrainError>>()?);
+        Ok(())
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            lambda_latent: self.section.lambda_latent,
+            lambda_pixel: self.section.lambda_pixel,
+            mse_weight: self.section.mse_weight,
+            reduce: self.section.head_reduce,
+        }
+    }
+
+    fn roles(&self) -> step::Roles<'_> {
+        step::Roles {
+            generator: &self.generator.module,
+            line: &self.line,
+            q: &self.q,
+            latent: &self.latent,
+            pixel: self.pixel.as_ref().map(|(decoder, pixel)| (decoder, pixel)),
+        }
+    }
+
+    /// Batch and draws of one iteration.
+    fn draw(&self, index: u64) -> Result<(Batch, step::Draws), TrainError> {
+        let (samples, shape) = (self.batches.samples, self.batches.shape());
+        let mut draws = Draws::new(self.seed, Adp::NAME, index);
+        let indices = draws.integers(samples, 0, self.pairs.len() as i64);
+        let pairs = self.pairs.batch(&indices)?;
+        let prompts: Vec<usize> = pairs.prompts.iter().map(|&prompt| prompt as usize).collect();
+        let rows: Vec<usize> = indices.iter().map(|&index| index as usize).collect();
+        let kept = self.real_pixels.as_ref().map(|features| {
+            features.iter().map(|(tap, value)| Ok((tap.clone(), value.pick(&rows)?))).collect::<Result<Features, TrainError>>()
+        });
+        let batch = Batch {
+            x_0: Value::float(pairs.latents, &shape, &self.batches.device)?,
+            x_t: Value::float(pairs.noise, &shape, &self.batches.device)?,
+            condition: self.conditions.pick(&prompts)?.conditional,
+            real_pixels: kept.transpose()?,
+        };
+        let u = draws.uniform(samples);
+        let time_fake = self.q.any_times(&mut draws, samples);
+        let noise_fake = self.batches.noise(&mut draws)?;
+        let time_real = match self.section.gan_share_t {
+            true => time_fake.clone(),
+            false => self.q.any_times(&mut draws, samples),
+        };
+        let noise_real = match self.section.gan_share_noise {
+            true => noise_fake.clone(),
+            false => self.batches.noise(&mut draws)?,
+        };
+        Ok((batch, step::Draws { u, time_fake, time_real, noise_fake, noise_real }))
+    }
+}
+
+impl Phase for AdpPhase {
+    fn name(&self) -> &'static str {
+        Adp::NAME
+    }
+
+    fn iterations(&self) -> u64 {
+        self.section.iterations
+    }
+
+    fn iteration(&mut self, index: u64) -> Result<Metrics, TrainError> {
+        let (batch, draws) = self.draw(index)?;
+        let options = self.options();
+        let mut metrics = Metrics::new();
+        if index < self.section.mse_warmup_steps {
+            let made = step::warmup_step(&self.roles(), &batch, &draws.u)?;
+            metrics.insert("loss_mse".into(), made.loss.scalar()?);
+            metrics::latents(&mut metrics, &made.x0_hat)?;
+            self.generator.update(made.gradients);
+            return Ok(metrics);
+        }
+        let mut made = step::generator_step(&self.roles(), &batch, &draws, &options)?;
+        let gradients = std::mem::take(&mut made.gradients);
+        let judged = step::discriminator_step(&self.roles(), &batch, &draws, &made, &options)?;
+        metrics.insert("loss_generator".into(), made.loss.scalar()?);
+        metrics.insert("loss_discriminator".into(), judged.loss.scalar()?);
+        metrics.insert("discriminator_accuracy".into(), accuracy(&judged.logits_fake, &judged.logits_real)?);
+        metrics::latents(&mut metrics, &made.x0_hat)?;
+        if let Some(pictures) = &made.image_fake {
+            metrics::brightness(&mut metrics, pictures)?;
+        }
+        self.generator.update(gradients);
+        self.latent.heads.trained.update(judged.gradients_latent);
+        if let Some((_, pixel)) = &mut self.pixel {
+            pixel.heads.trained.update(judged.gradients_pixel);
+        }
+        Ok(metrics)
+    }
+
+    fn state(&self) -> Result<State, TrainError> {
+        let mut state = State::default();
+        self.generator.save("generator", &mut state)?;
+        self.latent.heads.trained.save(LATENT, &mut state)?;
+        if let Some((_, pixel)) = &self.pixel {
+            pixel.heads.trained.save(PIXEL, &mut state)?;
+        }
+        Ok(state)
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), TrainError> {
+        self.generator.load(Adp::NAME, "generator", state)?;
+        self.latent.heads.trained.load(Adp::NAME, LATENT, state)?;
+        if let Some((_, pixel)) = &mut self.pixel {
+            pixel.heads.trained.load(Adp::NAME, PIXEL, state)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+//! What methods make their roles from.
+
+use dmdx_importer::{ImportOptions, Nonfinite, import};
+
+use super::draw::Batches;
+use crate::diffusion::Generator;
+use crate::discriminator::{
+    FeatureLayout, HeadBias, HeadLayout, Heads, LatentDiscriminator, PixelDiscriminator, PixelScaling, Tap, find_taps,
+};
+use crate::error::TrainError;
+use crate::module::{AdamSettings, GraphModule, Trained, Weights};
+use crate::recipe::{LoadedRecipe, Recipe};
+use crate::session::Draws;
+use crate::store::State;
+use crate::student;
+use crate::teacher::Teacher;
+
+/// The recipe key of the latent discriminator's taps.
+const LATENT_TAPS: &str = "discriminator.latent_taps";
+
+/// The recipe key of the pixel discriminator's taps.
+const PIXEL_TAPS: &str = "discriminator.pixel.layers";
+
+/// The teacher and the recipe of a run.
+#[derive(Clone, Copy)]
+pub struct Materials<'a> {
+    /// The recipe with its place, for the paths in it.
+    pub loaded: &'a LoadedRecipe,
+    /// The recipe.
+    pub recipe: &'a Recipe,
+    /// The teacher on its device.
+    pub teacher: &'a Teacher,
+    /// How many prompts there are.
+    pub prompts: usize,
+    /// Modules of the teacher that get a head each.
+    pub taps: &'a [String],
+    /// How the teacher lays their features out.
+    pub layout: &'a FeatureLayout,
+}
+
+impl Materials<'_> {
+    /// Batches of so many samples.
+    pub fn batches(&self, samples: usize) -> Batches {
+        Batches {
+            samples,
+            latent_shape: self.teacher.latent_shape.clone(),
+            prompts: self.prompts,
+            device: self.teacher.denoiser.module.device().clone(),
+        }
+    }
+
+    /// The student as method `name` trains it; see [`super::student_process`].
+    ///
+    /// # Errors
+    /// When the recipe's times are not the student's.
+    pub fn student(&self, name: &str) -> Result<Generator, TrainError> {
+        let teacher = self.teacher.denoiser.process.coefficients();
+        let on_line = super::is_on_line(self.recipe, name);
+        Ok(Generator::new(&self.teacher.denoiser, &student::rollout(&self.recipe.student, teacher, on_line)?))
+    }
+
+    fn settings(&self, rate: f64) -> AdamSettings {
+        let optimizer = &self.recipe.optimizer;
+        AdamSettings { rate, beta2: optimizer.beta2, epsilon: optimizer.eps, weight_decay: optimizer.weight_decay }
+    }
+
+    /// A trained copy of the teacher, or of the generator of a phase that ran before.
+    ///
+    /// # Errors
+    /// When the state does not fit.
+    pub fn generator(&self, rate: f64, previous: Option<&State>) -> Result<Trained, TrainError> {
+        let mut module = self.teacher.denoiser.trainable_copy().labelled("generator");
+        if let Some(state) = previous {
+            load_generator(&mut module, state)?;
+        }
+        Ok(Trained::new(module, self.settings(rate)))
+    }
+
+    /// A trained copy of the teacher that learns the student's samples.
+    pub fn fake_score(&self, rate: f64) -> Trained {
+        Trained::new(self.teacher.denoiser.trainable_copy().labelled("fake score"), self.settings(rate))
+    }
+
+    fn head_layout(&self) -> HeadLayout {
+        let discriminator = &self.recipe.discriminator;
+        HeadLayout {
+            width: discriminator.head_width,
+            groups: discriminator.head_groups,
+            min_size: discriminator.head_min_size,
+            output: discriminator.head_output,
+        }
+    }
+
+    /// New heads whose weights are drawn for `label`.
+    fn heads(&self, taps: &[Tap], label: &str, rate: f64) -> Result<Heads, TrainError> {
+        let mut draws = Draws::new(self.recipe.run.seed, label, 0);
+        let (scale, device) = (self.recipe.discriminator.logit_scale, self.teacher.denoiser.module.device());
+        Heads::new(taps, self.head_layout(), &mut draws, scale, HeadBias::Zero, self.settings(rate), device)
+    }
+
+    /// The modules that the latent discriminator taps.
+    ///
+    /// # Errors
+    /// When a tap is no module of the teacher, or has no features.
+    pub fn latent_taps(&self) -> Result<Vec<Tap>, TrainError> {
+        let latent: Vec<usize> = std::iter::once(1).chain(self.teacher.latent_shape.iter().copied()).collect();
+        let inputs = [(self.teacher.denoiser.ports.sample, latent)];
+        find_taps(self.teacher.graph()?, self.taps, &inputs, self.layout, LATENT_TAPS)
+    }
+
+    /// The latent discriminator of a method.
+    ///
+    /// # Errors
+    /// As [`Materials::latent_taps`].
+    pub fn latent_discriminator(&self, method: &str, rate: f64) -> Result<LatentDiscriminator, TrainError> {
+        let taps = self.latent_taps()?;
+        let heads = self.heads(&taps, &format!("{method} latent heads"), rate)?;
+        let (teacher, graph) = (&self.teacher.denoiser, self.teacher.graph()?);
+        LatentDiscriminator::new(teacher, graph, &taps, self.layout.clone(), heads)
+    }
+
+    /// The pixel discriminator, where the recipe has one.
+    ///
+    /// # Errors
+    /// When its backbone cannot be imported, or lacks a layer.
+    pub fn pixel_discriminator(&self, rate: f64) -> Result<Option<PixelDiscriminator>, TrainError> {
+        let Some(pixel) = &self.recipe.discriminator.pixel else { return Ok(None) };
+        let options = ImportOptions { nonfinite: Nonfinite::Deny, ..ImportOptions::default() };
+        let component = import(&self.loaded.resolve(&pixel.path), &options)
+            .map_err(|error| TrainError::component("importing the pixel backbone", error))?;
+        let graph = component.parts.get("vision_encoder").ok_or_else(|| {
+            TrainError::recipe("discriminator.pixel.path", format!("is a {}, but a vision encoder is needed", component.class))
+        })?;
+        let path = |layer: &usize| {
+            let ends = [format!("vision_encoder.layers.{layer}"), format!("layers.{layer}")];
+            let found = ends.into_iter().find(|path| graph.marks().contains_key(path));
+            found.ok_or_else(|| TrainError::recipe(PIXEL_TAPS, format!("has {layer}, which the encoder has not")))
+        };
+        let layers = pixel.layers.iter().map(path).collect::<Result<Vec<_>, _>>()?;
+        let [height, width] = self.teacher.picture_size();
+        let input = graph.inputs().first().map(|(name, _)| name.to_string()).unwrap_or_default();
+        let inputs = [(input.as_str(), vec![1, 3, height, width])];
+        let taps = find_taps(graph, &layers, &inputs, &FeatureLayout::ChannelsLast, PIXEL_TAPS)?;
+        let heads = self.heads(&taps, "adp pixel heads", rate)?;
+        PixelDiscriminator::new(graph, &taps, PixelScaling::of(pixel.input), heads).map(Some)
+    }
+}
+
+/// Puts the `generator` of a state into a network.
+pub(crate) fn load_generator(module: &mut GraphModule, state: &State) -> Result<(), TrainError> {
+    let weights: Weights =
+        state.role("generator").map(|(name, t)| (name.to_string(), (t.shape.clone(), t.values.clone()))).collect();
+    module.load(&weights)
+}

@@ -1,0 +1,182 @@
+//! The teacher of a trace: the zoo's, and the roles that start from it perturbed by the recorded rule.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use dmdx_graph::Graph;
+use dmdx_importer::{Component, ImportOptions, import};
+use dmdx_runtime::process::Process;
+use dmdx_runtime::scheduler;
+use serde_json::json;
+
+use super::trace::Trace;
+use crate::diffusion::{Condition, Conditions, Denoiser, Ports};
+use crate::discriminator::{FeatureLayout, HeadLayout, Heads, LatentDiscriminator, find_taps};
+use crate::error::TrainError;
+use crate::module::{AdamSettings, GraphModule, Trained, Value};
+use crate::recipe::HeadOutput;
+
+/// How the traces' heads are built.
+pub(super) const LAYOUT: HeadLayout = HeadLayout { width: 16, groups: 4, min_size: 4, output: HeadOutput::Scalar };
+
+/// A component of the zoo.
+pub(super) fn component(zoo: &Path, name: &str) -> Result<Component, TrainError> {
+    let wrap = |error| TrainError::component(format!("importing {name} of the zoo"), error);
+    import(&zoo.join(name), &ImportOptions::default()).map_err(wrap)
+}
+
+/// One of its graphs.
+pub(super) fn part<'c>(component: &'c Component, name: &str) -> Result<&'c Graph, TrainError> {
+    component.parts.get(name).ok_or_else(|| TrainError::Invalid(format!("{} has no {name}", component.class)))
+}
+
+/// The teacher that a trace names.
+pub(super) struct Teacher {
+    component: Component,
+    kind: Kind,
+    pub(super) denoiser: Denoiser,
+}
+
+impl Teacher {
+    pub(super) fn open(trace: &Trace, zoo: &Path, device: &Device) -> Result<Self, TrainError> {
+        let component = component(zoo, trace.teacher())?;
+        let kind = Kind::of(&component)?;
+        let module = GraphModule::new(part(&component, kind.part)?, device, false)?;
+        let denoiser = Denoiser { module, process: kind.process()?.into(), ports: kind.ports };
+        Ok(Self { component, kind, denoiser })
+    }
+
+    fn graph(&self) -> Result<&Graph, TrainError> {
+        part(&self.component, self.kind.part)
+    }
+
+    /// A trained role: `w += 0.02 std(w) sin(0.37 i + k)` in f64, rounded once; what is not trained stays.
+    pub(super) fn role(&self, k: f64, settings: AdamSettings) -> Result<Trained, TrainError> {
+        let mut module = self.denoiser.trainable_copy();
+        let mut weights = module.weights()?;
+        for (_, values) in weights
+            .iter_mut()
+            .filter_map(|(name, weight)| (!self.denoiser.ports.buffers.contains(&name.as_str())).then_some(weight))
+        {
+            let count = values.len() as f64;
+            let mean = values.iter().map(|&w| f64::from(w)).sum::<f64>() / count;
+            let variance = values.iter().map(|&w| (f64::from(w) - mean).powi(2)).sum::<f64>() / count;
+            for (i, w) in values.iter_mut().enumerate() {
+                *w = (f64::from(*w) + 0.02 * variance.sqrt() * (0.37 * i as f64 + k).sin()) as f32;
+            }
+        }
+        module.load(&weights)?;
+        Ok(Trained::new(module, settings))
+    }
+
+    /// The latent discriminator with the trace's heads on its taps.
+    pub(super) fn discriminator(
+        &self,
+        trace: &Trace,
+        settings: AdamSettings,
+        device: &Device,
+    ) -> Result<LatentDiscriminator, TrainError> {
+        let graph = self.graph()?;
+        let names = trace.texts("taps")?;
+        let latent = trace.sizes("latent")?;
+        let layout = self.kind.layout(&self.component, &latent);
+        let inputs = [(self.denoiser.ports.sample, latent)];
+        let taps = find_taps(graph, &names, &inputs, &layout, "taps")?;
+        let weights = trace.heads(|name| names.iter().any(|tap| name.starts_with(&format!("{tap}."))));
+        let heads = Heads::with_weights(&taps, LAYOUT, &weights, settings, device)?;
+        LatentDiscriminator::new(&self.denoiser, graph, &taps, layout, heads)
+    }
+
+    /// The trace's conditions; where it records no unconditional ones, those are zeros.
+    pub(super) fn conditions(&self, trace: &Trace, device: &Device) -> Result<Conditions, TrainError> {
+        let named = |prefix: &str| {
+            let found = self
+                .kind
+                .texts
+                .iter()
+                .map(|(input, key)| Ok(((*input).to_string(), trace.value(&format!("{prefix}{key}"), device)?)));
+            found.collect::<Result<Vec<_>, TrainError>>()
+        };
+        let sizes = self.kind.sizes.iter().map(|input| Ok(((*input).to_string(), trace.value(&format!("in.{input}"), device)?)));
+        let sizes = sizes.collect::<Result<Vec<_>, TrainError>>()?;
+        let told = named("in.")?;
+        let without: Vec<(String, Value)> = match trace.has("in.uncond.prompt") {
+            true => named("in.uncond.")?,
+            false => told.iter().map(|(name, value)| (name.clone(), value.zeros_like())).collect(),
+        };
+        let condition = |texts: Vec<(String, Value)>| Condition::new(texts.into_iter().chain(sizes.clone()).collect());
+        Ok(Conditions { conditional: condition(told), unconditional: condition(without) })
+    }
+}
+
+/// What the replay knows of one class of denoising networks.
+#[derive(Clone, Copy)]
+struct Kind {
+    class: &'static str,
+    part: &'static str,
+    ports: Ports,
+    /// Inputs made of texts, and what the trace calls them.
+    texts: &'static [(&'static str, &'static str)],
+    /// Inputs that do not depend on the texts.
+    sizes: &'static [&'static str],
+}
+
+const KINDS: [Kind; 3] = [
+    Kind {
+        class: "UNet2DConditionModel",
+        part: "unet",
+        ports: Ports { sample: "sample", time: "timestep", output: "sample", buffers: &[] },
+        texts: &[("encoder_hidden_states", "prompt"), ("text_embeds", "pooled")],
+        sizes: &["time_ids"],
+    },
+    Kind {
+        class: "SD3Transformer2DModel",
+        part: "transformer",
+        ports: Ports { sample: "hidden_states", time: "timestep", output: "sample", buffers: &["pos_embed.pos_embed"] },
+        texts: &[("encoder_hidden_states", "prompt"), ("pooled_projections", "pooled")],
+        sizes: &[],
+    },
+    Kind {
+        class: "CogVideoXTransformer3DModel",
+        part: "transformer",
+        ports: Ports { sample: "hidden_states", time: "timestep", output: "sample", buffers: &[] },
+        texts: &[("encoder_hidden_states", "prompt")],
+        sizes: &[],
+    },
+];
+
+impl Kind {
+    fn of(component: &Component) -> Result<Self, TrainError> {
+        let known = || KINDS.map(|kind| kind.class).join(", ");
+        let found = KINDS.into_iter().find(|kind| kind.class == component.class);
+        found.ok_or_else(|| {
+            TrainError::Invalid(format!("the trace's teacher is a {}; {} can be replayed", component.class, known()))
+        })
+    }
+
+    /// The process of the released models: SDXL's, SD3's, CogVideoX-2b's.
+    fn process(&self) -> Result<Process, TrainError> {
+        let (start, end) = (0.00085, 0.012);
+        let config = match self.class {
+            "SD3Transformer2DModel" => json!({"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}),
+            "CogVideoXTransformer3DModel" => json!({
+                "_class_name": "CogVideoXDDIMScheduler", "beta_schedule": "scaled_linear", "beta_start": start, "beta_end": end,
+                "prediction_type": "v_prediction", "snr_shift_scale": 3.0, "rescale_betas_zero_snr": true,
+            }),
+            _ => json!({
+                "_class_name": "DDIMScheduler", "beta_schedule": "scaled_linear", "beta_start": start, "beta_end": end,
+            }),
+        };
+        scheduler::process(&config).map_err(|error| TrainError::component("making the trace's noise process", error))
+    }
+
+    /// How features are laid out for latents of this shape.
+    fn layout(&self, component: &Component, latent: &[usize]) -> FeatureLayout {
+        let patch = component.config["patch_size"].as_u64().unwrap_or(1).max(1) as usize;
+        match *latent {
+            [_, _, rows, columns] if self.part == "transformer" => FeatureLayout::Tokens(vec![rows / patch, columns / patch]),
+            [_, frames, _, rows, columns] => FeatureLayout::Tokens(vec![frames, rows / patch, columns / patch]),
+            _ => FeatureLayout::ChannelsFirst,
+        }
+    }
+}
