@@ -84,13 +84,29 @@ pub enum TrainError {
         /// The value now.
         given: String,
     },
-    /// A checkpoint does not fit the phase that should continue from it.
-    #[error("the checkpoint of phase {phase} does not fit: {reason}")]
+    /// A checkpoint does not fit what should continue from it.
+    #[error("the checkpoint of phase {phase} does not fit: {defect}")]
     State {
-        /// The phase.
+        /// The phase that wrote it.
         phase: String,
-        /// Which tensor or counter is missing, unexpected or of another shape.
+        /// What does not fit.
+        defect: StateDefect,
+    },
+    /// A run leaves no student.
+    #[error("{reason}, so there is no student")]
+    NoStudent {
+        /// Why.
         reason: String,
+    },
+    /// A network or an optimizer has no such parameter, or not this much of it.
+    #[error("parameter {name} of {network} {problem}")]
+    Parameter {
+        /// The network.
+        network: String,
+        /// The parameter.
+        name: String,
+        /// What is wrong with it, as the rest of the sentence.
+        problem: String,
     },
     /// Stored ODE pairs were made for something else than this recipe.
     #[error(
@@ -143,6 +159,38 @@ pub enum TrainError {
     Invalid(String),
 }
 
+/// What does not fit in a checkpoint.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum StateDefect {
+    /// A tensor is missing.
+    #[error("tensor {0} is missing")]
+    NoTensor(String),
+    /// A tensor is nobody's.
+    #[error("tensor {0} belongs to no parameter that is trained")]
+    Unexpected(String),
+    /// A tensor has another shape.
+    #[error("tensor {name} has shape {found:?}, not {wanted:?}")]
+    Shape {
+        /// The tensor.
+        name: String,
+        /// Its shape in the checkpoint.
+        found: Vec<usize>,
+        /// The shape that is needed.
+        wanted: Vec<usize>,
+    },
+    /// A counter is missing.
+    #[error("counter {0} is missing")]
+    NoCounter(String),
+    /// The phase has become shorter than what is done of it.
+    #[error("it is at iteration {done}, but the phase has only {total}")]
+    Beyond {
+        /// Iterations done.
+        done: u64,
+        /// Iterations that the phase has.
+        total: u64,
+    },
+}
+
 impl TrainError {
     /// The process exit code of this error: 1 for the input, 3 for the environment, 130 for an interrupted run.
     pub fn exit_code(&self) -> u8 {
@@ -174,6 +222,11 @@ impl TrainError {
     /// A [`TrainError::Recipe`] about one key.
     pub(crate) fn recipe(key: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Recipe { key: key.into(), problem: problem.into() }
+    }
+
+    /// A [`TrainError::Parameter`].
+    pub(crate) fn parameter(network: &str, name: &str, problem: impl Into<String>) -> Self {
+        Self::Parameter { network: network.to_string(), name: name.to_string(), problem: problem.into() }
     }
 
     /// For `map_err` on reading `path`.

@@ -8,6 +8,8 @@ use burn::tensor::{Device, Tensor};
 use dmdx_graph::Graph;
 use dmdx_importer::{ImportOptions, import};
 use dmdx_train::module::{AdamSettings, GraphModule, ParameterGradients, Trained, Value};
+use dmdx_train::store::tensor_file::TensorFile;
+use dmdx_train::store::{Parameters, Roles, StoredState, state};
 
 fn unet() -> Graph {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/zoo/unet_sdxl");
@@ -84,17 +86,32 @@ fn a_saved_role_continues_bit_for_bit() {
     };
     let mut whole = Trained::new(teacher.trainable_copy(), SETTINGS);
     step(&mut whole);
-    let mut state = dmdx_train::store::State::default();
-    whole.save("student", &mut state).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let saved = stored(&mut whole, folder.path());
     step(&mut whole);
     let mut resumed = Trained::new(teacher.trainable_copy(), SETTINGS);
-    resumed.load("test", "student", &state).unwrap();
+    saved.load(vec![("student", &mut resumed)]).unwrap();
     step(&mut resumed);
     assert_eq!(resumed.module.weights().unwrap(), whole.module.weights().unwrap());
 
-    state.tensors.remove("student.conv_in.weight");
-    let error = resumed.load("test", "student", &state).unwrap_err().to_string();
-    assert!(error.contains("conv_in.weight is missing"), "{error}");
+    let mut student = teacher.frozen();
+    saved.load_weights("student", &mut student).unwrap();
+    assert!(!student.is_trainable());
+    let error = saved.load(vec![("teacher", &mut resumed)]).unwrap_err().to_string();
+    assert!(error.contains("counter teacher_optimizer.steps is missing"), "{error}");
+    let error = student.set_parameter("conv_in.weight", vec![0.0]).unwrap_err().to_string();
+    assert!(error.contains("parameter conv_in.weight") && error.contains("cannot hold 1 values"), "{error}");
+    let error = student.parameter("nothing").unwrap_err().to_string();
+    assert!(error.contains("parameter nothing") && error.contains("does not exist"), "{error}");
+}
+
+/// A role written to `folder` and opened again.
+fn stored(role: &mut Trained, folder: &Path) -> StoredState {
+    let path = folder.join("state.safetensors");
+    let roles: Roles<'_> = vec![("student", role)];
+    let counters = state::counters(&roles);
+    state::save(&path, &Default::default(), &roles, |_, _| Ok(())).unwrap();
+    StoredState::new("test", counters, TensorFile::open(&path).unwrap()).unwrap()
 }
 
 #[test]

@@ -11,7 +11,7 @@ use dmdx_runtime::Tensor;
 use dmdx_runtime::engine::tract::TractEngine;
 use dmdx_runtime::score::Scorer;
 
-use super::student;
+use super::student::{self, GENERATOR};
 use crate::data::{PairPlan, PairStore, ShardInputs, prompts};
 use crate::device;
 use crate::discriminator::{
@@ -21,11 +21,11 @@ use crate::discriminator::{
 use crate::error::TrainError;
 use crate::job::work::{Drawer, Models};
 use crate::method::{AdmPhase, AdpPhase, Student};
-use crate::module::{AdamSettings, GraphModule, Trained, Weights};
+use crate::module::{AdamSettings, Trained};
 use crate::recipe::{LoadedRecipe, Sampler};
 use crate::report::score::Score;
 use crate::session::Draws;
-use crate::store::State;
+use crate::store::StoredState;
 use crate::store::hash;
 use crate::teacher::Teacher;
 use crate::trainer::{Phase, PhaseSlot};
@@ -149,10 +149,10 @@ impl Networks {
     }
 
     /// A trained copy of the teacher, or of the generator of a phase that ran before.
-    fn generator(&self, rate: f64, previous: Option<&State>) -> Result<Trained, TrainError> {
+    fn generator(&self, rate: f64, previous: Option<&StoredState>) -> Result<Trained, TrainError> {
         let mut module = self.teacher.denoiser.module.trainable_copy();
         if let Some(state) = previous {
-            load_generator(&mut module, state)?;
+            state.load_weights(GENERATOR, &mut module)?;
         }
         Ok(Trained::new(module, self.settings(rate)))
     }
@@ -185,7 +185,7 @@ impl Networks {
     ///
     /// # Errors
     /// When the recipe has none, or the state does not fit.
-    pub fn adm(&self, previous: Option<&State>) -> Result<AdmPhase, TrainError> {
+    pub fn adm(&self, previous: Option<&StoredState>) -> Result<AdmPhase, TrainError> {
         let recipe = &self.loaded.recipe;
         let adm = recipe.adm.as_ref().ok_or_else(|| TrainError::recipe("adm", "is left out"))?;
         Ok(AdmPhase {
@@ -220,13 +220,6 @@ impl Networks {
     fn info(&self) -> StudentInfo {
         student::info(self.student(), self.teacher.denoiser.schedule.prediction(), &self.path, &self.teacher_hash)
     }
-}
-
-/// Puts the `generator` of a state into a network.
-fn load_generator(module: &mut GraphModule, state: &State) -> Result<(), TrainError> {
-    let weights: Weights =
-        state.role("generator").map(|(name, t)| (name.to_string(), (t.shape.clone(), t.values.clone()))).collect();
-    module.load(&weights)
 }
 
 impl Models for Networks {
@@ -302,21 +295,21 @@ impl Models for Networks {
         let recipe = &self.loaded.recipe;
         let mut slots = Vec::new();
         if let Some(pairs) = pairs.filter(|_| recipe.adp.as_ref().is_some_and(|adp| adp.iterations > 0)) {
-            let build = move |_: Option<&State>| Ok(Box::new(self.adp(pairs)?) as Box<dyn Phase + 'a>);
+            let build = move |_: Option<&StoredState>| Ok(Box::new(self.adp(pairs)?) as Box<dyn Phase + 'a>);
             slots.push(PhaseSlot { name: "adp", build: Box::new(build) });
         }
         if recipe.adm.as_ref().is_some_and(|adm| adm.iterations > 0) {
-            let build = move |previous: Option<&State>| Ok(Box::new(self.adm(previous)?) as Box<dyn Phase + 'a>);
+            let build = move |previous: Option<&StoredState>| Ok(Box::new(self.adm(previous)?) as Box<dyn Phase + 'a>);
             slots.push(PhaseSlot { name: "adm", build: Box::new(build) });
         }
         Ok(slots)
     }
 
-    fn save_student(&self, state: &State, folder: &Path) -> Result<(), TrainError> {
+    fn save_student(&self, state: &StoredState, folder: &Path) -> Result<(), TrainError> {
         student::save(&self.path, &self.info(), state, folder)
     }
 
-    fn export(&self, state: &State, target: &str, folder: &Path) -> Result<(), TrainError> {
+    fn export(&self, state: &StoredState, target: &str, folder: &Path) -> Result<(), TrainError> {
         let wrap = |error| TrainError::component("exporting the student", error);
         // Everything is made inside the caller's unfinished folder, which is removed whole if this process is killed.
         let (source, bundle) = (folder.join("student"), folder.join("bundle"));
@@ -362,7 +355,7 @@ impl Models for Networks {
             }
             Drawer::Student(state) => {
                 let mut module = self.teacher.denoiser.module.clone();
-                load_generator(&mut module, state)?;
+                state.load_weights(GENERATOR, &mut module)?;
                 self.teacher.student_latents(self.student(), &module, noise, prompts)?
             }
         };

@@ -10,7 +10,7 @@ use crate::report::score::{self, Score, Scores};
 use crate::report::{Manifest, Sheet, SheetRow, loss, samples};
 use crate::session::logs::read_metrics;
 use crate::session::{Draws, Interrupt, RunFolder};
-use crate::store::State;
+use crate::store::StoredState;
 use crate::store::atomic::write_folder;
 use crate::trainer::{Finished, PhaseSlot, run};
 
@@ -41,10 +41,10 @@ pub trait Models {
     fn phases<'a>(&'a self, pairs: Option<PairStore>) -> Result<Vec<PhaseSlot<'a>>, TrainError>;
 
     /// Writes the student as a pipeline in the reference library's layout.
-    fn save_student(&self, state: &State, folder: &Path) -> Result<(), TrainError>;
+    fn save_student(&self, state: &StoredState, folder: &Path) -> Result<(), TrainError>;
 
     /// Writes and verifies the student's bundle for one target.
-    fn export(&self, state: &State, target: &str, folder: &Path) -> Result<(), TrainError>;
+    fn export(&self, state: &StoredState, target: &str, folder: &Path) -> Result<(), TrainError>;
 
     /// Height and width of a picture.
     fn picture_size(&self) -> (u32, u32);
@@ -69,7 +69,7 @@ pub enum Drawer<'a> {
         steps: u32,
     },
     /// The student of this state, in one step.
-    Student(&'a State),
+    Student(&'a StoredState),
 }
 
 /// Where the run folder of a recipe is, unless somebody says otherwise: `runs/` and the recipe's name, or its folder's
@@ -110,8 +110,7 @@ pub fn work(
         None
     };
     let Finished { state, mut logs } = run(&folder, recipe, interrupt, models.phases(pairs)?)?;
-    let state = state
-        .ok_or_else(|| TrainError::Invalid("no phase of the recipe has an iteration, so there is no student".to_string()))?;
+    let state = state.ok_or_else(|| TrainError::NoStudent { reason: "no phase of the recipe has an iteration".to_string() })?;
 
     write_folder(&folder.join("student"), |place| models.save_student(&state, place))?;
     for target in &recipe.export.targets {
@@ -140,7 +139,7 @@ fn evaluate(
     plan: &PairPlan,
     interrupt: &Interrupt,
     models: &impl Models,
-    state: &State,
+    state: &StoredState,
 ) -> Result<(Sheet, Scores), TrainError> {
     let recipe = &loaded.recipe;
     let ids = || 0..u32::try_from(plan.prompt_count).unwrap_or(u32::MAX);

@@ -12,7 +12,7 @@ use crate::module::{Profile, Trained, Value};
 use crate::recipe::{self, FakeTrainSource, GuidanceDraw, HeadReduce};
 use crate::session::Draws;
 use crate::session::logs::Metrics;
-use crate::store::State;
+use crate::store::Roles;
 use crate::trainer::Phase;
 
 /// Everything that ADM trains and reads.
@@ -155,17 +155,11 @@ impl Phase for AdmPhase {
         Ok(metrics)
     }
 
-    fn state(&self) -> Result<State, TrainError> {
-        let mut state = State::default();
-        self.generator.save("generator", &mut state)?;
-        self.fake_score.save("fake_score", &mut state)?;
-        self.discriminator.heads.trained.save(HEADS, &mut state)?;
-        Ok(state)
-    }
-
-    fn load_state(&mut self, state: &State) -> Result<(), TrainError> {
-        self.generator.load(NAME, "generator", state)?;
-        self.fake_score.load(NAME, "fake_score", state)?;
-        self.discriminator.heads.trained.load(NAME, HEADS, state)
+    fn roles(&mut self) -> Roles<'_> {
+        vec![
+            ("generator", &mut self.generator),
+            ("fake_score", &mut self.fake_score),
+            (HEADS, &mut self.discriminator.heads.trained),
+        ]
     }
 }

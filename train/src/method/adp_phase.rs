@@ -11,7 +11,7 @@ use crate::module::{Profile, Trained, Value};
 use crate::recipe;
 use crate::session::Draws;
 use crate::session::logs::Metrics;
-use crate::store::State;
+use crate::store::Roles;
 use crate::teacher::chunk;
 use crate::trainer::Phase;
 
@@ -174,22 +174,11 @@ impl Phase for AdpPhase {
         Ok(metrics)
     }
 
-    fn state(&self) -> Result<State, TrainError> {
-        let mut state = State::default();
-        self.generator.save("generator", &mut state)?;
-        self.latent.heads.trained.save(LATENT, &mut state)?;
-        if let Some((_, pixel)) = &self.pixel {
-            pixel.heads.trained.save(PIXEL, &mut state)?;
-        }
-        Ok(state)
-    }
-
-    fn load_state(&mut self, state: &State) -> Result<(), TrainError> {
-        self.generator.load(NAME, "generator", state)?;
-        self.latent.heads.trained.load(NAME, LATENT, state)?;
+    fn roles(&mut self) -> Roles<'_> {
+        let mut roles: Roles<'_> = vec![("generator", &mut self.generator), (LATENT, &mut self.latent.heads.trained)];
         if let Some((_, pixel)) = &mut self.pixel {
-            pixel.heads.trained.load(NAME, PIXEL, state)?;
+            roles.push((PIXEL, &mut pixel.heads.trained));
         }
-        Ok(())
+        roles
     }
 }

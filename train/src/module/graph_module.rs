@@ -184,9 +184,9 @@ impl GraphModule {
     }
 
     /// The float parameters by name, in the order of the names.
-    pub(super) fn float_params(&self) -> impl Iterator<Item = (&Arc<str>, &DynParam)> {
-        self.plan.params.iter().zip(&self.params).filter_map(|((name, _), stored)| match stored {
-            Stored::Float(param) => Some((name, param)),
+    pub(super) fn float_params(&self) -> impl Iterator<Item = (&Arc<str>, &[usize], &DynParam)> {
+        self.plan.params.iter().zip(&self.params).filter_map(|((name, shape), stored)| match stored {
+            Stored::Float(param) => Some((name, shape.as_slice(), param)),
             Stored::Int(_) => None,
         })
     }
@@ -201,7 +201,7 @@ impl GraphModule {
 
     /// Whether any parameter is trained.
     pub fn is_trainable(&self) -> bool {
-        self.float_params().any(|(_, param)| param.is_trainable())
+        self.float_params().any(|(_, _, param)| param.is_trainable())
     }
 
     fn rebuilt(self, mut f: impl FnMut(&str, DynParam) -> DynParam) -> Self {
@@ -225,7 +225,7 @@ const CONTAINER: &str = "Struct:GraphModule";
 
 impl Module for GraphModule {
     fn collect_devices(&self, devices: Vec<Device>) -> Vec<Device> {
-        self.float_params().fold(devices, |devices, (_, param)| param.collect_devices(devices))
+        self.float_params().fold(devices, |devices, (_, _, param)| param.collect_devices(devices))
     }
 
     fn fork(self, device: &Device) -> Self {
@@ -249,7 +249,7 @@ impl Module for GraphModule {
     }
 
     fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
-        for (name, param) in self.float_params() {
+        for (name, _, param) in self.float_params() {
             name.split('.').for_each(|part| visitor.enter_module(part, CONTAINER));
             param.visit(visitor);
             name.rsplit('.').for_each(|part| visitor.exit_module(part, CONTAINER));

@@ -11,7 +11,7 @@ use dmdx_train::job::work::{Drawer, Models, default_folder, work};
 use dmdx_train::recipe::PairDtype;
 use dmdx_train::report::score::{Score, Scores};
 use dmdx_train::session::{Interrupt, RunFolder};
-use dmdx_train::store::State;
+use dmdx_train::store::StoredState;
 use dmdx_train::trainer::PhaseSlot;
 
 use super::toy;
@@ -80,13 +80,13 @@ impl Models for Fake {
         Ok(toy::slots(&toy::recipe(&[]), Duration::ZERO))
     }
 
-    fn save_student(&self, state: &State, folder: &Path) -> Result<(), TrainError> {
+    fn save_student(&self, state: &StoredState, folder: &Path) -> Result<(), TrainError> {
         self.called();
-        std::fs::write(folder.join("weights"), state.tensors["generator.w"].values[0].to_le_bytes()).unwrap();
+        std::fs::write(folder.join("weights"), state.tensor("generator.w").unwrap()[0].to_le_bytes()).unwrap();
         Ok(())
     }
 
-    fn export(&self, _: &State, target: &str, folder: &Path) -> Result<(), TrainError> {
+    fn export(&self, _: &StoredState, target: &str, folder: &Path) -> Result<(), TrainError> {
         self.called();
         std::fs::write(folder.join("target"), target).unwrap();
         if self.fail_export { Err(TrainError::Invalid("the bundle does not equal its source".to_string())) } else { Ok(()) }
@@ -107,7 +107,7 @@ impl Models for Fake {
         assert_eq!((prompts, noise.len(), keep), (&[0, 1, 2, 0, 1, 2][..], 24, 3));
         let frechet = match who {
             Drawer::Teacher { steps } => f64::from(steps),
-            Drawer::Student(state) => state.tensors.len() as f64,
+            Drawer::Student(state) => (state.under("generator").count() + state.under("generator_optimizer").count()) as f64,
         };
         Ok((vec![0.5; keep * 12], Some(Score { digit_accuracy: 1.0, colour_accuracy: 1.0, frechet })))
     }
