@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dmdx_train::data::{PairStore, collect};
-use dmdx_train::job::Networks;
-use dmdx_train::job::work::Models;
+use dmdx_train::job::{Models, Networks};
 use dmdx_train::module::Profile;
 use dmdx_train::recipe::LoadedRecipe;
 use dmdx_train::session::Interrupt;

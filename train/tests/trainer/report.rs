@@ -66,7 +66,11 @@ fn losses_are_drawn_per_phase() {
 fn scores_keep_their_order() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("score.json");
-    let score = |frechet| Score { digit_accuracy: 1.0, colour_accuracy: 0.5, frechet };
+    let score = |frechet| -> Score {
+        [("digit_accuracy", 1.0), ("colour_accuracy", 0.5), ("frechet", frechet)]
+            .map(|(name, value)| (name.to_string(), value))
+            .into()
+    };
     let scores = Scores::from_iter([
         ("teacher_25".to_string(), score(9.5)),
         ("teacher_1".to_string(), score(115.0)),
@@ -75,6 +79,10 @@ fn scores_keep_their_order() {
     score::write(&path, &scores).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(serde_json::from_str::<Scores>(&text).unwrap(), scores);
+    assert!(text.starts_with(concat!(
+        "{\n  \"teacher_25\": {\n    \"digit_accuracy\": 1.0,\n    \"colour_accuracy\": 0.5,\n    \"frechet\": 9.5\n  },\n",
+        "  \"teacher_1\": {"
+    )));
     assert!(text.find("teacher_25").unwrap() < text.find("teacher_1\"").unwrap());
     assert!(text.find("teacher_1\"").unwrap() < text.find("student_1").unwrap());
 }
