@@ -12,7 +12,7 @@ use crate::module::{Profile, Trained, Value};
 use crate::recipe::{self, FakeTrainSource, GuidanceDraw, HeadReduce};
 use crate::session::Draws;
 use crate::session::logs::Metrics;
-use crate::store::Roles;
+use crate::store::NamedRoles;
 use crate::trainer::Phase;
 
 /// Everything that ADM trains and reads.
@@ -155,7 +155,7 @@ impl Phase for AdmPhase {
         Ok(metrics)
     }
 
-    fn roles(&mut self) -> Roles<'_> {
+    fn trained_roles(&mut self) -> NamedRoles<'_> {
         vec![
             ("generator", &mut self.generator),
             ("fake_score", &mut self.fake_score),

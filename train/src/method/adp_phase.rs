@@ -11,7 +11,7 @@ use crate::module::{Profile, Trained, Value};
 use crate::recipe;
 use crate::session::Draws;
 use crate::session::logs::Metrics;
-use crate::store::Roles;
+use crate::store::NamedRoles;
 use crate::teacher::chunk;
 use crate::trainer::Phase;
 
@@ -174,8 +174,8 @@ impl Phase for AdpPhase {
         Ok(metrics)
     }
 
-    fn roles(&mut self) -> Roles<'_> {
-        let mut roles: Roles<'_> = vec![("generator", &mut self.generator), (LATENT, &mut self.latent.heads.trained)];
+    fn trained_roles(&mut self) -> NamedRoles<'_> {
+        let mut roles: NamedRoles<'_> = vec![("generator", &mut self.generator), (LATENT, &mut self.latent.heads.trained)];
         if let Some((_, pixel)) = &mut self.pixel {
             roles.push((PIXEL, &mut pixel.heads.trained));
         }

@@ -7,7 +7,7 @@ pub mod role;
 pub mod state;
 pub mod tensor_file;
 
-pub use role::{Parameters, Role, Roles};
+pub use role::{NamedRoles, Parameters, Role};
 pub use state::StoredState;
 
 /// Bytes in hexadecimal.

@@ -48,4 +48,4 @@ pub trait Role: Parameters {
 }
 
 /// The roles of a phase under the names that their tensors begin with.
-pub type Roles<'a> = Vec<(&'static str, &'a mut dyn Role)>;
+pub type NamedRoles<'a> = Vec<(&'static str, &'a mut dyn Role)>;

@@ -9,12 +9,12 @@ use std::path::Path;
 use safetensors::Dtype;
 
 use super::atomic::stream_atomically;
-use super::role::{Parameters, Role, Roles};
+use super::role::{NamedRoles, Parameters, Role};
 use super::tensor_file::{Entry, TensorFile, TensorWriter, Values};
 use crate::error::{StateDefect, TrainError};
 
 /// The number of steps of each role by the name of its counter.
-pub fn counters(roles: &Roles<'_>) -> BTreeMap<String, u64> {
+pub fn counters(roles: &NamedRoles<'_>) -> BTreeMap<String, u64> {
     roles.iter().map(|(role, held)| (counter_name(role), held.steps())).collect()
 }
 
@@ -40,7 +40,7 @@ struct Origin<'a> {
 pub fn save(
     path: &Path,
     metadata: &BTreeMap<String, String>,
-    roles: &Roles<'_>,
+    roles: &NamedRoles<'_>,
     mut look: impl FnMut(&str, &[f32]) -> Result<(), TrainError>,
 ) -> Result<(), TrainError> {
     let mut origins = BTreeMap::new();
@@ -118,7 +118,7 @@ impl StoredState {
     ///
     /// # Errors
     /// [`TrainError::State`] where a tensor or counter is missing, unexpected or of another shape; [`TrainError::Read`].
-    pub fn load(&self, roles: Roles<'_>) -> Result<(), TrainError> {
+    pub fn load(&self, roles: NamedRoles<'_>) -> Result<(), TrainError> {
         let mut known = Vec::new();
         for (role, held) in &roles {
             self.counter(&counter_name(role))?;

@@ -9,7 +9,7 @@ use crate::error::TrainError;
 use crate::recipe;
 use crate::session::logs::LogLengths;
 use crate::store::tensor_file::TensorFile;
-use crate::store::{Roles, StoredState, state};
+use crate::store::{NamedRoles, StoredState, state};
 
 const FORMAT: u32 = 1;
 const STATE_KEY: &str = "dmdx.checkpoint";
@@ -70,7 +70,7 @@ impl Checkpoints {
     pub fn save(
         &self,
         position: &Position,
-        roles: &Roles<'_>,
+        roles: &NamedRoles<'_>,
         look: impl FnMut(&str, &[f32]) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
         let path = self.folder.join(file_name(position));

@@ -2,7 +2,7 @@
 
 use crate::error::TrainError;
 use crate::session::logs::Metrics;
-use crate::store::Roles;
+use crate::store::NamedRoles;
 
 /// One training phase (ADP, ADM, …): the trainer drives it, the method implements it.
 ///
@@ -20,5 +20,5 @@ pub trait Phase {
 
     /// Everything that the next iteration depends on, besides the recipe and the data: every trained role under the name
     /// that its tensors begin with in checkpoints. The names and what they hold stay the same from iteration to iteration.
-    fn roles(&mut self) -> Roles<'_>;
+    fn trained_roles(&mut self) -> NamedRoles<'_>;
 }

@@ -102,7 +102,7 @@ impl Runner<'_> {
         }
         let mut first = 0;
         if let Some(Checkpoint { position, state }) = from {
-            state.load(phase.roles())?;
+            state.load(phase.trained_roles())?;
             first = position.iteration;
         }
         let mut health = Health::new(slot.name, &self.recipe.health, earlier);
@@ -120,7 +120,7 @@ impl Runner<'_> {
                 let logs = self.logs.sync()?;
                 let position = Position { phase_index, phase: slot.name.to_string(), iteration, complete, logs };
                 let look = |name: &str, values: &[f32]| health.weights(index, name, values);
-                self.checkpoints.save(&position, &phase.roles(), look)?;
+                self.checkpoints.save(&position, &phase.trained_roles(), look)?;
                 if interrupted {
                     let place = format!("phase {} after iteration {iteration} of {total}", slot.name);
                     return Err(TrainError::Interrupted { place });

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dmdx_train::TrainError;
 use dmdx_train::store::tensor_file::TensorFile;
-use dmdx_train::store::{Parameters, Role, Roles, StoredState, state};
+use dmdx_train::store::{NamedRoles, Parameters, Role, StoredState, state};
 
 use super::counting;
 
@@ -67,7 +67,7 @@ impl Role for Hollow {
     }
 }
 
-fn save(path: &Path, roles: &Roles<'_>) -> Result<(), TrainError> {
+fn save(path: &Path, roles: &NamedRoles<'_>) -> Result<(), TrainError> {
     state::save(path, &BTreeMap::new(), roles, |_, _| Ok(()))
 }
 
@@ -76,7 +76,7 @@ fn a_state_needs_room_for_one_tensor_however_many_there_are() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state");
     let (mut a, mut b) = (Hollow { steps: 3, ..Hollow::default() }, Hollow { steps: 4, ..Hollow::default() });
-    let roles: Roles<'_> = vec![("a", &mut a), ("b", &mut b)];
+    let roles: NamedRoles<'_> = vec![("a", &mut a), ("b", &mut b)];
     let counters = state::counters(&roles);
     // One tensor, the writer's buffer, and some names.
     let limit = SIZE + (3 << 20);

@@ -8,7 +8,7 @@ use dmdx_train::recipe::{LoadedRecipe, Recipe};
 use dmdx_train::report::Manifest;
 use dmdx_train::session::logs::Metrics;
 use dmdx_train::session::{Draws, Interrupt, RunFolder};
-use dmdx_train::store::{Parameters, Role, Roles, StoredState};
+use dmdx_train::store::{NamedRoles, Parameters, Role, StoredState};
 use dmdx_train::trainer::{self, Finished, Phase, PhaseSlot};
 
 pub const RECIPE: &str = r#"
@@ -133,7 +133,7 @@ impl Phase for Toy {
         Ok(Metrics::from([("loss_toy".to_string(), loss), ("latent_std".to_string(), 1.0)]))
     }
 
-    fn roles(&mut self) -> Roles<'_> {
+    fn trained_roles(&mut self) -> NamedRoles<'_> {
         vec![("generator", &mut self.generator)]
     }
 }
