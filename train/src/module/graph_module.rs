@@ -24,6 +24,7 @@ pub struct GraphModule {
     params: Vec<Stored>,
     device: Device,
     profile: Option<Arc<Profile>>,
+    label: Arc<str>,
 }
 
 /// A parameter: floats are tensors of Burn's, integers (position ids) are constants.
@@ -58,7 +59,8 @@ impl GraphModule {
                 Stored::Int(Value::int(weight.to_i64(), &param.shape, device)?)
             });
         }
-        Ok(Self { plan: Arc::new(Plan::new(graph)), params, device: device.clone(), profile: None })
+        let label = graph.name().into();
+        Ok(Self { plan: Arc::new(Plan::new(graph)), params, device: device.clone(), profile: None, label })
     }
 
     /// Another graph over this module's parameters, found by name: the teacher's backbone cut off after the last tap.
@@ -75,7 +77,7 @@ impl GraphModule {
                 .ok_or_else(|| TrainError::Invalid(format!("parameter {name} {shape:?} is not in {}", self.plan.name())))?;
             params.push(stored.clone());
         }
-        Ok(Self { plan: Arc::new(plan), params, device: self.device.clone(), profile: self.profile.clone() })
+        Ok(Self { plan: Arc::new(plan), params, ..self.clone() })
     }
 
     /// A role of its own that starts from the same weights and is trained.
@@ -106,9 +108,26 @@ impl GraphModule {
         &self.device
     }
 
-    /// Records the time of every operation from now on.
+    /// Records from now on how long this role runs forward and backward; copies record in the same place.
     pub fn set_profile(&mut self, profile: Option<Arc<Profile>>) {
         self.profile = profile;
+    }
+
+    /// Where its times are recorded.
+    pub fn profile(&self) -> Option<&Arc<Profile>> {
+        self.profile.as_ref()
+    }
+
+    /// What its times are recorded under: its role.
+    #[must_use]
+    pub fn labelled(mut self, label: &str) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    /// Runs `work` and, where there is a profile, adds its time under the label and `what`.
+    pub(super) fn timed<T>(&self, what: &str, work: impl FnOnce() -> T) -> T {
+        Profile::timed(self.profile.as_deref(), &format!("{} {what}", self.label), work)
     }
 
     /// Runs the graph as far as the outputs and marked modules called `wanted` need it, and returns those.
@@ -118,6 +137,10 @@ impl GraphModule {
     /// # Errors
     /// When an input is missing, unknown or of a wrong shape, or a wanted name is not there.
     pub fn forward(&self, inputs: &[(&str, Value)], wanted: &[&str]) -> Result<IndexMap<String, Value>, TrainError> {
+        self.timed("forward", || self.run(inputs, wanted))
+    }
+
+    fn run(&self, inputs: &[(&str, Value)], wanted: &[&str]) -> Result<IndexMap<String, Value>, TrainError> {
         let schedule = self.plan.schedule(wanted)?;
         for (name, _) in inputs {
             if !self.plan.inputs().any(|input| input == *name) {
@@ -144,10 +167,11 @@ impl GraphModule {
             for freed in last {
                 results[*freed] = None;
             }
-            let started = self.profile.as_ref().map(|profile| (profile, profile_name(step.op.name(), &operands), Instant::now()));
+            let profile = self.profile.as_ref().filter(|profile| profile.has_operations());
+            let clock = profile.map(|profile| (profile, self.operation(step.op.name(), &operands), Instant::now()));
             let result = ops::apply(&step.op, operands, &bindings, &self.device)
                 .map_err(|reason| self.fail(format!("fails in {} at {}: {reason}", step.op.name(), step.origin)))?;
-            if let Some((profile, name, started)) = started {
+            if let Some((profile, name, started)) = clock {
                 profile.record(&name, started.elapsed());
             }
             results[*index] = Some(result);
@@ -179,6 +203,12 @@ impl GraphModule {
         }
     }
 
+    /// What an operation is called in a profile.
+    fn operation(&self, op: &str, operands: &[Value]) -> String {
+        let shapes: Vec<String> = operands.iter().take(2).map(|value| format!("{:?}", value.shape())).collect();
+        format!("{}: {op} {}", self.label, shapes.join(" "))
+    }
+
     fn fail(&self, reason: String) -> TrainError {
         TrainError::Invalid(format!("{} {reason}", self.plan.name()))
     }
@@ -205,19 +235,14 @@ impl GraphModule {
     }
 
     fn rebuilt(self, mut f: impl FnMut(&str, DynParam) -> DynParam) -> Self {
-        let Self { plan, params, device, profile } = self;
+        let Self { plan, params, device, profile, label } = self;
         let params = plan.params.iter().zip(params).map(|((name, _), stored)| match stored {
             Stored::Float(param) => Stored::Float(f(name, param)),
             Stored::Int(value) => Stored::Int(value),
         });
         let params = params.collect();
-        Self { plan, params, device, profile }
+        Self { plan, params, device, profile, label }
     }
-}
-
-fn profile_name(op: &str, operands: &[Value]) -> String {
-    let shapes: Vec<String> = operands.iter().take(2).map(|value| format!("{:?}", value.shape())).collect();
-    format!("{op} {}", shapes.join(" "))
 }
 
 /// What `enter_module` calls the container of every path component.
