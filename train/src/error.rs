@@ -154,6 +154,28 @@ pub enum TrainError {
         /// The error of the crate that did it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Something cannot be put into the format of its file.
+    #[error("{what} cannot be encoded as {format}: {reason}")]
+    Encoding {
+        /// What.
+        what: &'static str,
+        /// The format.
+        format: &'static str,
+        /// What the encoder says.
+        reason: String,
+    },
+    /// The metrics of a run hold no loss, so there is no curve to draw.
+    #[error("the metrics hold no loss to draw")]
+    NoLoss,
+    /// The curves of the losses cannot be drawn.
+    #[error("the losses cannot be drawn: {reason}")]
+    Drawing {
+        /// What the library that draws says.
+        reason: String,
+    },
+    /// A sheet of samples cannot be made.
+    #[error(transparent)]
+    Sheet(#[from] SheetDefect),
     /// Two parts of a model or recipe do not fit together, or a tensor is not what its user needs.
     #[error("{0}")]
     Invalid(String),
@@ -188,6 +210,29 @@ pub enum StateDefect {
         done: u64,
         /// Iterations that the phase has.
         total: u64,
+    },
+}
+
+/// Why a sheet of samples cannot be made.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SheetDefect {
+    /// It would show nothing.
+    #[error("a sheet of samples needs pictures and columns")]
+    Empty,
+    /// It would have more pixels than a picture can.
+    #[error("a sheet of samples is too large for one picture")]
+    TooLarge,
+    /// A row's values are not whole pictures.
+    #[error("the samples of {label} are {values} values, which are not whole pictures of 3×{height}×{width}")]
+    PartialPictures {
+        /// The row.
+        label: String,
+        /// How many values it has.
+        values: usize,
+        /// Height of a picture.
+        height: u32,
+        /// Width of a picture.
+        width: u32,
     },
 }
 
@@ -227,6 +272,11 @@ impl TrainError {
     /// A [`TrainError::Parameter`].
     pub(crate) fn parameter(network: &str, name: &str, problem: impl Into<String>) -> Self {
         Self::Parameter { network: network.to_string(), name: name.to_string(), problem: problem.into() }
+    }
+
+    /// A [`TrainError::Encoding`] of what cannot be JSON.
+    pub(crate) fn json(what: &'static str, error: &serde_json::Error) -> Self {
+        Self::Encoding { what, format: "JSON", reason: error.to_string() }
     }
 
     /// For `map_err` on reading `path`.

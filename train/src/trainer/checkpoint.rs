@@ -75,8 +75,7 @@ impl Checkpoints {
     ) -> Result<(), TrainError> {
         let path = self.folder.join(file_name(position));
         let header = Header { format: FORMAT, position: position.clone(), counters: state::counters(roles) };
-        let header =
-            serde_json::to_string(&header).map_err(|error| TrainError::Write { path: path.clone(), source: error.into() })?;
+        let header = serde_json::to_string(&header).map_err(|error| TrainError::json("a checkpoint's description", &error))?;
         state::save(&path, &BTreeMap::from([(STATE_KEY.to_string(), header)]), roles, look)?;
         self.prune(&path)
     }

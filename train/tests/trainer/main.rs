@@ -15,6 +15,7 @@ mod pairs;
 mod recipe;
 mod report;
 mod resume;
+mod rooms;
 mod streaming;
 mod tensor_file;
 mod toy;

@@ -1,3 +1,5 @@
+use dmdx_train::TrainError;
+use dmdx_train::error::SheetDefect;
 use dmdx_train::report::score::{self, Score, Scores};
 use dmdx_train::report::{Manifest, Sheet, SheetRow, loss, samples};
 use dmdx_train::session::logs::MetricsLine;
@@ -32,9 +34,9 @@ fn impossible_sheets_are_refused() {
         scale,
         rows: vec![SheetRow { label: "x".to_string(), pictures: vec![0.0; pictures] }],
     };
-    assert!(sheet(0, 1, 12).draw().is_err());
-    assert!(sheet(1, u32::MAX, 12).draw().is_err());
-    assert!(sheet(1, 100_000, 12).draw().is_err());
+    assert!(matches!(sheet(0, 1, 12).draw(), Err(TrainError::Sheet(SheetDefect::Empty))));
+    assert!(matches!(sheet(1, u32::MAX, 12).draw(), Err(TrainError::Sheet(SheetDefect::TooLarge))));
+    assert!(matches!(sheet(1, 100_000, 12).draw(), Err(TrainError::Sheet(SheetDefect::TooLarge))));
     let error = sheet(1, 1, 13).draw().unwrap_err().to_string();
     assert_eq!(error, "the samples of x are 13 values, which are not whole pictures of 3×2×2");
 }
@@ -59,7 +61,7 @@ fn losses_are_drawn_per_phase() {
     assert!(count([31, 119, 180]) > 500 && count([214, 39, 40]) > 500, "both curves are there");
     assert!(count([0; 3]) > 1000, "axes and text are there");
     assert_eq!(loss::draw(&lines).unwrap(), picture);
-    assert!(loss::draw(&[]).is_err());
+    assert!(matches!(loss::draw(&[]), Err(TrainError::NoLoss)));
 }
 
 #[test]
