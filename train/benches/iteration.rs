@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dmdx_train::data::{PairStore, collect};
-use dmdx_train::job::Networks;
-use dmdx_train::job::work::Models;
+use dmdx_train::job::{Models, Networks};
+use dmdx_train::method::adm::{Adm, AdmPhase};
+use dmdx_train::method::adp::{Adp, AdpPhase};
+use dmdx_train::method::sections;
 use dmdx_train::module::Profile;
 use dmdx_train::recipe::LoadedRecipe;
 use dmdx_train::session::Interrupt;
@@ -32,7 +34,8 @@ fn main() {
     let operations = std::env::args().any(|argument| argument == "--operations");
     let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/digits-sdxl/dmdx.toml");
     let sets = [format!("run.threads={threads}"), "pairs.count=100".into(), "pairs.shard=100".into()];
-    let networks = Networks::open(&LoadedRecipe::read(&recipe, &sets).unwrap()).unwrap();
+    let loaded = LoadedRecipe::read(&recipe, &sets, &sections()).unwrap();
+    let networks = Networks::open(&loaded).unwrap();
     println!("{} threads, batch 32, {iterations} iterations each", rayon::current_num_threads());
 
     let folder = tempfile::tempdir().unwrap();
@@ -43,34 +46,19 @@ fn main() {
     let per_pair = started.elapsed().as_secs_f64() / pairs.len() as f64;
     println!("pairs: {per_pair:.4} s each, {:.0} s for 3000", per_pair * 3000.0);
 
-    let parts = Arc::new(Profile::default());
-    let forward = Arc::new(Profile::default());
-    let mut adp = networks.adp(pairs).unwrap();
-    adp.clock = Some(parts.clone());
-    adp.generator.module.set_profile(operations.then(|| forward.clone()));
-    let (decoder, pixels) = (Arc::new(Profile::default()), Arc::new(Profile::default()));
-    if let Some((decode, look)) = &mut adp.pixel {
-        decode.set_profile(operations.then(|| decoder.clone()));
-        look.set_profile(operations.then(|| pixels.clone()));
-    }
+    let profile = || Arc::new(if operations { Profile::with_operations() } else { Profile::default() });
+    let recipe = &loaded.recipe;
+    let (adp, adm): (Adp, Adm) = (recipe.section().unwrap().unwrap(), recipe.section().unwrap().unwrap());
+    let parts = profile();
+    let mut adp = AdpPhase::new(adp, &networks.materials(), pairs).unwrap();
+    adp.set_profile(&parts);
     time("ADP", &mut adp, iterations, &parts);
     drop(adp);
-    let parts = Arc::new(Profile::default());
-    let mut adm = networks.adm(None).unwrap();
-    adm.clock = Some(parts.clone());
+    let parts = profile();
+    let mut adm = AdmPhase::new(adm, &networks.materials(), None).unwrap();
+    adm.set_profile(&parts);
     time("ADM", &mut adm, iterations, &parts);
     reference(threads.max(1), iterations);
-    if operations {
-        for (name, profile) in [("generator", &forward), ("decoder", &decoder), ("pixel backbone", &pixels)] {
-            println!("the {name}'s forward pass by kind of operation, and its dearest operations:");
-            let kinds = Profile::default();
-            for (name, time) in profile.ranking() {
-                kinds.record(name.split(' ').next().unwrap_or_default(), time.time);
-            }
-            print(&kinds, 10, iterations + 1);
-            print(profile, 10, iterations + 1);
-        }
-    }
 }
 
 /// The PyTorch script on the same teacher; its last line says what it measured.

@@ -84,13 +84,29 @@ pub enum TrainError {
         /// The value now.
         given: String,
     },
-    /// A checkpoint does not fit the phase that should continue from it.
-    #[error("the checkpoint of phase {phase} does not fit: {reason}")]
+    /// A checkpoint does not fit what should continue from it.
+    #[error("the checkpoint of phase {phase} does not fit: {defect}")]
     State {
-        /// The phase.
+        /// The phase that wrote it.
         phase: String,
-        /// Which tensor or counter is missing, unexpected or of another shape.
+        /// What does not fit.
+        defect: StateDefect,
+    },
+    /// A run leaves no student.
+    #[error("{reason}, so there is no student")]
+    NoStudent {
+        /// Why.
         reason: String,
+    },
+    /// A network or an optimizer has no such parameter, or not this much of it.
+    #[error("parameter {name} of {network} {problem}")]
+    Parameter {
+        /// The network.
+        network: String,
+        /// The parameter.
+        name: String,
+        /// What is wrong with it, as the rest of the sentence.
+        problem: String,
     },
     /// Stored ODE pairs were made for something else than this recipe.
     #[error(
@@ -172,9 +188,86 @@ pub enum TrainError {
         /// Its result's shape for one sample.
         shape: Vec<usize>,
     },
+    /// Something cannot be put into the format of its file.
+    #[error("{what} cannot be encoded as {format}: {reason}")]
+    Encoding {
+        /// What.
+        what: &'static str,
+        /// The format.
+        format: &'static str,
+        /// What the encoder says.
+        reason: String,
+    },
+    /// The metrics of a run hold no loss, so there is no curve to draw.
+    #[error("the metrics hold no loss to draw")]
+    NoLoss,
+    /// The curves of the losses cannot be drawn.
+    #[error("the losses cannot be drawn: {reason}")]
+    Drawing {
+        /// What the library that draws says.
+        reason: String,
+    },
+    /// A sheet of samples cannot be made.
+    #[error(transparent)]
+    Sheet(#[from] SheetDefect),
     /// Two parts of a model or recipe do not fit together, or a tensor is not what its user needs.
     #[error("{0}")]
     Invalid(String),
+}
+
+/// What does not fit in a checkpoint.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum StateDefect {
+    /// A tensor is missing.
+    #[error("tensor {0} is missing")]
+    NoTensor(String),
+    /// A tensor is nobody's.
+    #[error("tensor {0} belongs to no parameter that is trained")]
+    Unexpected(String),
+    /// A tensor has another shape.
+    #[error("tensor {name} has shape {found:?}, not {wanted:?}")]
+    Shape {
+        /// The tensor.
+        name: String,
+        /// Its shape in the checkpoint.
+        found: Vec<usize>,
+        /// The shape that is needed.
+        wanted: Vec<usize>,
+    },
+    /// A counter is missing.
+    #[error("counter {0} is missing")]
+    NoCounter(String),
+    /// The phase has become shorter than what is done of it.
+    #[error("it is at iteration {done}, but the phase has only {total}")]
+    Beyond {
+        /// Iterations done.
+        done: u64,
+        /// Iterations that the phase has.
+        total: u64,
+    },
+}
+
+/// Why a sheet of samples cannot be made.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SheetDefect {
+    /// It would show nothing.
+    #[error("a sheet of samples needs pictures and columns")]
+    Empty,
+    /// It would have more pixels than a picture can.
+    #[error("a sheet of samples is too large for one picture")]
+    TooLarge,
+    /// A row's values are not whole pictures.
+    #[error("the samples of {label} are {values} values, which are not whole pictures of 3×{height}×{width}")]
+    PartialPictures {
+        /// The row.
+        label: String,
+        /// How many values it has.
+        values: usize,
+        /// Height of a picture.
+        height: u32,
+        /// Width of a picture.
+        width: u32,
+    },
 }
 
 impl TrainError {
@@ -208,6 +301,16 @@ impl TrainError {
     /// A [`TrainError::Recipe`] about one key.
     pub(crate) fn recipe(key: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Recipe { key: key.into(), problem: problem.into() }
+    }
+
+    /// A [`TrainError::Parameter`].
+    pub(crate) fn parameter(network: &str, name: &str, problem: impl Into<String>) -> Self {
+        Self::Parameter { network: network.to_string(), name: name.to_string(), problem: problem.into() }
+    }
+
+    /// A [`TrainError::Encoding`] of what cannot be JSON.
+    pub(crate) fn json(what: &'static str, error: &serde_json::Error) -> Self {
+        Self::Encoding { what, format: "JSON", reason: error.to_string() }
     }
 
     /// For `map_err` on reading `path`.

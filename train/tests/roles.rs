@@ -2,12 +2,15 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use dmdx_graph::Graph;
 use dmdx_importer::{ImportOptions, import};
-use dmdx_train::module::{AdamSettings, GraphModule, ParameterGradients, Trained, Value};
+use dmdx_train::module::{AdamSettings, GraphModule, ParameterGradients, Profile, Trained, Value};
+use dmdx_train::store::tensor_file::TensorFile;
+use dmdx_train::store::{NamedRoles, Parameters, StoredState, state};
 
 fn unet() -> Graph {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/zoo/unet_sdxl");
@@ -84,17 +87,57 @@ fn a_saved_role_continues_bit_for_bit() {
     };
     let mut whole = Trained::new(teacher.trainable_copy(), SETTINGS);
     step(&mut whole);
-    let mut state = dmdx_train::store::State::default();
-    whole.save("student", &mut state).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let saved = stored(&mut whole, folder.path());
     step(&mut whole);
     let mut resumed = Trained::new(teacher.trainable_copy(), SETTINGS);
-    resumed.load("test", "student", &state).unwrap();
+    saved.load(vec![("student", &mut resumed)]).unwrap();
     step(&mut resumed);
     assert_eq!(resumed.module.weights().unwrap(), whole.module.weights().unwrap());
 
-    state.tensors.remove("student.conv_in.weight");
-    let error = resumed.load("test", "student", &state).unwrap_err().to_string();
-    assert!(error.contains("conv_in.weight is missing"), "{error}");
+    let mut student = teacher.frozen();
+    saved.load_weights("student", &mut student).unwrap();
+    assert!(!student.is_trainable());
+    let error = saved.load(vec![("teacher", &mut resumed)]).unwrap_err().to_string();
+    assert!(error.contains("counter teacher_optimizer.steps is missing"), "{error}");
+    let error = student.set_parameter("conv_in.weight", vec![0.0]).unwrap_err().to_string();
+    assert!(error.contains("parameter conv_in.weight") && error.contains("cannot hold 1 values"), "{error}");
+    let error = student.parameter("nothing").unwrap_err().to_string();
+    assert!(error.contains("parameter nothing") && error.contains("does not exist"), "{error}");
+}
+
+/// A role written to `folder` and opened again.
+fn stored(role: &mut Trained, folder: &Path) -> StoredState {
+    let path = folder.join("state.safetensors");
+    let roles: NamedRoles<'_> = vec![("student", role)];
+    let counters = state::counters(&roles);
+    state::save(&path, &Default::default(), &roles, |_, _| Ok(())).unwrap();
+    StoredState::new("test", counters, TensorFile::open(&path).unwrap()).unwrap()
+}
+
+#[test]
+fn times_are_recorded_under_the_role() {
+    let names = |profile: &Profile| {
+        let mut names: Vec<(String, u64)> = profile.ranking().into_iter().map(|(name, spent)| (name, spent.calls)).collect();
+        names.sort();
+        names
+    };
+    let (roles, everything) = (Arc::new(Profile::default()), Arc::new(Profile::with_operations()));
+    let mut teacher = GraphModule::new(&unet(), &Device::flex(), false).unwrap();
+    teacher.output(&inputs(false), "sample").unwrap();
+    teacher.set_profile(Some(roles.clone()));
+    let mut student = teacher.trainable_copy().labelled("student");
+    teacher.output(&inputs(false), "sample").unwrap();
+    student.output(&inputs(false), "sample").unwrap();
+    student.frozen().output(&inputs(false), "sample").unwrap();
+    assert_eq!(names(&roles), [("student forward".to_string(), 2), ("unet forward".to_string(), 1)]);
+    student.set_profile(Some(everything.clone()));
+    student.output(&inputs(false), "sample").unwrap();
+    let found = names(&everything);
+    assert!(found.contains(&("student forward".to_string(), 1)), "{found:?}");
+    let convolutions = found.iter().filter(|(name, _)| name.starts_with("student: conv2d [1, ")).count();
+    assert!(convolutions > 3, "{found:?}");
+    assert_eq!(names(&roles).len(), 2);
 }
 
 #[test]

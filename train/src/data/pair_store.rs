@@ -64,10 +64,9 @@ impl PairStore {
         };
         for index in 0..plan.shards() {
             let path = plan.path(folder, index);
-            let file = TensorFile::read(&path)?;
+            let (file, found) = TensorFile::open_hashed(&path)?;
             check_shard(&path, plan, index, &file.metadata)?;
             let wanted = complete.shards.get(index as usize).map_or("nothing", String::as_str);
-            let found = file.sha256();
             if wanted != found {
                 return Err(TrainError::damaged(
                     path,
@@ -83,8 +82,8 @@ impl PairStore {
         let count = plan.shard_len(index) as usize;
         let wanted: Vec<usize> = std::iter::once(count).chain(plan.latent_shape.iter().copied()).collect();
         let tensor = |name: &str| file.tensors.get(name).filter(|(_, shape, _)| *shape == wanted);
-        let prompts = file.u32("prompt").filter(|ids| ids.iter().all(|&id| (id as usize) < plan.prompt_count));
-        let guidance = file.f32("guidance").map(|(_, values)| values);
+        let prompts = file.u32("prompt")?.filter(|ids| ids.iter().all(|&id| (id as usize) < plan.prompt_count));
+        let guidance = file.f32("guidance")?;
         match (tensor("x_T"), tensor("x_0"), prompts, guidance) {
             (Some((dtype, _, noise)), Some((other, _, latents)), Some(prompts), Some(guidance))
                 if dtype == other && prompts.len() == count && guidance.len() == count =>

@@ -103,10 +103,10 @@ fn existing(path: &Path, plan: &PairPlan, index: u64) -> Result<Option<String>, 
     if !path.exists() {
         return Ok(None);
     }
-    match TensorFile::read(path) {
-        Ok(file) => {
+    match TensorFile::open_hashed(path) {
+        Ok((file, hash)) => {
             check_shard(path, plan, index, &file.metadata)?;
-            Ok(Some(file.sha256()))
+            Ok(Some(hash))
         }
         Err(error @ TrainError::Damaged { .. }) => {
             eprintln!("warning: {error}; it is made anew");

@@ -56,7 +56,7 @@ impl Heads {
     }
 
     fn from_graph(graph: &Graph, settings: AdamSettings, device: &Device) -> Result<Self, TrainError> {
-        Ok(Self { trained: Trained::new(GraphModule::new(graph, device, true)?, settings) })
+        Ok(Self { trained: Trained::new(GraphModule::new(graph, device, true)?.labelled("heads"), settings) })
     }
 
     /// The logits of every head. They are on a tape through the heads' weights and through the features' own tape.

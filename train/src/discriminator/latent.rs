@@ -32,6 +32,11 @@ impl LatentDiscriminator {
         Ok(Self { backbone, taps: taps.to_vec(), layout, heads })
     }
 
+    /// Backbone and heads.
+    pub fn modules_mut(&mut self) -> [&mut GraphModule; 2] {
+        [&mut self.backbone.module, &mut self.heads.trained.module]
+    }
+
     /// The frozen part.
     pub fn backbone(&self) -> &GraphModule {
         &self.backbone.module

@@ -21,7 +21,7 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder network with the VAE's `scaling_factor` and `shift_factor`.
     pub fn new(module: GraphModule, scale: f64, shift: f64) -> Self {
-        Self { module, scale, shift }
+        Self { module: module.labelled("decoder"), scale, shift }
     }
 
     /// Records the time of every operation from now on.
@@ -93,7 +93,7 @@ impl PixelDiscriminator {
     pub fn new(encoder: &Graph, taps: &[Tap], scaling: PixelScaling, heads: Heads) -> Result<Self, TrainError> {
         let marks: Vec<String> = taps.iter().map(|tap| tap.mark.clone()).collect();
         let tapped = encoder.tapped(&marks).map_err(|error| TrainError::component("tapping the pixel backbone", error))?;
-        let backbone = GraphModule::new(&tapped, heads.trained.module.device(), false)?;
+        let backbone = GraphModule::new(&tapped, heads.trained.module.device(), false)?.labelled("pixel backbone");
         Ok(Self { backbone, taps: taps.to_vec(), scaling, heads })
     }
 

@@ -1,5 +1,7 @@
 //! The student as a pipeline folder in the reference library's layout.
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 
 use dmdx_export::StudentInfo;
@@ -7,52 +9,62 @@ use dmdx_runtime::bundle::manifest::Parameterisation;
 use dmdx_runtime::process::{self, Rollout};
 
 use crate::error::TrainError;
-use crate::store::atomic::write_atomically;
-use crate::store::hash;
-use crate::store::{State, StateTensor};
+use crate::method::GENERATOR;
+use crate::store::atomic::{stream_atomically, write_atomically};
+use crate::store::tensor_file::{Entry, TensorWriter, Values};
+use crate::store::{StoredState, hash};
 
-/// What the reference library calls a component's weights.
-const WEIGHTS: &str = "unet/diffusion_pytorch_model.safetensors";
+/// The folder of the denoising network in a pipeline, and what the reference library calls its weights.
+fn denoiser_weights() -> (&'static str, &'static str) {
+    ("unet", "diffusion_pytorch_model.safetensors")
+}
 
-/// Copies the teacher's folder byte for byte but for the UNet's weights, which become the student's in 32 bits under
-/// the reference library's names, and adds `dmdx_student.json`.
+/// Copies the teacher's folder byte for byte but for the denoising network's weights, which become the student's in 32
+/// bits under the reference library's names, and adds `dmdx_student.json`. Nothing is held in memory as a whole.
 ///
 /// # Errors
-/// [`TrainError::Read`], [`TrainError::Write`]; [`TrainError::State`] where the state holds no generator.
-pub(super) fn save(teacher: &Path, info: &StudentInfo, state: &State, folder: &Path) -> Result<(), TrainError> {
-    for file in hash::model(teacher)?.keys().filter(|file| !is_unet_weights(file)) {
-        let (from, to) = (teacher.join(file), folder.join(file));
-        if let Some(parent) = to.parent() {
-            std::fs::create_dir_all(parent).map_err(TrainError::write(parent))?;
-        }
-        let bytes = std::fs::read(&from).map_err(TrainError::read(&from))?;
-        std::fs::write(&to, bytes).map_err(TrainError::write(&to))?;
+/// [`TrainError::Read`], [`TrainError::Write`]; [`TrainError::NoStudent`] where the state holds no generator.
+pub(super) fn save(teacher: &Path, info: &StudentInfo, state: &StoredState, folder: &Path) -> Result<(), TrainError> {
+    let (network, weights) = denoiser_weights();
+    let is_weights = |file: &str| file.strip_prefix(network).is_some_and(|rest| rest.starts_with('/') && rest != "/config.json");
+    for file in hash::model_files(teacher)?.iter().filter(|file| !is_weights(file)) {
+        copy(&teacher.join(file), &folder.join(file))?;
     }
-    let weights: Vec<(&str, &StateTensor)> = state.role("generator").collect();
-    if weights.is_empty() {
-        return Err(TrainError::State { phase: "student".into(), reason: "it holds no generator".into() });
-    }
-    let path = folder.join(WEIGHTS);
-    let views = weights.iter().map(|(name, tensor)| {
-        let bytes: &[u8] = bytemuck::cast_slice(&tensor.values);
-        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, tensor.shape.clone(), bytes);
-        Ok((*name, view.map_err(|error| TrainError::component("writing the student", error))?))
-    });
-    let views = views.collect::<Result<Vec<_>, TrainError>>()?;
-    // The reference library refuses files that do not say where they are from.
-    let metadata = std::collections::HashMap::from([("format".to_string(), "pt".to_string())]);
-    let bytes =
-        safetensors::serialize(views, Some(metadata)).map_err(|error| TrainError::component("writing the student", error))?;
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(TrainError::write(parent))?;
-    }
-    write_atomically(&path, |writer| writer.write_all(&bytes))?;
+    let path = folder.join(network).join(weights);
+    make_parent(&path)?;
+    write_weights(state, &path)?;
     let place = folder.join(StudentInfo::FILE_NAME);
     write_atomically(&place, |writer| writer.write_all(info.to_json().as_bytes()))
 }
 
-fn is_unet_weights(file: &str) -> bool {
-    file.starts_with("unet/") && file != "unet/config.json"
+/// The generator of a state, as the reference library stores networks.
+fn write_weights(state: &StoredState, path: &Path) -> Result<(), TrainError> {
+    let entries: Vec<Entry> = state.under(GENERATOR).map(|(name, shape)| Entry::f32(name.to_string(), shape.to_vec())).collect();
+    if entries.is_empty() {
+        return Err(TrainError::NoStudent { reason: format!("the last phase trained no {GENERATOR}") });
+    }
+    // The reference library refuses files that do not say where they are from.
+    let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
+    stream_atomically(path, |sink| {
+        let mut writer = TensorWriter::begin_plain(sink, metadata, entries).map_err(TrainError::write(path))?;
+        while let Some(name) = writer.next().map(|entry| format!("{GENERATOR}.{}", entry.name)) {
+            writer.tensor(Values::F32(&state.tensor(&name)?)).map_err(TrainError::write(path))?;
+        }
+        writer.finish().map_err(TrainError::write(path))
+    })
+}
+
+/// Copies contents only: rights and links of the teacher's files are not the student's.
+fn copy(from: &Path, to: &Path) -> Result<(), TrainError> {
+    make_parent(to)?;
+    let mut source = File::open(from).map_err(TrainError::read(from))?;
+    let mut copy = File::create(to).map_err(TrainError::write(to))?;
+    std::io::copy(&mut source, &mut copy).map_err(TrainError::write(to))?;
+    Ok(())
+}
+
+fn make_parent(file: &Path) -> Result<(), TrainError> {
+    file.parent().map_or(Ok(()), |parent| std::fs::create_dir_all(parent).map_err(TrainError::write(parent)))
 }
 
 /// How the student is sampled, for its checkpoint and its bundle.

@@ -1,77 +1,27 @@
 //! A whole job: pairs, phases, and what is left for people, in a run folder that can be resumed at any moment.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::data::{PairPlan, PairStore, ShardInputs, collect};
+use super::models::{Drawer, Models, Pictures};
+use crate::data::{PairPlan, collect};
 use crate::error::TrainError;
 use crate::method::{self, Need};
 use crate::recipe::LoadedRecipe;
-use crate::report::score::{self, Score, Scores};
+use crate::report::score::{self, Scores};
 use crate::report::{Manifest, Sheet, SheetRow, loss, samples};
 use crate::session::logs::read_metrics;
 use crate::session::{Draws, Interrupt, RunFolder};
-use crate::store::State;
+use crate::store::StoredState;
 use crate::store::atomic::write_folder;
-use crate::trainer::{Finished, PhaseSlot, run};
+use crate::trainer::{Finished, run};
 
+/// The student's folder in the run's.
+const STUDENT: &str = "student";
 /// Pictures of each model on the sheet of samples, at most.
 const SAMPLES: usize = 60;
 const COLUMNS: u32 = 10;
 /// Sheets are enlarged to about this many pixels a picture.
 const CELL: u32 = 64;
-
-/// What a job needs of the networks.
-pub trait Models {
-    /// SHA-256 of every input by the key of the recipe that names it.
-    fn inputs(&self) -> Result<BTreeMap<String, String>, TrainError>;
-
-    /// Versions of the libraries that the numbers come from.
-    fn versions(&self) -> BTreeMap<String, String>;
-
-    /// Choices that are not the recipe's, by name: resolved taps, the unconditional embedding, the device.
-    fn choices(&self) -> BTreeMap<String, String>;
-
-    /// What the ODE pairs are.
-    fn pair_plan(&self) -> Result<PairPlan, TrainError>;
-
-    /// The teacher's latents of one shard, `[count, ..latent_shape]`.
-    fn teacher_latents(&self, inputs: &ShardInputs) -> Result<Vec<f32>, TrainError>;
-
-    /// The phases in order; `pairs` is there where a phase needs pairs.
-    fn phases<'a>(&'a self, pairs: Option<PairStore>) -> Result<Vec<PhaseSlot<'a>>, TrainError>;
-
-    /// Writes the student as a pipeline in the reference library's layout.
-    fn save_student(&self, state: &State, folder: &Path) -> Result<(), TrainError>;
-
-    /// Writes and verifies the student's bundle for one target.
-    fn export(&self, state: &State, target: &str, folder: &Path) -> Result<(), TrainError>;
-
-    /// Height and width of a picture.
-    fn picture_size(&self) -> (u32, u32);
-
-    /// Draws a picture of every prompt id from its noise `[count, ..latent_shape]`; returns the first `keep` of them,
-    /// `[keep, 3, height, width]` in [-1, 1], and the score of all where the recipe asks for one.
-    fn evaluate(
-        &self,
-        who: Drawer<'_>,
-        prompts: &[u32],
-        noise: &[f32],
-        keep: usize,
-    ) -> Result<(Vec<f32>, Option<Score>), TrainError>;
-}
-
-/// Who draws.
-#[derive(Clone, Copy, Debug)]
-pub enum Drawer<'a> {
-    /// The teacher, in so many steps, guided by the middle of the recipe's range.
-    Teacher {
-        /// Sampler steps.
-        steps: u32,
-    },
-    /// The student of this state, in one step.
-    Student(&'a State),
-}
 
 /// Where the run folder of a recipe is, unless somebody says otherwise: `runs/` and the recipe's name, or its folder's
 /// name where it has the usual one.
@@ -111,15 +61,10 @@ pub fn work(
         None
     };
     let Finished { state, mut logs } = run(&folder, recipe, interrupt, models.phases(pairs)?)?;
-    let state = state
-        .ok_or_else(|| TrainError::Invalid("no phase of the recipe has an iteration, so there is no student".to_string()))?;
+    let state = state.ok_or_else(|| TrainError::NoStudent { reason: "no phase of the recipe has an iteration".to_string() })?;
 
-    write_folder(&folder.join("student"), |place| models.save_student(&state, place))?;
-    for target in &recipe.export.targets {
-        interrupt.check(|| "the export".to_string())?;
-        let name = if recipe.export.targets.len() == 1 { "bundle".to_string() } else { format!("bundle-{target}") };
-        write_folder(&folder.join(&name), |place| models.export(&state, target, place))?;
-    }
+    write_folder(&folder.join(STUDENT), |place| models.save_student(&state, place))?;
+    bundles(&folder, &recipe.export.targets, interrupt, models)?;
     let losses = loss::draw(&read_metrics(&folder.metrics())?)?;
     samples::write_png(&folder.join("loss.png"), &losses)?;
 
@@ -135,13 +80,27 @@ pub fn work(
     Ok(())
 }
 
+/// The bundles of all targets, from the student's folder, which is opened once.
+fn bundles(folder: &RunFolder, targets: &[String], interrupt: &Interrupt, models: &impl Models) -> Result<(), TrainError> {
+    if targets.is_empty() {
+        return Ok(());
+    }
+    let student = models.open_student(&folder.join(STUDENT))?;
+    for target in targets {
+        interrupt.check(|| "the export".to_string())?;
+        let name = if targets.len() == 1 { "bundle".to_string() } else { format!("bundle-{target}") };
+        write_folder(&folder.join(&name), |place| models.export(&student, target, place))?;
+    }
+    Ok(())
+}
+
 /// Teacher and student on the same prompts and noise.
 fn evaluate(
     loaded: &LoadedRecipe,
     plan: &PairPlan,
     interrupt: &Interrupt,
     models: &impl Models,
-    state: &State,
+    state: &StoredState,
 ) -> Result<(Sheet, Scores), TrainError> {
     let recipe = &loaded.recipe;
     let ids = || 0..u32::try_from(plan.prompt_count).unwrap_or(u32::MAX);
@@ -166,12 +125,10 @@ fn evaluate(
     let mut scores = Scores::new();
     for (name, label, who) in drawers {
         interrupt.check(|| format!("the evaluation of {name}"))?;
-        let (pictures, score) = models.evaluate(who, &prompts, &noise, keep)?;
+        let Pictures { values: pictures, score } = models.evaluate(who, &prompts, &noise, keep)?;
         if let Some(score) = score {
-            eprintln!(
-                "{name}: digit accuracy {:.4}, colour accuracy {:.4}, Fréchet distance {:.2}",
-                score.digit_accuracy, score.colour_accuracy, score.frechet
-            );
+            let numbers: Vec<String> = score.iter().map(|(number, value)| format!("{number} {value:.4}")).collect();
+            eprintln!("{name}: {}", numbers.join(", "));
             scores.insert(name, score);
         }
         sheet.rows.push(SheetRow { label, pictures });

@@ -8,12 +8,15 @@ use crate::discriminator::{
     FeatureLayout, HeadBias, HeadLayout, Heads, LatentDiscriminator, PixelDiscriminator, PixelScaling, Tap, find_taps,
 };
 use crate::error::TrainError;
-use crate::module::{AdamSettings, GraphModule, Trained, Weights};
+use crate::module::{AdamSettings, Trained};
 use crate::recipe::{LoadedRecipe, Recipe};
 use crate::session::Draws;
-use crate::store::State;
+use crate::store::StoredState;
 use crate::student;
 use crate::teacher::Teacher;
+
+/// The role whose weights become the student's.
+pub(crate) const GENERATOR: &str = "generator";
 
 /// The recipe key of the latent discriminator's taps.
 const LATENT_TAPS: &str = "discriminator.latent_taps";
@@ -68,10 +71,10 @@ impl Materials<'_> {
     ///
     /// # Errors
     /// When the state does not fit.
-    pub fn generator(&self, rate: f64, previous: Option<&State>) -> Result<Trained, TrainError> {
+    pub fn generator(&self, rate: f64, previous: Option<&StoredState>) -> Result<Trained, TrainError> {
         let mut module = self.teacher.denoiser.trainable_copy().labelled("generator");
         if let Some(state) = previous {
-            load_generator(&mut module, state)?;
+            state.load_weights(GENERATOR, &mut module)?;
         }
         Ok(Trained::new(module, self.settings(rate)))
     }
@@ -144,11 +147,4 @@ impl Materials<'_> {
         let heads = self.heads(&taps, "adp pixel heads", rate)?;
         PixelDiscriminator::new(graph, &taps, PixelScaling::of(pixel.input), heads).map(Some)
     }
-}
-
-/// Puts the `generator` of a state into a network.
-pub(crate) fn load_generator(module: &mut GraphModule, state: &State) -> Result<(), TrainError> {
-    let weights: Weights =
-        state.role("generator").map(|(name, t)| (name.to_string(), (t.shape.clone(), t.values.clone()))).collect();
-    module.load(&weights)
 }

@@ -9,13 +9,13 @@ mod metrics;
 mod tape;
 
 pub use draw::Batches;
+pub(crate) use materials::GENERATOR;
 pub use materials::Materials;
-pub(crate) use materials::load_generator;
 
 use crate::data::PairStore;
 use crate::error::TrainError;
 use crate::recipe::{Recipe, SectionEntry};
-use crate::store::State;
+use crate::store::StoredState;
 use crate::trainer::Phase;
 
 /// What a method learns from, besides prompts.
@@ -38,7 +38,7 @@ pub enum Student {
 #[derive(Default)]
 pub struct Given<'a> {
     /// None where this is the first phase, or it is resumed.
-    pub previous: Option<&'a State>,
+    pub previous: Option<&'a StoredState>,
     /// There where the method needs pairs.
     pub pairs: Option<PairStore>,
 }

@@ -114,9 +114,14 @@ impl GraphModule {
         &self.device
     }
 
-    /// Records the time of every operation from now on.
+    /// Records from now on how long this role runs forward and backward; copies record in the same place.
     pub fn set_profile(&mut self, profile: Option<Arc<Profile>>) {
         self.profile = profile;
+    }
+
+    /// Where its times are recorded.
+    pub fn profile(&self) -> Option<&Arc<Profile>> {
+        self.profile.as_ref()
     }
 
     /// What its times are recorded under: its role.
@@ -138,6 +143,10 @@ impl GraphModule {
     /// # Errors
     /// When an input is missing, unknown or of a wrong shape, or a wanted name is not there.
     pub fn forward(&self, inputs: &[(&str, Value)], wanted: &[&str]) -> Result<IndexMap<String, Value>, TrainError> {
+        self.timed("forward", || self.run(inputs, wanted))
+    }
+
+    fn run(&self, inputs: &[(&str, Value)], wanted: &[&str]) -> Result<IndexMap<String, Value>, TrainError> {
         let schedule = self.plan.schedule(wanted)?;
         for (name, _) in inputs {
             if !self.plan.inputs().any(|input| input == *name) {
@@ -164,10 +173,11 @@ impl GraphModule {
             for freed in last {
                 results[*freed] = None;
             }
-            let started = self.profile.as_ref().map(|profile| (profile, profile_name(step.op.name(), &operands), Instant::now()));
+            let profile = self.profile.as_ref().filter(|profile| profile.has_operations());
+            let clock = profile.map(|profile| (profile, self.operation(step.op.name(), &operands), Instant::now()));
             let result = ops::apply(&step.op, operands, &bindings, &self.device)
                 .map_err(|reason| self.fail(format!("fails in {} at {}: {reason}", step.op.name(), step.origin)))?;
-            if let Some((profile, name, started)) = started {
+            if let Some((profile, name, started)) = clock {
                 profile.record(&name, started.elapsed());
             }
             results[*index] = Some(result);
@@ -199,14 +209,20 @@ impl GraphModule {
         }
     }
 
+    /// What an operation is called in a profile.
+    fn operation(&self, op: &str, operands: &[Value]) -> String {
+        let shapes: Vec<String> = operands.iter().take(2).map(|value| format!("{:?}", value.shape())).collect();
+        format!("{}: {op} {}", self.label, shapes.join(" "))
+    }
+
     fn fail(&self, reason: String) -> TrainError {
         TrainError::Invalid(format!("{} {reason}", self.plan.name()))
     }
 
     /// The float parameters by name, in the order of the names.
-    pub(super) fn float_params(&self) -> impl Iterator<Item = (&Arc<str>, &DynParam)> {
-        self.plan.params.iter().zip(&self.params).filter_map(|((name, _), stored)| match stored {
-            Stored::Float(param) => Some((name, param)),
+    pub(super) fn float_params(&self) -> impl Iterator<Item = (&Arc<str>, &[usize], &DynParam)> {
+        self.plan.params.iter().zip(&self.params).filter_map(|((name, shape), stored)| match stored {
+            Stored::Float(param) => Some((name, shape.as_slice(), param)),
             Stored::Int(_) => None,
         })
     }
@@ -221,7 +237,7 @@ impl GraphModule {
 
     /// Whether any parameter is trained.
     pub fn is_trainable(&self) -> bool {
-        self.float_params().any(|(_, param)| param.is_trainable())
+        self.float_params().any(|(_, _, param)| param.is_trainable())
     }
 
     fn rebuilt(self, mut f: impl FnMut(&str, DynParam) -> DynParam) -> Self {
@@ -235,17 +251,12 @@ impl GraphModule {
     }
 }
 
-fn profile_name(op: &str, operands: &[Value]) -> String {
-    let shapes: Vec<String> = operands.iter().take(2).map(|value| format!("{:?}", value.shape())).collect();
-    format!("{op} {}", shapes.join(" "))
-}
-
 /// What `enter_module` calls the container of every path component.
 const CONTAINER: &str = "Struct:GraphModule";
 
 impl Module for GraphModule {
     fn collect_devices(&self, devices: Vec<Device>) -> Vec<Device> {
-        self.float_params().fold(devices, |devices, (_, param)| param.collect_devices(devices))
+        self.float_params().fold(devices, |devices, (_, _, param)| param.collect_devices(devices))
     }
 
     fn fork(self, device: &Device) -> Self {
@@ -269,7 +280,7 @@ impl Module for GraphModule {
     }
 
     fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
-        for (name, param) in self.float_params() {
+        for (name, _, param) in self.float_params() {
             name.split('.').for_each(|part| visitor.enter_module(part, CONTAINER));
             param.visit(visitor);
             name.rsplit('.').for_each(|part| visitor.exit_module(part, CONTAINER));

@@ -16,7 +16,7 @@ pub use graph_module::GraphModule;
 pub use optimizer::{Adam, AdamSettings, ParameterGradients};
 pub use param::DynParam;
 pub use plan::Plan;
-pub use profile::{OpTime, Profile};
+pub use profile::{Profile, Spent};
 pub use trained::Trained;
 pub use value::{Gradients, Value};
 pub use weights::Weights;

@@ -6,7 +6,6 @@ use burn::backend::DispatchTensor;
 
 use super::graph_module::GraphModule;
 use super::value::{Gradients, Value};
-use super::weights::Weights;
 use crate::error::TrainError;
 use crate::kernels;
 
@@ -32,7 +31,7 @@ pub struct ParameterGradients {
 impl ParameterGradients {
     /// Takes the gradients of `module`'s trained parameters.
     pub fn take(module: &GraphModule, gradients: &mut Gradients) -> Self {
-        let named = module.float_params().filter_map(|(name, param)| {
+        let named = module.float_params().filter_map(|(name, _, param)| {
             let gradient = gradients.take(&Value::Float(param.tensor()))?;
             Some((name.to_string(), gradient))
         });
@@ -109,37 +108,33 @@ impl Adam {
         }
     }
 
-    /// The second moments on the host, by parameter.
-    ///
-    /// # Errors
-    /// When the device does not deliver them.
-    pub fn moments(&self) -> Result<Weights, TrainError> {
-        self.averages
-            .iter()
-            .map(|(name, average)| {
-                let value = Value::Float(average.clone());
-                Ok((name.clone(), (value.shape(), value.to_f32()?)))
-            })
-            .collect()
+    /// Names of the parameters that were updated, and so have a second moment.
+    pub fn moments(&self) -> impl Iterator<Item = &str> {
+        self.averages.keys().map(String::as_str)
     }
 
-    /// Puts back what [`Adam::moments`] and [`Adam::steps`] returned.
+    /// The second moment of one parameter, on the host.
     ///
     /// # Errors
-    /// When a moment fits no parameter of `module`.
-    pub fn load(&mut self, module: &GraphModule, moments: &Weights, steps: u64) -> Result<(), TrainError> {
-        let mut averages = BTreeMap::new();
-        for (name, (shape, values)) in moments {
-            let fits = module
-                .float_params()
-                .any(|(own, param)| &**own == name.as_str() && Value::Float(param.untracked()).shape() == *shape);
-            if !fits {
-                return Err(TrainError::Invalid(format!("the second moment of {name} {shape:?} belongs to no parameter")));
-            }
-            averages.insert(name.clone(), Value::float(values.clone(), shape, module.device())?.into_tensor());
-        }
-        self.averages = averages;
+    /// [`TrainError::Parameter`] where it has none; when the device does not deliver it.
+    pub fn moment(&self, name: &str) -> Result<Vec<f32>, TrainError> {
+        let average =
+            self.averages.get(name).ok_or_else(|| TrainError::parameter("the optimizer", name, "has no second moment"))?;
+        Value::Float(average.clone()).to_f32()
+    }
+
+    /// Forgets every second moment and goes on counting from `steps`.
+    pub fn restart(&mut self, steps: u64) {
+        self.averages.clear();
         self.steps = steps;
+    }
+
+    /// Sets the second moment of a parameter of `module`.
+    ///
+    /// # Errors
+    /// [`TrainError::Parameter`] where there is no such parameter, or `values` are not as many as it has.
+    pub fn set_moment(&mut self, module: &GraphModule, name: &str, values: Vec<f32>) -> Result<(), TrainError> {
+        self.averages.insert(name.to_string(), module.value_for(name, values)?.into_tensor());
         Ok(())
     }
 }

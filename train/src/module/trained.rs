@@ -2,9 +2,8 @@
 
 use super::graph_module::GraphModule;
 use super::optimizer::{Adam, AdamSettings, ParameterGradients};
-use super::weights::Weights;
 use crate::error::TrainError;
-use crate::store::{State, StateTensor};
+use crate::store::{Parameters, Role};
 
 /// A trained role: its network and its optimizer's state.
 #[derive(Clone, Debug)]
@@ -25,33 +24,40 @@ impl Trained {
     pub fn update(&mut self, gradients: ParameterGradients) {
         self.optimizer.step(&mut self.module, gradients);
     }
+}
 
-    /// Writes weights, second moments and step count under `role`.
-    ///
-    /// # Errors
-    /// When the device does not deliver them.
-    pub fn save(&self, role: &str, state: &mut State) -> Result<(), TrainError> {
-        for (suffix, tensors) in [("", self.module.weights()?), ("_optimizer", self.optimizer.moments()?)] {
-            for (name, (shape, values)) in tensors {
-                state.tensors.insert(format!("{role}{suffix}.{name}"), StateTensor::new(shape, values)?);
-            }
-        }
-        state.counters.insert(format!("{role}_optimizer.steps"), self.optimizer.steps());
-        Ok(())
+impl Parameters for Trained {
+    fn parameters(&self) -> Vec<(String, Vec<usize>)> {
+        self.module.parameters()
     }
 
-    /// Puts back what [`Trained::save`] wrote.
-    ///
-    /// # Errors
-    /// [`TrainError::State`] when something is missing, unexpected or of another shape.
-    pub fn load(&mut self, phase: &str, role: &str, state: &State) -> Result<(), TrainError> {
-        let fail = |error: TrainError| TrainError::State { phase: phase.to_string(), reason: format!("{role}: {error}") };
-        let tensors = |prefix: &str| -> Weights {
-            state.role(prefix).map(|(name, tensor)| (name.to_string(), (tensor.shape.clone(), tensor.values.clone()))).collect()
-        };
-        let steps = state.counter(phase, &format!("{role}_optimizer.steps"))?;
-        self.module.load(&tensors(role)).map_err(fail)?;
-        let moments = tensors(&format!("{role}_optimizer"));
-        self.optimizer.load(&self.module, &moments, steps).map_err(fail)
+    fn parameter(&self, name: &str) -> Result<Vec<f32>, TrainError> {
+        self.module.parameter(name)
+    }
+
+    fn set_parameter(&mut self, name: &str, values: Vec<f32>) -> Result<(), TrainError> {
+        self.module.set_parameter(name, values)
+    }
+}
+
+impl Role for Trained {
+    fn moments(&self) -> Vec<String> {
+        self.optimizer.moments().map(str::to_string).collect()
+    }
+
+    fn moment(&self, name: &str) -> Result<Vec<f32>, TrainError> {
+        self.optimizer.moment(name)
+    }
+
+    fn set_moment(&mut self, name: &str, values: Vec<f32>) -> Result<(), TrainError> {
+        self.optimizer.set_moment(&self.module, name, values)
+    }
+
+    fn steps(&self) -> u64 {
+        self.optimizer.steps()
+    }
+
+    fn restart(&mut self, steps: u64) {
+        self.optimizer.restart(steps);
     }
 }

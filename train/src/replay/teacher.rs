@@ -15,6 +15,7 @@ use crate::discriminator::{FeatureLayout, HeadLayout, Heads, LatentDiscriminator
 use crate::error::TrainError;
 use crate::module::{AdamSettings, GraphModule, Trained, Value};
 use crate::recipe::HeadOutput;
+use crate::store::Parameters;
 
 /// How the traces' heads are built.
 pub(super) const LAYOUT: HeadLayout = HeadLayout { width: 16, groups: 4, min_size: 4, output: HeadOutput::Scalar };
@@ -53,19 +54,17 @@ impl Teacher {
     /// A trained role: `w += 0.02 std(w) sin(0.37 i + k)` in f64, rounded once; what is not trained stays.
     pub(super) fn role(&self, k: f64, settings: AdamSettings) -> Result<Trained, TrainError> {
         let mut module = self.denoiser.trainable_copy();
-        let mut weights = module.weights()?;
-        for (_, values) in weights
-            .iter_mut()
-            .filter_map(|(name, weight)| (!self.denoiser.ports.buffers.contains(&name.as_str())).then_some(weight))
+        for (name, _) in module.parameters().into_iter().filter(|(name, _)| !self.denoiser.ports.buffers.contains(&name.as_str()))
         {
+            let mut values = module.parameter(&name)?;
             let count = values.len() as f64;
             let mean = values.iter().map(|&w| f64::from(w)).sum::<f64>() / count;
             let variance = values.iter().map(|&w| (f64::from(w) - mean).powi(2)).sum::<f64>() / count;
             for (i, w) in values.iter_mut().enumerate() {
                 *w = (f64::from(*w) + 0.02 * variance.sqrt() * (0.37 * i as f64 + k).sin()) as f32;
             }
+            module.set_parameter(&name, values)?;
         }
-        module.load(&weights)?;
         Ok(Trained::new(module, settings))
     }
 

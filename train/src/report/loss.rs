@@ -28,7 +28,7 @@ type Curves = BTreeMap<String, Vec<(f64, f64)>>;
 /// Draws every `loss_*` of the lines against the iteration, one panel per phase in the order of the run.
 ///
 /// # Errors
-/// [`TrainError::Invalid`] where there is no loss to draw.
+/// [`TrainError::NoLoss`] where there is no loss to draw.
 pub fn draw(lines: &[MetricsLine]) -> Result<RgbImage, TrainError> {
     let mut phases: Vec<(&str, Curves)> = Vec::new();
     for line in lines {
@@ -44,13 +44,13 @@ pub fn draw(lines: &[MetricsLine]) -> Result<RgbImage, TrainError> {
     }
     phases.retain(|(_, curves)| !curves.is_empty());
     if phases.is_empty() {
-        return Err(TrainError::Invalid("the metrics hold no loss to draw".to_string()));
+        return Err(TrainError::NoLoss);
     }
     let panels = u32::try_from(phases.len()).unwrap_or(u32::MAX);
     let mut picture = RgbImage::from_pixel(WIDTH, PANEL.saturating_mul(panels), Rgb([255; 3]));
     let root = Canvas(&mut picture).into_drawing_area();
     for (area, (name, curves)) in root.split_evenly((phases.len(), 1)).iter().zip(&phases) {
-        panel(area, name, curves).map_err(|error| TrainError::Invalid(format!("the losses cannot be drawn: {error}")))?;
+        panel(area, name, curves).map_err(|error| TrainError::Drawing { reason: error.to_string() })?;
     }
     drop(root);
     Ok(picture)

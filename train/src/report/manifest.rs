@@ -97,7 +97,7 @@ impl Manifest {
 
     /// Recipe and inputs as dotted keys.
     fn facts(&self) -> Result<BTreeMap<String, String>, TrainError> {
-        let recipe = serde_json::to_value(&self.recipe).map_err(|error| TrainError::Invalid(error.to_string()))?;
+        let recipe = serde_json::to_value(&self.recipe).map_err(|error| TrainError::json("the recipe", &error))?;
         let mut facts = BTreeMap::new();
         flatten(&recipe, "", &mut facts);
         for (path, hash) in &self.inputs {

@@ -6,7 +6,7 @@ use std::path::Path;
 use image::{ImageFormat, Rgb, RgbImage};
 
 use super::text;
-use crate::error::TrainError;
+use crate::error::{SheetDefect, TrainError};
 use crate::store::atomic::write_atomically;
 
 const MARGIN: u32 = 4;
@@ -39,13 +39,13 @@ impl Sheet {
     /// Draws the sheet. Values become bytes by truncating (x + 1) × 127.5, as the metrics do.
     ///
     /// # Errors
-    /// [`TrainError::Invalid`] where a row does not hold whole pictures or the sheet is too large for a picture.
+    /// [`TrainError::Sheet`] where a row does not hold whole pictures or the sheet is too large for a picture.
     pub fn draw(&self) -> Result<RgbImage, TrainError> {
         let pixels = self.width as usize * self.height as usize;
         if pixels == 0 || self.columns == 0 || self.scale == 0 {
-            return Err(TrainError::Invalid("a sheet of samples needs pictures and columns".to_string()));
+            return Err(SheetDefect::Empty.into());
         }
-        let too_large = || TrainError::Invalid("a sheet of samples is too large for one picture".to_string());
+        let too_large = || TrainError::from(SheetDefect::TooLarge);
         let label = text::LETTER * 2 + 2 * MARGIN;
         let cell = |side: u32| side.checked_mul(self.scale).ok_or_else(too_large);
         let (cell_width, cell_height) = (cell(self.width)?, cell(self.height)?);
@@ -53,13 +53,9 @@ impl Sheet {
         for row in &self.rows {
             let count = row.pictures.len() / (3 * pixels);
             if count * 3 * pixels != row.pictures.len() {
-                return Err(TrainError::Invalid(format!(
-                    "the samples of {} are {} values, which are not whole pictures of 3×{}×{}",
-                    row.label,
-                    row.pictures.len(),
-                    self.height,
-                    self.width
-                )));
+                let (label, values) = (row.label.clone(), row.pictures.len());
+                let (height, width) = (self.height, self.width);
+                return Err(SheetDefect::PartialPictures { label, values, height, width }.into());
             }
             lines.push(u32::try_from(count).map_err(|_| too_large())?.div_ceil(self.columns));
         }
@@ -99,19 +95,21 @@ fn byte(value: f32) -> u8 {
 /// A picture as the bytes of a PNG file.
 ///
 /// # Errors
-/// [`TrainError::Invalid`] where the encoder refuses it.
+/// [`TrainError::Encoding`] where the encoder refuses it.
 pub fn png(picture: &RgbImage) -> Result<Vec<u8>, TrainError> {
     let mut bytes = Cursor::new(Vec::new());
-    picture
-        .write_to(&mut bytes, ImageFormat::Png)
-        .map_err(|error| TrainError::Invalid(format!("a picture cannot be encoded as PNG: {error}")))?;
+    picture.write_to(&mut bytes, ImageFormat::Png).map_err(|error| TrainError::Encoding {
+        what: "a picture",
+        format: "PNG",
+        reason: error.to_string(),
+    })?;
     Ok(bytes.into_inner())
 }
 
 /// Writes a picture as a PNG file.
 ///
 /// # Errors
-/// [`TrainError::Write`], [`TrainError::Invalid`].
+/// [`TrainError::Write`], [`TrainError::Encoding`].
 pub fn write_png(path: &Path, picture: &RgbImage) -> Result<(), TrainError> {
     let bytes = png(picture)?;
     write_atomically(path, |writer| writer.write_all(&bytes))

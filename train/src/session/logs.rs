@@ -18,7 +18,7 @@ const EVENTS: &str = "events.out.tfevents.0000000000.dmdx";
 /// The numbers of one iteration by name, in the order of the names.
 ///
 /// Names with a meaning to the trainer: `loss_*` are drawn in `loss.png`; `latent_mean`, `latent_std`, `brightness`
-/// and `discriminator_accuracy` are watched by [`crate::trainer::health`]. Every value must be finite.
+/// and `discriminator_accuracy` are watched for a run's health. Every value must be finite.
 pub type Metrics = BTreeMap<String, f64>;
 
 /// How far the logs reach.
@@ -108,7 +108,7 @@ impl Logs {
 }
 
 fn json_line(value: &impl Serialize) -> Result<Vec<u8>, TrainError> {
-    let mut line = serde_json::to_vec(value).map_err(|error| TrainError::Invalid(error.to_string()))?;
+    let mut line = serde_json::to_vec(value).map_err(|error| TrainError::json("a line of a log", &error))?;
     line.push(b'\n');
     Ok(line)
 }

@@ -1,7 +1,7 @@
 //! Files and folders that are there whole or not at all.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::TrainError;
@@ -9,26 +9,45 @@ use crate::error::TrainError;
 /// Suffix of a file that is still being written; such files are of no use to anyone else.
 pub const UNFINISHED: &str = "tmp";
 
+/// Bytes of a file that are gathered before the system is asked to write them.
+pub const BUFFER: usize = 1 << 20;
+
+/// What an unfinished file is written through. It can go back to fill in what is only known at the end.
+pub trait Sink: Write + Seek {}
+
+impl<S: Write + Seek> Sink for S {}
+
 /// Writes `path` through a file beside it that is synced and then renamed, so that a reader, a full disk or a killed
 /// process never leaves half a file: `path` holds either what it held before or all that `fill` wrote.
 ///
 /// # Errors
 /// [`TrainError::Write`]; the unfinished file is removed then.
-pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), TrainError> {
+pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Sink) -> io::Result<()>) -> Result<(), TrainError> {
+    stream_atomically(path, |sink| fill(sink).map_err(TrainError::write(path)))
+}
+
+/// [`write_atomically`] of what has to be fetched while it is written, which can fail too.
+///
+/// # Errors
+/// [`TrainError::Write`], and those of `fill`; the unfinished file is removed then.
+pub fn stream_atomically(path: &Path, fill: impl FnOnce(&mut dyn Sink) -> Result<(), TrainError>) -> Result<(), TrainError> {
     let unfinished = unfinished(path);
     let attempt = || {
-        let mut writer = BufWriter::with_capacity(1 << 20, File::create(&unfinished)?);
+        let file = File::create(&unfinished).map_err(TrainError::write(path))?;
+        let mut writer = BufWriter::with_capacity(BUFFER, file);
         fill(&mut writer)?;
-        let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&unfinished, path)?;
-        sync_folder(path)
+        let finish = || {
+            let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+            file.sync_all()?;
+            drop(file);
+            fs::rename(&unfinished, path)?;
+            sync_folder(path)
+        };
+        finish().map_err(TrainError::write(path))
     };
-    attempt().map_err(|source| {
+    attempt().inspect_err(|_| {
         // The error worth reporting is the first one; removing what was begun can only fail with it.
         let _ = fs::remove_file(&unfinished);
-        TrainError::Write { path: path.to_path_buf(), source }
     })
 }
 

@@ -1,6 +1,6 @@
 //! Hashes of files and folders, for provenance.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -29,22 +29,30 @@ pub fn file(path: &Path) -> Result<String, TrainError> {
     }
 }
 
-/// The SHA-256 of every file of a model folder by its path in it: `model_index.json` or `config.json`, safetensors, and
-/// everything in folders that hold a component. Other files beside them (a recipe, a card) and other folders (runs, a
-/// download's cache) are no part of the model.
+/// The SHA-256 of every file of a model folder by its path in it: those of [`model_files`].
 ///
 /// # Errors
 /// [`TrainError::Read`].
 pub fn model(folder: &Path) -> Result<BTreeMap<String, String>, TrainError> {
-    let mut hashes = BTreeMap::new();
-    walk(folder, "", 0, &mut hashes)?;
-    Ok(hashes)
+    model_files(folder)?.into_iter().map(|name| Ok((name.clone(), file(&folder.join(name))?))).collect()
+}
+
+/// The files of a model folder by their paths in it: `model_index.json` or `config.json`, safetensors, and everything in
+/// folders that hold a component. Other files beside them (a recipe, a card) and other folders (runs, a download's cache)
+/// are no part of the model.
+///
+/// # Errors
+/// [`TrainError::Read`].
+pub fn model_files(folder: &Path) -> Result<BTreeSet<String>, TrainError> {
+    let mut files = BTreeSet::new();
+    walk(folder, "", 0, &mut files)?;
+    Ok(files)
 }
 
 /// What a folder of a pipeline has at least one of.
 const COMPONENT: [&str; 4] = ["config.json", "scheduler_config.json", "tokenizer_config.json", "preprocessor_config.json"];
 
-fn walk(folder: &Path, prefix: &str, depth: usize, hashes: &mut BTreeMap<String, String>) -> Result<(), TrainError> {
+fn walk(folder: &Path, prefix: &str, depth: usize, files: &mut BTreeSet<String>) -> Result<(), TrainError> {
     if depth > MAX_DEPTH {
         return Err(TrainError::damaged(folder, "it has folders within folders beyond any model's depth"));
     }
@@ -57,9 +65,9 @@ fn walk(folder: &Path, prefix: &str, depth: usize, hashes: &mut BTreeMap<String,
             if depth == 0 && !COMPONENT.iter().any(|file| path.join(file).is_file()) {
                 continue;
             }
-            walk(&path, &format!("{inner}/"), depth + 1, hashes)?;
+            walk(&path, &format!("{inner}/"), depth + 1, files)?;
         } else if depth > 0 || ["model_index.json", "config.json"].contains(&name.as_str()) || name.ends_with(".safetensors") {
-            hashes.insert(inner, file(&path)?);
+            files.insert(inner);
         }
     }
     Ok(())

@@ -3,10 +3,12 @@
 pub mod append;
 pub mod atomic;
 pub mod hash;
+pub mod role;
 pub mod state;
 pub mod tensor_file;
 
-pub use state::{State, StateTensor};
+pub use role::{NamedRoles, Parameters, Role};
+pub use state::StoredState;
 
 /// Bytes in hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -8,10 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::TrainError;
 use crate::recipe;
 use crate::session::logs::LogLengths;
-use crate::store::atomic::write_atomically;
-use crate::store::tensor_file;
-use crate::store::tensor_file::{TensorFile, Values};
-use crate::store::{State, StateTensor};
+use crate::store::tensor_file::TensorFile;
+use crate::store::{NamedRoles, StoredState, state};
 
 const FORMAT: u32 = 1;
 const STATE_KEY: &str = "dmdx.checkpoint";
@@ -31,13 +29,13 @@ pub struct Position {
     pub logs: LogLengths,
 }
 
-/// A position and the state there.
-#[derive(Clone, Debug, PartialEq)]
+/// A position and the state there, which stays on the disk until it is asked for.
+#[derive(Debug)]
 pub struct Checkpoint {
     /// Where the run stands.
     pub position: Position,
     /// The phase's state there.
-    pub state: State,
+    pub state: StoredState,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,22 +63,20 @@ impl Checkpoints {
         iteration.is_multiple_of(self.options.every.max(1))
     }
 
-    /// Writes one, then removes those that are no longer kept.
+    /// Writes one, tensor by tensor, then removes those that are no longer kept. Each tensor is shown to `look` first.
     ///
     /// # Errors
-    /// [`TrainError::Write`]; the earlier checkpoints are all there then.
-    pub fn save(&self, position: &Position, state: &State) -> Result<(), TrainError> {
+    /// [`TrainError::Write`], and those of the roles and of `look`; the earlier checkpoints are all there then.
+    pub fn save(
+        &self,
+        position: &Position,
+        roles: &NamedRoles<'_>,
+        look: impl FnMut(&str, &[f32]) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
         let path = self.folder.join(file_name(position));
-        let header = Header { format: FORMAT, position: position.clone(), counters: state.counters.clone() };
-        write_atomically(&path, |writer| {
-            let metadata = BTreeMap::from([(STATE_KEY.to_string(), serde_json::to_string(&header)?)]);
-            let tensors = state
-                .tensors
-                .iter()
-                .map(|(name, tensor)| (name.as_str(), (tensor.shape.as_slice(), Values::F32(&tensor.values))))
-                .collect();
-            tensor_file::write(writer, &metadata, &tensors)
-        })?;
+        let header = Header { format: FORMAT, position: position.clone(), counters: state::counters(roles) };
+        let header = serde_json::to_string(&header).map_err(|error| TrainError::json("a checkpoint's description", &error))?;
+        state::save(&path, &BTreeMap::from([(STATE_KEY.to_string(), header)]), roles, look)?;
         self.prune(&path)
     }
 
@@ -89,7 +85,7 @@ impl Checkpoints {
     fn prune(&self, newest: &Path) -> Result<(), TrainError> {
         let mut kept = 0;
         for path in self.list()?.into_iter().rev() {
-            let Some((iteration, end)) = parse_name(&path) else { continue };
+            let Some(Name { iteration, end, .. }) = parse_name(&path) else { continue };
             if end || path == newest && !self.due(iteration) {
                 continue;
             }
@@ -125,7 +121,7 @@ impl Checkpoints {
         let mut damaged = Vec::new();
         let mut damage = None;
         for path in self.list()?.into_iter().rev() {
-            match Self::read(&path) {
+            match Self::open(&path) {
                 Ok(checkpoint) => {
                     if damage.is_some() {
                         warnings.push(format!("continuing from {} instead", path.display()));
@@ -152,16 +148,12 @@ impl Checkpoints {
     /// # Errors
     /// [`TrainError::Read`], [`TrainError::Damaged`].
     pub fn end_of(&self, phase: &str) -> Result<Option<Checkpoint>, TrainError> {
-        let wanted = format!("-{phase}-");
-        let is_end = |path: &PathBuf| {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            name.contains(&wanted) && parse_name(path).is_some_and(|(_, end)| end)
-        };
-        self.list()?.iter().find(|path| is_end(path)).map(|path| Self::read(path)).transpose()
+        let is_end = |path: &&PathBuf| parse_name(path).is_some_and(|name| name.end && name.phase == phase);
+        self.list()?.iter().find(is_end).map(|path| Self::open(path)).transpose()
     }
 
-    fn read(path: &Path) -> Result<Checkpoint, TrainError> {
-        let file = TensorFile::read(path)?;
+    fn open(path: &Path) -> Result<Checkpoint, TrainError> {
+        let file = TensorFile::open(path)?;
         let damaged = |reason: String| TrainError::damaged(path, reason);
         let header = file.metadata.get(STATE_KEY).ok_or_else(|| damaged("it is not a checkpoint".to_string()))?;
         let header: Header =
@@ -169,11 +161,7 @@ impl Checkpoints {
         if header.format != FORMAT {
             return Err(damaged(format!("it has format {}, but this program reads {FORMAT}", header.format)));
         }
-        let mut state = State { counters: header.counters, ..State::default() };
-        for name in file.tensors.keys() {
-            let (shape, values) = file.f32(name).ok_or_else(|| damaged(format!("its tensor {name} is not of type F32")))?;
-            state.tensors.insert(name.clone(), StateTensor { shape: shape.to_vec(), values });
-        }
+        let state = StoredState::new(&header.position.phase, header.counters, file)?;
         Ok(Checkpoint { position: header.position, state })
     }
 }
@@ -184,9 +172,18 @@ fn file_name(position: &Position) -> String {
     format!("{:02}-{}-{:09}{end}.safetensors", position.phase_index, position.phase, position.iteration)
 }
 
-/// The iteration in a checkpoint's name, and whether it is the end of its phase.
-fn parse_name(path: &Path) -> Option<(u64, bool)> {
+/// What a checkpoint's name says.
+struct Name<'a> {
+    phase: &'a str,
+    iteration: u64,
+    /// Whether it is the end of its phase.
+    end: bool,
+}
+
+fn parse_name(path: &Path) -> Option<Name<'_>> {
     let name = path.file_name()?.to_str()?.strip_suffix(".safetensors")?;
     let (name, end) = name.strip_suffix("-end").map_or((name, false), |name| (name, true));
-    Some((name.rsplit_once('-')?.1.parse().ok()?, end))
+    let (rest, iteration) = name.rsplit_once('-')?;
+    let (_, phase) = rest.split_once('-')?;
+    Some(Name { phase, iteration: iteration.parse().ok()?, end })
 }

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::error::TrainError;
 use crate::recipe;
 use crate::session::logs::{Metrics, MetricsLine};
-use crate::store::State;
 
 /// The checks of one phase.
 #[derive(Clone, Debug)]
@@ -63,15 +62,15 @@ impl Health {
         }
     }
 
-    /// Judges the weights before they are saved after iteration `iteration`.
+    /// Judges one tensor before it is saved after iteration `iteration`.
     ///
     /// # Errors
-    /// [`TrainError::Health`] naming the first tensor with a value that is not finite.
-    pub fn weights(&self, iteration: u64, state: &State) -> Result<(), TrainError> {
-        let bad = state.tensors.iter().find(|(_, tensor)| tensor.values.iter().any(|value| !value.is_finite()));
-        bad.map_or(Ok(()), |(name, _)| {
-            Err(self.stop(iteration, format!("{name} holds values that are not finite, so it was not saved")))
-        })
+    /// [`TrainError::Health`] where a value is not finite.
+    pub fn weights(&self, iteration: u64, name: &str, values: &[f32]) -> Result<(), TrainError> {
+        if values.iter().all(|value| value.is_finite()) {
+            return Ok(());
+        }
+        Err(self.stop(iteration, format!("{name} holds values that are not finite, so it was not saved")))
     }
 
     fn checks(&self) -> [(&'static str, [f64; 2], &'static str); 3] {

@@ -2,7 +2,7 @@
 
 use crate::error::TrainError;
 use crate::session::logs::Metrics;
-use crate::store::State;
+use crate::store::NamedRoles;
 
 /// One training phase (ADP, ADM, …): the trainer drives it, the method implements it.
 ///
@@ -18,13 +18,7 @@ pub trait Phase {
     /// Runs iteration `index` (from 0) and returns its numbers.
     fn iteration(&mut self, index: u64) -> Result<Metrics, TrainError>;
 
-    /// Everything that the next iteration depends on, besides the recipe and the data: every trained role's weights,
-    /// every optimizer's second moments and step counts.
-    fn state(&self) -> Result<State, TrainError>;
-
-    /// Puts back what [`Phase::state`] returned.
-    ///
-    /// # Errors
-    /// [`TrainError::State`] where a tensor or counter is missing, unexpected or of another shape.
-    fn load_state(&mut self, state: &State) -> Result<(), TrainError>;
+    /// Everything that the next iteration depends on, besides the recipe and the data: every trained role under the name
+    /// that its tensors begin with in checkpoints. The names and what they hold stay the same from iteration to iteration.
+    fn trained_roles(&mut self) -> NamedRoles<'_>;
 }

@@ -5,12 +5,12 @@ use std::time::Instant;
 use super::checkpoint::{Checkpoint, Checkpoints, Position};
 use super::health::Health;
 use super::phase::Phase;
-use crate::error::TrainError;
+use crate::error::{StateDefect, TrainError};
 use crate::recipe::Recipe;
 use crate::session::logs::{LogLengths, Logs, Metrics, MetricsLine, read_metrics};
 use crate::session::progress::Progress;
 use crate::session::{Interrupt, RunFolder};
-use crate::store::State;
+use crate::store::StoredState;
 
 /// A phase that is made when its turn comes, so that only one phase's networks are in memory.
 pub struct PhaseSlot<'a> {
@@ -19,14 +19,14 @@ pub struct PhaseSlot<'a> {
     /// Makes the phase; the argument is the final state of the phase before, none where this is the first to run. A
     /// resumed phase is made without it too and is then given its own state.
     #[allow(clippy::type_complexity)]
-    pub build: Box<dyn FnOnce(Option<&State>) -> Result<Box<dyn Phase + 'a>, TrainError> + 'a>,
+    pub build: Box<dyn FnOnce(Option<&StoredState>) -> Result<Box<dyn Phase + 'a>, TrainError> + 'a>,
 }
 
 /// What a finished run leaves.
 #[derive(Debug)]
 pub struct Finished {
     /// The final state of the last phase; none where no phase has an iteration.
-    pub state: Option<State>,
+    pub state: Option<StoredState>,
     /// The logs, for what is drawn at the end.
     pub logs: Logs,
 }
@@ -91,19 +91,18 @@ impl Runner<'_> {
         &mut self,
         phase_index: usize,
         slot: PhaseSlot<'_>,
-        previous: Option<State>,
+        previous: Option<StoredState>,
         from: Option<Checkpoint>,
         earlier: &[MetricsLine],
-    ) -> Result<Option<State>, TrainError> {
+    ) -> Result<Option<StoredState>, TrainError> {
         let mut phase = (slot.build)(previous.as_ref())?;
         let total = phase.iterations();
         if total == 0 {
             return Ok(previous);
         }
-        drop(previous);
         let mut first = 0;
         if let Some(Checkpoint { position, state }) = from {
-            phase.load_state(&state)?;
+            state.load(phase.trained_roles())?;
             first = position.iteration;
         }
         let mut health = Health::new(slot.name, &self.recipe.health, earlier);
@@ -118,25 +117,20 @@ impl Runner<'_> {
             let complete = iteration == total;
             let interrupted = self.interrupt.requested();
             if complete || interrupted || self.checkpoints.due(iteration) {
-                let state = phase.state()?;
-                health.weights(index, &state)?;
                 let logs = self.logs.sync()?;
-                let phase = slot.name.to_string();
-                let position = Position { phase_index, phase, iteration, complete, logs };
-                self.checkpoints.save(&position, &state)?;
+                let position = Position { phase_index, phase: slot.name.to_string(), iteration, complete, logs };
+                let look = |name: &str, values: &[f32]| health.weights(index, name, values);
+                self.checkpoints.save(&position, &phase.trained_roles(), look)?;
                 if interrupted {
                     let place = format!("phase {} after iteration {iteration} of {total}", slot.name);
                     return Err(TrainError::Interrupted { place });
                 }
                 if complete {
-                    return Ok(Some(state));
+                    return Ok(self.checkpoints.end_of(slot.name)?.map(|end| end.state));
                 }
             }
         }
-        Err(TrainError::State {
-            phase: slot.name.to_string(),
-            reason: format!("it is at iteration {first}, but the phase has only {total}"),
-        })
+        Err(TrainError::State { phase: slot.name.to_string(), defect: StateDefect::Beyond { done: first, total } })
     }
 }
 

@@ -92,7 +92,7 @@ fn windows_are_as_full_after_resuming() {
 fn weights_that_are_not_finite_are_never_saved() {
     let folder = tempfile::tempdir().unwrap();
     let run_folder = RunFolder::create(folder.path()).unwrap();
-    let mut toy = Toy::new("adp", 20, None);
+    let mut toy = Toy::new("adp", 20, None).unwrap();
     toy.poison = Some(12);
     let slot = PhaseSlot { name: "adp", build: Box::new(move |_| Ok(Box::new(toy) as Box<dyn Phase>)) };
     let error = dmdx_train::trainer::run(&run_folder, &toy::recipe(&[]), &Interrupt::default(), vec![slot]).unwrap_err();
@@ -105,11 +105,28 @@ fn weights_that_are_not_finite_are_never_saved() {
     let saved = std::fs::read_dir(run_folder.checkpoints()).unwrap().count();
     assert_eq!(saved, 2);
     let health = Health::new("adp", &toy::recipe(&[]).health, &[]);
-    let mut state = Toy::new("adp", 1, None).state().unwrap();
-    assert!(health.weights(4, &state).is_ok());
-    state.tensors.get_mut("generator.w").unwrap().values[77] = f32::INFINITY;
+    assert!(health.weights(4, "generator.w", &[0.0, f32::MAX, -0.0]).is_ok());
     assert_eq!(
-        health.weights(4, &state).unwrap_err().to_string(),
+        health.weights(4, "generator.w", &[0.0, f32::INFINITY]).unwrap_err().to_string(),
         "training stopped in phase adp at iteration 4: generator.w holds values that are not finite, so it was not saved"
     );
+}
+
+#[test]
+fn poison_that_no_number_shows_is_found_while_it_is_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_folder = RunFolder::create(folder.path()).unwrap();
+    let mut toy = Toy::new("adp", 20, None).unwrap();
+    // The iteration before a checkpoint: the loss does not show it yet.
+    toy.poison = Some(14);
+    let slot = PhaseSlot { name: "adp", build: Box::new(move |_| Ok(Box::new(toy) as Box<dyn Phase>)) };
+    let error = dmdx_train::trainer::run(&run_folder, &toy::recipe(&[]), &Interrupt::default(), vec![slot]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "training stopped in phase adp at iteration 14: generator.w holds values that are not finite, so it was not saved"
+    );
+    let mut saved: Vec<_> =
+        std::fs::read_dir(run_folder.checkpoints()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    saved.sort();
+    assert_eq!(saved, ["00-adp-000000005.safetensors", "00-adp-000000010.safetensors"]);
 }

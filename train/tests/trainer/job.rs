@@ -2,16 +2,17 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dmdx_train::TrainError;
 use dmdx_train::data::{PairPlan, PairStore, ShardInputs};
-use dmdx_train::job::work::{Drawer, Models, default_folder, work};
+use dmdx_train::job::work::{default_folder, work};
+use dmdx_train::job::{Drawer, Models, Pictures};
 use dmdx_train::recipe::PairDtype;
-use dmdx_train::report::score::{Score, Scores};
+use dmdx_train::report::{Score, Scores};
 use dmdx_train::session::{Interrupt, RunFolder};
-use dmdx_train::store::State;
+use dmdx_train::store::StoredState;
 use dmdx_train::trainer::PhaseSlot;
 
 use super::toy;
@@ -23,6 +24,8 @@ struct Fake {
     stop: Option<usize>,
     calls: Cell<usize>,
     fail_export: bool,
+    /// Times that the student was opened to be exported.
+    opened: Cell<usize>,
 }
 
 impl Fake {
@@ -39,6 +42,8 @@ fn fixed(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 impl Models for Fake {
+    type Student = PathBuf;
+
     fn inputs(&self) -> Result<BTreeMap<String, String>, TrainError> {
         Ok(fixed(&[("teacher.path", "aa")]))
     }
@@ -80,14 +85,20 @@ impl Models for Fake {
         Ok(toy::slots(&toy::recipe(&[]), Duration::ZERO))
     }
 
-    fn save_student(&self, state: &State, folder: &Path) -> Result<(), TrainError> {
+    fn save_student(&self, state: &StoredState, folder: &Path) -> Result<(), TrainError> {
         self.called();
-        std::fs::write(folder.join("weights"), state.tensors["generator.w"].values[0].to_le_bytes()).unwrap();
+        std::fs::write(folder.join("weights"), state.tensor("generator.w").unwrap()[0].to_le_bytes()).unwrap();
         Ok(())
     }
 
-    fn export(&self, _: &State, target: &str, folder: &Path) -> Result<(), TrainError> {
+    fn open_student(&self, folder: &Path) -> Result<PathBuf, TrainError> {
+        self.opened.set(self.opened.get() + 1);
+        Ok(folder.to_path_buf())
+    }
+
+    fn export(&self, student: &PathBuf, target: &str, folder: &Path) -> Result<(), TrainError> {
         self.called();
+        assert!(student.ends_with("student") && student.join("weights").is_file());
         std::fs::write(folder.join("target"), target).unwrap();
         if self.fail_export { Err(TrainError::Invalid("the bundle does not equal its source".to_string())) } else { Ok(()) }
     }
@@ -96,20 +107,15 @@ impl Models for Fake {
         (2, 2)
     }
 
-    fn evaluate(
-        &self,
-        who: Drawer<'_>,
-        prompts: &[u32],
-        noise: &[f32],
-        keep: usize,
-    ) -> Result<(Vec<f32>, Option<Score>), TrainError> {
+    fn evaluate(&self, who: Drawer<'_>, prompts: &[u32], noise: &[f32], keep: usize) -> Result<Pictures, TrainError> {
         self.called();
         assert_eq!((prompts, noise.len(), keep), (&[0, 1, 2, 0, 1, 2][..], 24, 3));
         let frechet = match who {
             Drawer::Teacher { steps } => f64::from(steps),
-            Drawer::Student(state) => state.tensors.len() as f64,
+            Drawer::Student(state) => (state.under("generator").count() + state.under("generator_optimizer").count()) as f64,
         };
-        Ok((vec![0.5; keep * 12], Some(Score { digit_accuracy: 1.0, colour_accuracy: 1.0, frechet })))
+        let score = Score::from([("accuracy".to_string(), 1.0), ("frechet".to_string(), frechet)]);
+        Ok(Pictures { values: vec![0.5; keep * 12], score: Some(score) })
     }
 }
 
@@ -143,7 +149,7 @@ fn a_job_leaves_everything_and_its_interruptions_leave_no_trace() {
     }
     let scores: Scores = serde_json::from_slice(&wanted["score.json"]).unwrap();
     assert_eq!(scores.keys().collect::<Vec<_>>(), ["teacher_25", "teacher_1", "student_1"]);
-    assert_eq!(scores["teacher_25"].frechet, 25.0);
+    assert_eq!(scores["teacher_25"]["frechet"], 25.0);
     run(&whole, true, &Fake::default()).unwrap();
     assert_eq!(everything(&whole), wanted);
 
@@ -156,6 +162,24 @@ fn a_job_leaves_everything_and_its_interruptions_leave_no_trace() {
     }
     run(&path, true, &Fake::default()).unwrap();
     assert_eq!(everything(&path), wanted);
+}
+
+#[test]
+fn several_targets_are_exported_from_one_student() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = |targets: &str| {
+        let fake = Fake::default();
+        let path = folder.path().join(targets.len().to_string());
+        let sets = ["score.count_per_prompt=2", "score.classifier=c", targets];
+        work(&toy::loaded(&sets), &path, false, &fake.interrupt, &fake).unwrap();
+        (path, fake.opened.get())
+    };
+    let (path, opened) = job("export.targets=[\"compat\", \"other\"]");
+    assert_eq!(opened, 1);
+    assert_eq!(std::fs::read(path.join("bundle-compat/target")).unwrap(), b"compat");
+    assert_eq!(std::fs::read(path.join("bundle-other/target")).unwrap(), b"other");
+    let (path, opened) = job("export.targets=[]");
+    assert_eq!((opened, path.join("student").is_dir(), path.join("bundle").exists()), (0, true, false));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 mod checkpoint;
 mod cli;
+#[path = "../../../importer/tests/counting/mod.rs"]
+mod counting;
 mod draws;
 mod fixtures;
 mod full_disk;
@@ -13,4 +15,7 @@ mod pairs;
 mod recipe;
 mod report;
 mod resume;
+mod rooms;
+mod streaming;
+mod tensor_file;
 mod toy;

@@ -1,3 +1,5 @@
+use dmdx_train::TrainError;
+use dmdx_train::error::SheetDefect;
 use dmdx_train::report::score::{self, Score, Scores};
 use dmdx_train::report::{Manifest, Sheet, SheetRow, loss, samples};
 use dmdx_train::session::logs::MetricsLine;
@@ -32,9 +34,9 @@ fn impossible_sheets_are_refused() {
         scale,
         rows: vec![SheetRow { label: "x".to_string(), pictures: vec![0.0; pictures] }],
     };
-    assert!(sheet(0, 1, 12).draw().is_err());
-    assert!(sheet(1, u32::MAX, 12).draw().is_err());
-    assert!(sheet(1, 100_000, 12).draw().is_err());
+    assert!(matches!(sheet(0, 1, 12).draw(), Err(TrainError::Sheet(SheetDefect::Empty))));
+    assert!(matches!(sheet(1, u32::MAX, 12).draw(), Err(TrainError::Sheet(SheetDefect::TooLarge))));
+    assert!(matches!(sheet(1, 100_000, 12).draw(), Err(TrainError::Sheet(SheetDefect::TooLarge))));
     let error = sheet(1, 1, 13).draw().unwrap_err().to_string();
     assert_eq!(error, "the samples of x are 13 values, which are not whole pictures of 3×2×2");
 }
@@ -59,14 +61,18 @@ fn losses_are_drawn_per_phase() {
     assert!(count([31, 119, 180]) > 500 && count([214, 39, 40]) > 500, "both curves are there");
     assert!(count([0; 3]) > 1000, "axes and text are there");
     assert_eq!(loss::draw(&lines).unwrap(), picture);
-    assert!(loss::draw(&[]).is_err());
+    assert!(matches!(loss::draw(&[]), Err(TrainError::NoLoss)));
 }
 
 #[test]
 fn scores_keep_their_order() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("score.json");
-    let score = |frechet| Score { digit_accuracy: 1.0, colour_accuracy: 0.5, frechet };
+    let score = |frechet| -> Score {
+        [("digit_accuracy", 1.0), ("colour_accuracy", 0.5), ("frechet", frechet)]
+            .map(|(name, value)| (name.to_string(), value))
+            .into()
+    };
     let scores = Scores::from_iter([
         ("teacher_25".to_string(), score(9.5)),
         ("teacher_1".to_string(), score(115.0)),
@@ -75,6 +81,10 @@ fn scores_keep_their_order() {
     score::write(&path, &scores).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(serde_json::from_str::<Scores>(&text).unwrap(), scores);
+    assert!(text.starts_with(concat!(
+        "{\n  \"teacher_25\": {\n    \"digit_accuracy\": 1.0,\n    \"colour_accuracy\": 0.5,\n    \"frechet\": 9.5\n  },\n",
+        "  \"teacher_1\": {"
+    )));
     assert!(text.find("teacher_25").unwrap() < text.find("teacher_1\"").unwrap());
     assert!(text.find("teacher_1\"").unwrap() < text.find("student_1").unwrap());
 }

@@ -139,7 +139,7 @@ fn a_finished_run_resumes_to_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let wanted = uninterrupted(folder.path());
     let state = toy::run(folder.path(), true, &[], &Interrupt::default(), Duration::ZERO).unwrap().state.unwrap();
-    assert_eq!(state.counters["generator_optimizer.steps"], 17);
+    assert_eq!(state.counter("generator_optimizer.steps").unwrap(), 17);
     same_files(&files(folder.path()), &wanted);
 }
 
@@ -148,7 +148,7 @@ fn a_phase_of_no_iterations_is_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let none = ["adp.iterations=0"];
     let state = toy::run(folder.path(), false, &none, &Interrupt::default(), Duration::ZERO).unwrap().state.unwrap();
-    assert_eq!(state.counters["generator_optimizer.steps"], 17);
+    assert_eq!(state.counter("generator_optimizer.steps").unwrap(), 17);
     assert!(files(folder.path()).keys().all(|name| !name.contains("adp")));
 }
 

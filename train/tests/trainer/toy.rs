@@ -9,7 +9,7 @@ use dmdx_train::recipe::{LoadedRecipe, Recipe};
 use dmdx_train::report::Manifest;
 use dmdx_train::session::logs::Metrics;
 use dmdx_train::session::{Draws, Interrupt, RunFolder};
-use dmdx_train::store::{State, StateTensor};
+use dmdx_train::store::{NamedRoles, Parameters, Role, StoredState};
 use dmdx_train::trainer::{self, Finished, Phase, PhaseSlot};
 
 pub const RECIPE: &str = r#"
@@ -42,18 +42,68 @@ pub struct Toy {
     pub iterations: u64,
     pub pause: Duration,
     pub poison: Option<u64>,
-    weights: Vec<f32>,
-    moments: Vec<f32>,
-    steps: u64,
+    pub generator: ToyRole,
+}
+
+/// One tensor `w` and its second moment, on the host.
+pub struct ToyRole {
+    pub weights: Vec<f32>,
+    pub moments: Vec<f32>,
+    pub steps: u64,
 }
 
 /// Weights of the toy: enough for a checkpoint to take a while.
 pub const WEIGHTS: usize = 50_000;
 
 impl Toy {
-    pub fn new(name: &'static str, iterations: u64, previous: Option<&State>) -> Self {
-        let weights = previous.map_or_else(|| vec![0.0; WEIGHTS], |state| state.tensors["generator.w"].values.clone());
-        Self { name, iterations, pause: Duration::ZERO, poison: None, weights, moments: vec![0.0; WEIGHTS], steps: 0 }
+    pub fn new(name: &'static str, iterations: u64, previous: Option<&StoredState>) -> Result<Self, TrainError> {
+        let mut generator = ToyRole { weights: vec![0.0; WEIGHTS], moments: vec![0.0; WEIGHTS], steps: 0 };
+        if let Some(state) = previous {
+            state.load_weights("generator", &mut generator)?;
+        }
+        Ok(Self { name, iterations, pause: Duration::ZERO, poison: None, generator })
+    }
+}
+
+impl Parameters for ToyRole {
+    fn parameters(&self) -> Vec<(String, Vec<usize>)> {
+        vec![("w".to_string(), vec![WEIGHTS / 100, 100])]
+    }
+
+    fn parameter(&self, name: &str) -> Result<Vec<f32>, TrainError> {
+        assert_eq!(name, "w");
+        Ok(self.weights.clone())
+    }
+
+    fn set_parameter(&mut self, name: &str, values: Vec<f32>) -> Result<(), TrainError> {
+        assert_eq!((name, values.len()), ("w", WEIGHTS));
+        self.weights = values;
+        Ok(())
+    }
+}
+
+impl Role for ToyRole {
+    fn moments(&self) -> Vec<String> {
+        vec!["w".to_string()]
+    }
+
+    fn moment(&self, name: &str) -> Result<Vec<f32>, TrainError> {
+        assert_eq!(name, "w");
+        Ok(self.moments.clone())
+    }
+
+    fn set_moment(&mut self, name: &str, values: Vec<f32>) -> Result<(), TrainError> {
+        assert_eq!((name, values.len()), ("w", WEIGHTS));
+        self.moments = values;
+        Ok(())
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    fn restart(&mut self, steps: u64) {
+        (self.moments, self.steps) = (Vec::new(), steps);
     }
 }
 
@@ -69,38 +119,23 @@ impl Phase for Toy {
     fn iteration(&mut self, index: u64) -> Result<Metrics, TrainError> {
         std::thread::sleep(self.pause);
         let target = Draws::new(7, self.name, index).normal(&[WEIGHTS]);
+        let role = &mut self.generator;
         let mut loss = 0.0;
-        for ((weight, moment), target) in self.weights.iter_mut().zip(&mut self.moments).zip(target) {
+        for ((weight, moment), target) in role.weights.iter_mut().zip(&mut role.moments).zip(target) {
             let gradient = *weight - target;
             *moment = 0.99 * *moment + 0.01 * gradient * gradient;
             *weight -= 1e-2 * gradient / (moment.sqrt() + 1e-8);
             loss += f64::from(gradient * gradient) / WEIGHTS as f64;
         }
-        self.steps += 1;
+        role.steps += 1;
         if self.poison == Some(index) {
-            self.weights[3] = f32::NAN;
+            role.weights[3] = f32::NAN;
         }
         Ok(Metrics::from([("loss_toy".to_string(), loss), ("latent_std".to_string(), 1.0)]))
     }
 
-    fn state(&self) -> Result<State, TrainError> {
-        let tensor = |values: &Vec<f32>| StateTensor::new(vec![WEIGHTS / 100, 100], values.clone());
-        Ok(State {
-            tensors: [
-                ("generator.w".to_string(), tensor(&self.weights)?),
-                ("generator_optimizer.w".to_string(), tensor(&self.moments)?),
-            ]
-            .into(),
-            counters: [("generator_optimizer.steps".to_string(), self.steps)].into(),
-        })
-    }
-
-    fn load_state(&mut self, state: &State) -> Result<(), TrainError> {
-        let shape = [WEIGHTS / 100, 100];
-        self.weights.clone_from(&state.tensor(self.name, "generator.w", &shape)?.values);
-        self.moments.clone_from(&state.tensor(self.name, "generator_optimizer.w", &shape)?.values);
-        self.steps = state.counter(self.name, "generator_optimizer.steps")?;
-        Ok(())
+    fn trained_roles(&mut self) -> NamedRoles<'_> {
+        vec![("generator", &mut self.generator)]
     }
 }
 
@@ -108,7 +143,7 @@ pub fn slots<'a>(recipe: &Recipe, pause: Duration) -> Vec<PhaseSlot<'a>> {
     let slot = |name: &'static str, iterations: u64| PhaseSlot {
         name,
         build: Box::new(move |previous| {
-            let mut toy = Toy::new(name, iterations, previous);
+            let mut toy = Toy::new(name, iterations, previous)?;
             toy.pause = pause;
             Ok(Box::new(toy) as Box<dyn Phase>)
         }),
@@ -126,7 +161,7 @@ pub fn run(
 ) -> Result<Finished, TrainError> {
     let loaded = loaded(overrides);
     let folder = if resume { RunFolder::resume(path)? } else { RunFolder::create(path)? };
-    let manifest = Manifest::new(&loaded);
+    let manifest = Manifest::new(&loaded)?;
     if let Some(stored) = Manifest::read(&folder.manifest())? {
         stored.check_resume(&manifest)?;
     }

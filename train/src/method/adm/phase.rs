@@ -1,18 +1,20 @@
 //! ADM as a phase of the trainer: draws, updates, metrics, roles.
 
+use std::sync::Arc;
+
 use super::section::{Adm, FakeTrainSource, GuidanceDraw};
 use super::step::{self, FakeDraws, GeneratorDraws, Options};
 use crate::diffusion::{Conditions, Denoiser, Generator};
 use crate::discriminator::{LatentDiscriminator, accuracy};
 use crate::error::TrainError;
 use crate::method::draw::Batches;
-use crate::method::materials::Materials;
+use crate::method::materials::{GENERATOR, Materials};
 use crate::method::metrics;
-use crate::module::Trained;
+use crate::module::{Profile, Trained};
 use crate::recipe::{HeadReduce, Section};
 use crate::session::Draws;
 use crate::session::logs::Metrics;
-use crate::store::State;
+use crate::store::{NamedRoles, StoredState};
 use crate::trainer::Phase;
 
 /// Everything that ADM trains and reads.
@@ -39,7 +41,7 @@ impl AdmPhase {
     ///
     /// # Errors
     /// When the recipe has no such section, or the state does not fit.
-    pub fn new(section: Adm, materials: &Materials<'_>, previous: Option<&State>) -> Result<Self, TrainError> {
+    pub fn new(section: Adm, materials: &Materials<'_>, previous: Option<&StoredState>) -> Result<Self, TrainError> {
         let process = materials.teacher.denoiser.process.coefficients();
         let latest = process.last_time();
         if process.thousandths(section.t_max) > latest {
@@ -63,6 +65,13 @@ impl AdmPhase {
             discriminator: materials.latent_discriminator(Adm::NAME, section.lr_discriminator)?,
             section,
         })
+    }
+
+    /// Records from now on how long every role runs.
+    pub fn set_profile(&mut self, profile: &Arc<Profile>) {
+        let Self { generator, fake_score, teacher, discriminator, .. } = self;
+        let roles = [&mut generator.module, &mut fake_score.module, &mut teacher.module];
+        roles.into_iter().chain(discriminator.modules_mut()).for_each(|module| module.set_profile(Some(profile.clone())));
     }
 
     fn options(&self) -> Options {
@@ -173,17 +182,11 @@ impl Phase for AdmPhase {
         Ok(metrics)
     }
 
-    fn state(&self) -> Result<State, TrainError> {
-        let mut state = State::default();
-        self.generator.save("generator", &mut state)?;
-        self.fake_score.save("fake_score", &mut state)?;
-        self.discriminator.heads.trained.save(HEADS, &mut state)?;
-        Ok(state)
-    }
-
-    fn load_state(&mut self, state: &State) -> Result<(), TrainError> {
-        self.generator.load(Adm::NAME, "generator", state)?;
-        self.fake_score.load(Adm::NAME, "fake_score", state)?;
-        self.discriminator.heads.trained.load(Adm::NAME, HEADS, state)
+    fn trained_roles(&mut self) -> NamedRoles<'_> {
+        vec![
+            (GENERATOR, &mut self.generator),
+            ("fake_score", &mut self.fake_score),
+            (HEADS, &mut self.discriminator.heads.trained),
+        ]
     }
 }

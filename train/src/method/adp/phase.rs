@@ -1,5 +1,7 @@
 //! ADP as a phase of the trainer: draws, updates, metrics, roles.
 
+use std::sync::Arc;
+
 use super::section::Adp;
 use super::step::{self, Batch, Options};
 use crate::data::PairStore;
@@ -7,13 +9,13 @@ use crate::diffusion::{Conditions, Denoiser, NoiseProcess};
 use crate::discriminator::{Decoder, Features, LatentDiscriminator, PixelDiscriminator, accuracy};
 use crate::error::TrainError;
 use crate::method::draw::Batches;
-use crate::method::materials::Materials;
+use crate::method::materials::{GENERATOR, Materials};
 use crate::method::metrics;
-use crate::module::{Trained, Value};
+use crate::module::{Profile, Trained, Value};
 use crate::recipe::Section;
 use crate::session::Draws;
 use crate::session::logs::Metrics;
-use crate::store::State;
+use crate::store::NamedRoles;
 use crate::teacher::chunk;
 use crate::trainer::Phase;
 
@@ -69,6 +71,16 @@ impl AdpPhase {
         };
         phase.keep_real_pixels(KEPT_FEATURES)?;
         Ok(phase)
+    }
+
+    /// Records from now on how long every role runs.
+    pub fn set_profile(&mut self, profile: &Arc<Profile>) {
+        self.generator.module.set_profile(Some(profile.clone()));
+        self.latent.modules_mut().into_iter().for_each(|module| module.set_profile(Some(profile.clone())));
+        if let Some((decoder, pixel)) = &mut self.pixel {
+            decoder.set_profile(Some(profile.clone()));
+            pixel.set_profile(Some(profile.clone()));
+        }
     }
 
     /// Decodes every pair once and keeps D₂'s features of it, unless they would need more than `budget` bytes.
@@ -187,22 +199,11 @@ impl Phase for AdpPhase {
         Ok(metrics)
     }
 
-    fn state(&self) -> Result<State, TrainError> {
-        let mut state = State::default();
-        self.generator.save("generator", &mut state)?;
-        self.latent.heads.trained.save(LATENT, &mut state)?;
-        if let Some((_, pixel)) = &self.pixel {
-            pixel.heads.trained.save(PIXEL, &mut state)?;
-        }
-        Ok(state)
-    }
-
-    fn load_state(&mut self, state: &State) -> Result<(), TrainError> {
-        self.generator.load(Adp::NAME, "generator", state)?;
-        self.latent.heads.trained.load(Adp::NAME, LATENT, state)?;
+    fn trained_roles(&mut self) -> NamedRoles<'_> {
+        let mut roles: NamedRoles<'_> = vec![(GENERATOR, &mut self.generator), (LATENT, &mut self.latent.heads.trained)];
         if let Some((_, pixel)) = &mut self.pixel {
-            pixel.heads.trained.load(Adp::NAME, PIXEL, state)?;
+            roles.push((PIXEL, &mut pixel.heads.trained));
         }
-        Ok(())
+        roles
     }
 }

@@ -1,0 +1,79 @@
+//! Delivering: the student's folder, and its bundles.
+
+use std::path::{Path, PathBuf};
+
+use dmdx_export::target::Target;
+use dmdx_export::{BundleOptions, Role, StudentInfo, Verifier, export_bundle};
+use dmdx_importer::{ImportOptions, Pipeline, import_pipeline};
+
+use super::networks::Networks;
+use super::student;
+use crate::error::TrainError;
+use crate::recipe::LoadedRecipe;
+use crate::store::StoredState;
+use crate::teacher::Teacher;
+
+/// What the export needs must not be missing after hours of training.
+pub(super) fn check(loaded: &LoadedRecipe, teacher: &Teacher) -> Result<(), TrainError> {
+    let targets = &loaded.recipe.export.targets;
+    for target in targets {
+        Target::by_name(target).map_err(|error| TrainError::component("reading export.targets", error))?;
+    }
+    let betas = teacher.pipeline.scheduler.as_ref().and_then(|config| config["beta_schedule"].as_str());
+    if !targets.is_empty() && betas != Some("scaled_linear") {
+        let reason = "asks for a bundle, but only students of teachers with beta_schedule scaled_linear can be exported yet";
+        return Err(TrainError::recipe("export.targets", reason));
+    }
+    Ok(())
+}
+
+/// How the student is sampled, for its folder and its bundles.
+fn info(networks: &Networks) -> Result<StudentInfo, TrainError> {
+    Ok(student::info(networks.student()?.rollout(), &networks.path, &networks.teacher_hash))
+}
+
+/// Writes the student as a pipeline in the reference library's layout.
+pub(super) fn save(networks: &Networks, state: &StoredState, folder: &Path) -> Result<(), TrainError> {
+    student::save(&networks.path, &info(networks)?, state, folder)
+}
+
+/// The student's folder, read back for every export; its weights stay in their files until they are needed.
+pub struct SavedStudent {
+    folder: PathBuf,
+    pipeline: Pipeline,
+    info: StudentInfo,
+    verifier: Verifier,
+}
+
+impl SavedStudent {
+    /// Opens the folder that [`save`] wrote.
+    pub(super) fn open(networks: &Networks, folder: &Path) -> Result<Self, TrainError> {
+        let pipeline = import_pipeline(folder, &ImportOptions::default())
+            .map_err(|error| TrainError::component("reading the student back", error))?;
+        let verifier = Verifier::new(None, rayon::current_num_threads()).map_err(exporting)?;
+        Ok(Self { folder: folder.to_path_buf(), pipeline, info: info(networks)?, verifier })
+    }
+
+    /// Writes and verifies the bundle for one target.
+    pub(super) fn export(&self, target: &str, folder: &Path) -> Result<(), TrainError> {
+        // Made inside the caller's unfinished folder, which is removed whole if this process is killed.
+        let bundle = folder.join("bundle");
+        let mut silent = |_: dmdx_export::Stage<'_>| {};
+        let options = BundleOptions {
+            target: Target::by_name(target).map_err(exporting)?,
+            parameterisation: Some(self.info.parameterisation),
+            verifier: Some(&self.verifier),
+            ..BundleOptions::new(Role::Student, self.info.steps.clone(), &mut silent)
+        };
+        export_bundle(&self.pipeline, &self.folder, &bundle, options).map_err(exporting)?;
+        for entry in std::fs::read_dir(&bundle).map_err(TrainError::read(&bundle))? {
+            let entry = entry.map_err(TrainError::read(&bundle))?;
+            std::fs::rename(entry.path(), folder.join(entry.file_name())).map_err(TrainError::write(folder))?;
+        }
+        std::fs::remove_dir(&bundle).map_err(TrainError::write(&bundle))
+    }
+}
+
+fn exporting(error: dmdx_export::ExportError) -> TrainError {
+    TrainError::component("exporting the student", error)
+}

@@ -1,0 +1,95 @@
+//! What a job needs of the networks.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::data::{PairPlan, PairStore, ShardInputs};
+use crate::error::TrainError;
+use crate::report::Score;
+use crate::store::StoredState;
+use crate::trainer::PhaseSlot;
+
+/// What a job needs of the networks.
+pub trait Models {
+    /// A student's folder that was opened to be exported.
+    type Student;
+
+    /// SHA-256 of every input by the key of the recipe that names it.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    fn inputs(&self) -> Result<BTreeMap<String, String>, TrainError>;
+
+    /// Versions of the libraries that the numbers come from.
+    fn versions(&self) -> BTreeMap<String, String>;
+
+    /// Choices that are not the recipe's, by name: resolved taps, the unconditional embedding, the device.
+    fn choices(&self) -> BTreeMap<String, String>;
+
+    /// What the ODE pairs are.
+    ///
+    /// # Errors
+    /// When the teacher does not say enough about its latents.
+    fn pair_plan(&self) -> Result<PairPlan, TrainError>;
+
+    /// The teacher's latents of one shard, `[count, ..latent_shape]`.
+    ///
+    /// # Errors
+    /// When the inputs do not fit the teacher.
+    fn teacher_latents(&self, inputs: &ShardInputs) -> Result<Vec<f32>, TrainError>;
+
+    /// The phases in order; `pairs` is there where a phase needs pairs.
+    ///
+    /// # Errors
+    /// When a phase of the recipe is impossible.
+    fn phases<'a>(&'a self, pairs: Option<PairStore>) -> Result<Vec<PhaseSlot<'a>>, TrainError>;
+
+    /// Writes the student as a pipeline in the reference library's layout.
+    ///
+    /// # Errors
+    /// [`TrainError::Write`], [`TrainError::Read`]; [`TrainError::NoStudent`] where the state holds none.
+    fn save_student(&self, state: &StoredState, folder: &Path) -> Result<(), TrainError>;
+
+    /// Opens the folder that [`Models::save_student`] wrote, once for all bundles.
+    ///
+    /// # Errors
+    /// When it cannot be read back.
+    fn open_student(&self, folder: &Path) -> Result<Self::Student, TrainError>;
+
+    /// Writes and verifies the student's bundle for one target.
+    ///
+    /// # Errors
+    /// When it cannot be written for that target, or does not compute what the student does.
+    fn export(&self, student: &Self::Student, target: &str, folder: &Path) -> Result<(), TrainError>;
+
+    /// Height and width of a picture.
+    fn picture_size(&self) -> (u32, u32);
+
+    /// Draws a picture of every prompt id from its noise `[count, ..latent_shape]`, scores all where the recipe asks for
+    /// that, and returns the first `keep` of them.
+    ///
+    /// # Errors
+    /// When the student does not fit the teacher's network, or the pictures cannot be scored.
+    fn evaluate(&self, who: Drawer<'_>, prompts: &[u32], noise: &[f32], keep: usize) -> Result<Pictures, TrainError>;
+}
+
+/// Drawn pictures.
+#[derive(Clone, Debug)]
+pub struct Pictures {
+    /// Those that were kept, `[keep, 3, height, width]` in [-1, 1].
+    pub values: Vec<f32>,
+    /// The score of all, where the recipe asks for one.
+    pub score: Option<Score>,
+}
+
+/// Who draws.
+#[derive(Clone, Copy, Debug)]
+pub enum Drawer<'a> {
+    /// The teacher, in so many steps, guided by the middle of the recipe's range.
+    Teacher {
+        /// Sampler steps.
+        steps: u32,
+    },
+    /// The student of this state.
+    Student(&'a StoredState),
+}

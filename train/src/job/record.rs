@@ -1,0 +1,76 @@
+//! Recording: what the manifest and the pairs say about a run.
+
+use std::collections::BTreeMap;
+
+use super::networks::Networks;
+use crate::data::PairPlan;
+use crate::error::TrainError;
+use crate::recipe::Sampler;
+use crate::store::hash;
+
+/// SHA-256 of every input by the key of the recipe that names it.
+pub(super) fn inputs(networks: &Networks) -> Result<BTreeMap<String, String>, TrainError> {
+    let recipe = &networks.loaded.recipe;
+    let mut inputs = BTreeMap::from([("teacher.path".to_string(), networks.teacher_hash.clone())]);
+    if let Some(pixel) = &recipe.discriminator.pixel {
+        let hashes = hash::model(&networks.loaded.resolve(&pixel.path))?;
+        inputs.insert("discriminator.pixel.path".into(), hash::combined(&hashes));
+    }
+    if let Some(score) = &recipe.score {
+        let config = networks.loaded.resolve(&score.classifier).join("config.json");
+        inputs.insert("score.classifier".into(), hash::file(&config)?);
+    }
+    if let Some(file) = &recipe.prompts.file {
+        inputs.insert("prompts.file".into(), hash::file(&networks.loaded.resolve(file))?);
+    }
+    Ok(inputs)
+}
+
+/// Versions of the libraries that the numbers come from.
+pub(super) fn versions() -> BTreeMap<String, String> {
+    BTreeMap::from([("burn".to_string(), "0.22.1".to_string())])
+}
+
+/// Choices that are not the recipe's, by name.
+pub(super) fn choices(networks: &Networks) -> BTreeMap<String, String> {
+    let texts = [
+        ("device", format!("{:?}", networks.loaded.recipe.run.device).to_lowercase()),
+        ("adm_times", "t_f uniform on the whole schedule, t uniform in [t_min + dt_steps, t_max]".to_string()),
+        ("adm_head_reduce", "mean over heads and positions".to_string()),
+        ("evaluation", "the noise of the run's seed, guidance in the middle of teacher.guidance".to_string()),
+        ("head_weights", "uniform in +-1/sqrt(fan_in), the last layer times logit_scale".to_string()),
+        ("parameter_write", "32-bit, rounded to nearest without compensation".to_string()),
+        ("eq9_sign", "both terms negative: the generator raises both discriminators".to_string()),
+        ("fake_score_start", "the teacher's weights".to_string()),
+        ("heads_of_adm", "new ones, not those of ADP".to_string()),
+        ("head_bias", "zero".to_string()),
+        ("latent_taps", networks.taps.join(" ")),
+        ("student", format!("{:?}", networks.student())),
+        ("teacher_time_ids", "(height, width, 0, 0, height, width)".to_string()),
+        ("unconditional", networks.teacher.unconditional.to_string()),
+        ("update_order_adm", "fake score, generator, heads".to_string()),
+    ];
+    texts.into_iter().map(|(name, text)| (name.to_string(), text)).collect()
+}
+
+/// What the ODE pairs are.
+pub(super) fn pair_plan(networks: &Networks) -> PairPlan {
+    let recipe = &networks.loaded.recipe;
+    PairPlan {
+        teacher_sha256: networks.teacher_hash.clone(),
+        prompts_sha256: hash::texts(&networks.texts),
+        prompt_count: networks.texts.len(),
+        sampler: match recipe.pairs.sampler {
+            Sampler::EulerTrailing => "euler_trailing".into(),
+        },
+        steps: recipe.pairs.steps,
+        guidance: recipe.teacher.guidance,
+        unconditional: networks.teacher.unconditional.to_string(),
+        seed: recipe.run.seed,
+        dtype: recipe.pairs.dtype,
+        latent_shape: networks.teacher.latent_shape.clone(),
+        latent_scaling: networks.teacher.latent_scaling,
+        count: recipe.pairs.count,
+        shard: recipe.pairs.shard,
+    }
+}

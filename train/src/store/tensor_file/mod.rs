@@ -1,0 +1,52 @@
+//! Safetensors files, written and read one tensor at a time.
+//!
+//! Any safetensors reader opens them. Ours also refuses a file whose metadata or values are not what was written: the
+//! metadata key `content_sha256` is a hash over everything else. Bytes are a function of the contents alone.
+
+mod read;
+mod write;
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+pub use read::TensorFile;
+pub use write::{Entry, TensorWriter, Tensors, Values, write};
+
+const HASH_KEY: &str = "content_sha256";
+/// Digits of a SHA-256 in hexadecimal.
+const HASH_DIGITS: usize = 64;
+
+/// The running hash of a file's contents: metadata first, then each tensor in the order of the names.
+struct Content(Sha256);
+
+impl Content {
+    fn new(metadata: &BTreeMap<String, String>) -> Self {
+        let mut content = Self(Sha256::new());
+        for (key, value) in metadata.iter().filter(|(key, _)| *key != HASH_KEY) {
+            content.text(key);
+            content.text(value);
+        }
+        content
+    }
+
+    fn text(&mut self, text: &str) {
+        self.0.update((text.len() as u64).to_le_bytes());
+        self.0.update(text.as_bytes());
+    }
+
+    /// What comes before a tensor's bytes.
+    fn tensor(&mut self, name: &str, dtype: &str, shape: &[usize]) {
+        self.text(name);
+        self.text(dtype);
+        self.text(&format!("{shape:?}"));
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn hex(self) -> String {
+        super::hex(&self.0.finalize())
+    }
+}
