@@ -4,7 +4,7 @@
 use dmdx_graph::{Dim, Op, ValueId};
 
 use super::scope::Scope;
-use crate::Result;
+use crate::error::Result;
 
 /// The longest period of all sinusoidal embeddings of diffusers.
 pub const MAX_PERIOD: f64 = 10_000.0;

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use dmdx_graph::Op;
 use serde_json::{Map, Value};
 
-use crate::{ImportError, Result};
+use crate::error::{ImportError, Result};
 
 /// Largest width, count or side that a configuration may name; products of a few of them stay far from overflow.
 pub const LARGEST_SIZE: usize = 1 << 20;
@@ -184,6 +185,15 @@ impl<'a> Config<'a> {
         })
     }
 
+    /// The operation that `hidden_act` names in transformers.
+    pub fn hidden_act(&self, default: &str) -> Result<Op> {
+        Ok(match self.choice("hidden_act", default, &["quick_gelu", "gelu", "gelu_new", "gelu_pytorch_tanh", "relu"])? {
+            "quick_gelu" => Op::QuickGelu,
+            "relu" => Op::Relu,
+            name => Op::Gelu { tanh: name != "gelu" },
+        })
+    }
+
     /// A list of texts, each one of `supported`.
     pub fn choices(&self, key: &str, default: &[&'static str], supported: &[&'static str]) -> Result<Vec<&'static str>> {
         let Some(value) = self.get(key) else { return Ok(default.to_vec()) };
@@ -191,6 +201,21 @@ impl<'a> Config<'a> {
         let list = value.as_array().filter(|list| (1..=LARGEST_COUNT).contains(&list.len()));
         list.and_then(|list| list.iter().map(known).collect())
             .ok_or_else(|| self.refused(key, &format!("a list of {} is supported", supported.join(", "))))
+    }
+
+    /// As [`Config::choices`], one for each of `levels` levels of diffusers' `block_out_channels`.
+    pub fn choice_per_level(
+        &self,
+        key: &str,
+        default: &[&'static str],
+        supported: &[&'static str],
+        levels: usize,
+    ) -> Result<Vec<&'static str>> {
+        let chosen = self.choices(key, default, supported)?;
+        match chosen.len() == levels {
+            true => Ok(chosen),
+            false => Err(self.refused(key, &format!("`block_out_channels` has {levels} levels, one type for each is needed"))),
+        }
     }
 
     /// Each key must be absent or have the value beside it: other values change the network in ways that are not built.

@@ -4,7 +4,7 @@
 use dmdx_graph::{Op, ValueId};
 
 use super::scope::{Conv, Scope};
-use crate::Result;
+use crate::error::Result;
 
 /// How a network's residual blocks normalise.
 #[derive(Clone, Copy)]

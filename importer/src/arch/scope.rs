@@ -2,7 +2,7 @@
 
 use dmdx_graph::{Dim, Graph, Op, Shape, ValueId};
 
-use crate::Result;
+use crate::error::Result;
 
 /// Builds inside the module at a dotted path; parameters, origins and marks get their names from it.
 pub struct Scope<'g> {

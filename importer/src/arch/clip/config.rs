@@ -4,8 +4,8 @@ use dmdx_graph::Op;
 use dmdx_graph::ir::PoolRule;
 use serde_json::Value;
 
-use crate::Result;
 use crate::arch::config::Config;
+use crate::error::Result;
 
 /// The transformer that both halves have.
 pub struct EncoderConfig {
@@ -32,18 +32,9 @@ impl EncoderConfig {
             num_hidden_layers: config.count("num_hidden_layers", 12)?,
             num_attention_heads,
             layer_norm_eps: config.number("layer_norm_eps", 1e-5)?,
-            activation: activation(config, "quick_gelu")?,
+            activation: config.hidden_act("quick_gelu")?,
         })
     }
-}
-
-/// The operation that `hidden_act` names in transformers.
-pub fn activation(config: &Config<'_>, default: &str) -> Result<Op> {
-    Ok(match config.choice("hidden_act", default, &["quick_gelu", "gelu", "gelu_new", "gelu_pytorch_tanh", "relu"])? {
-        "quick_gelu" => Op::QuickGelu,
-        "relu" => Op::Relu,
-        name => Op::Gelu { tanh: name != "gelu" },
-    })
 }
 
 /// `CLIPTextConfig`.

@@ -5,15 +5,12 @@ mod encoder;
 mod text;
 mod vision;
 
-pub use config::activation;
 use config::{TextConfig, VisionConfig};
-use dmdx_graph::ValueId;
 use serde_json::Value;
 
 use super::config::Config;
-use super::scope::Scope;
-use super::{ArchGraphs, Ignored};
-use crate::Result;
+use super::graphs::{ArchGraphs, Ignored};
+use crate::error::Result;
 
 /// Buffers that older files hold, and the temperature of the training loss.
 const IGNORED: [Ignored; 3] = [
@@ -69,11 +66,4 @@ fn half<'a>(config: &Config<'a>, key: &str, copy: &str) -> Result<Config<'a>> {
 
 fn graphs(class: &str, parts: Vec<(String, dmdx_graph::Graph)>, warnings: Vec<String>) -> ArchGraphs {
     ArchGraphs { class: class.into(), parts, ignored: IGNORED.to_vec(), renames: Vec::new(), warnings }
-}
-
-/// Marks `hidden_states.i`.
-fn mark_hidden_states(scope: &mut Scope<'_>, hidden_states: &[ValueId]) {
-    for (i, state) in hidden_states.iter().enumerate() {
-        scope.mark(&format!("hidden_states.{i}"), *state);
-    }
 }

@@ -2,9 +2,9 @@
 
 use dmdx_graph::{Op, ValueId};
 
-use crate::Result;
 use crate::arch::adaptive::{add_gated, feed_forward, modulate, modulation};
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
 /// Fixed in `CogVideoXBlock` for the norms of queries and keys.
 const QK_NORM_EPS: f64 = 1e-6;

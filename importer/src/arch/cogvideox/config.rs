@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::block::NormStyle;
-use crate::Result;
 use crate::arch::config::{Config, LARGEST_SIZE};
+use crate::error::Result;
 
 /// Largest side of a patch, also in time; released networks have 2.
 const LARGEST_PATCH: usize = 64;

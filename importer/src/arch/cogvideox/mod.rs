@@ -10,11 +10,11 @@ use dmdx_graph::{Dim, Graph, Op, Type, ValueId};
 use patches::{Grid, patch_embed, tokens_of, unpatchify_video};
 use serde_json::Value;
 
-use super::ArchGraphs;
 use super::adaptive::{MAX_PERIOD, condition_mlp, modulate, modulation};
 use super::config::Config;
+use super::graphs::ArchGraphs;
 use super::scope::Scope;
-use crate::Result;
+use crate::error::Result;
 
 /// The part `transformer`: `hidden_states [b, F, c, H, W], encoder_hidden_states [b, s, d], timestep [b]`, `ofs [b]` where
 /// the network has it, and `rope_cos, rope_sin [f*h*w, e]` where positions are rotary → `sample [b, F, c', H, W]`, with

@@ -3,9 +3,9 @@
 use dmdx_graph::{Dim, Op, ValueId};
 
 use super::config::{CogVideoXConfig, Positions};
-use crate::Result;
 use crate::arch::adaptive::unpatchify;
 use crate::arch::scope::{Conv, Scope};
+use crate::error::Result;
 
 /// Frames (in patches), rows and columns of the grid of patches.
 pub type Grid = [Dim; 3];

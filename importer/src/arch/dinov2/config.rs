@@ -3,9 +3,8 @@
 use dmdx_graph::Op;
 use serde_json::json;
 
-use crate::Result;
-use crate::arch::clip::activation;
 use crate::arch::config::Config;
+use crate::error::Result;
 
 /// Keys that concern training or the class for dense tasks.
 const UNUSED: [&str; 10] = [
@@ -94,7 +93,7 @@ fn feed_forward(config: &Config<'_>, hidden_size: usize) -> Result<FeedForward> 
     }
     // As transformers computes it: truncated, and never too large since both factors are limited.
     let width = (hidden_size as f64 * ratio) as usize;
-    let activation = activation(config, "gelu")?;
+    let activation = config.hidden_act("gelu")?;
     Ok(match config.flag("use_swiglu_ffn", false)? {
         // Two thirds, rounded up to a multiple of 8: about as many parameters as without the gate.
         true => FeedForward::SwiGlu { width: (width * 2 / 3).next_multiple_of(8) },

@@ -4,8 +4,8 @@ use dmdx_graph::ir::Interpolation;
 use dmdx_graph::{Op, ValueId};
 
 use super::config::{Dinov2Config, FeedForward};
-use crate::Result;
 use crate::arch::scope::{Conv, Scope};
+use crate::error::Result;
 
 /// `pixels [b, c, patch*h, patch*w]` → `[b, 1 + h*w, d]`.
 pub fn embeddings(m: &mut Scope<'_>, pixels: ValueId, dino: &Dinov2Config) -> Result<ValueId> {

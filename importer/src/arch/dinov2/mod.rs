@@ -7,9 +7,9 @@ use dmdx_graph::{Graph, Type};
 use serde_json::Value;
 
 use super::config::Config;
+use super::graphs::{ArchGraphs, Ignored};
 use super::scope::Scope;
-use super::{ArchGraphs, Ignored};
-use crate::Result;
+use crate::error::Result;
 use config::Dinov2Config;
 
 const IGNORED: [Ignored; 1] =

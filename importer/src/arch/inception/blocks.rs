@@ -2,8 +2,8 @@
 
 use dmdx_graph::{Op, ValueId};
 
-use crate::Result;
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
 /// Fixed in `BasicConv2d`.
 const BATCH_NORM_EPS: f64 = 1e-3;

@@ -15,9 +15,9 @@ use dmdx_graph::{Graph, Op, Type, ValueId};
 use serde_json::Value;
 
 use super::config::Config;
+use super::graphs::{ArchGraphs, Ignored};
 use super::scope::Scope;
-use super::{ArchGraphs, Ignored};
-use crate::Result;
+use crate::error::Result;
 use blocks::{Pooling, basic_conv, valid};
 
 const IGNORED: [Ignored; 2] = [

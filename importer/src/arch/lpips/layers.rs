@@ -2,9 +2,9 @@
 
 use dmdx_graph::{Op, ValueId};
 
-use crate::Result;
-use crate::arch::Rename;
+use crate::arch::graphs::Rename;
 use crate::arch::scope::{Conv, Scope};
+use crate::error::Result;
 
 /// A network's slices.
 pub struct Network {

@@ -16,9 +16,9 @@ use dmdx_graph::{Graph, Op, Type, ValueId};
 use serde_json::{Value, json};
 
 use super::config::Config;
+use super::graphs::{ArchGraphs, Ignored};
 use super::scope::Scope;
-use super::{ArchGraphs, Ignored};
-use crate::Result;
+use crate::error::Result;
 use layers::Network;
 
 const IGNORED: [Ignored; 2] = [

@@ -3,9 +3,9 @@
 
 use dmdx_graph::ValueId;
 
-use super::block::NORM_EPS;
-use crate::Result;
+use super::config::NORM_EPS;
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
 /// The kind of one attention.
 #[derive(Clone, Copy)]

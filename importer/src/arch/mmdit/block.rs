@@ -3,12 +3,10 @@
 use dmdx_graph::ValueId;
 
 use super::attention::{AttentionStyle, joint_attention, self_attention};
-use crate::Result;
+use super::config::NORM_EPS;
 use crate::arch::adaptive::{add_gated, feed_forward, modulate, modulation, plain_norm};
 use crate::arch::scope::Scope;
-
-/// Fixed in `JointTransformerBlock` and in the norm before the end.
-pub const NORM_EPS: f64 = 1e-6;
+use crate::error::Result;
 
 /// The kind of one block.
 #[derive(Clone, Copy)]

@@ -2,14 +2,17 @@
 
 use serde_json::Value;
 
-use crate::Result;
 use crate::arch::config::{Config, LARGEST_SIZE};
+use crate::error::Result;
 
 /// Largest side of a patch; released networks have 2.
 const LARGEST_PATCH: usize = 64;
 
 /// Largest side of the table of positions; SD3.5-Medium has 384.
 const LARGEST_TABLE: usize = 4096;
+
+/// Fixed in `JointTransformerBlock`, in its attention and in the norm before the end.
+pub const NORM_EPS: f64 = 1e-6;
 
 /// Everything that shapes the network.
 pub struct MmditConfig {

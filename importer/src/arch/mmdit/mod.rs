@@ -10,11 +10,11 @@ use config::MmditConfig;
 use dmdx_graph::{Dim, Graph, Op, Type, ValueId};
 use serde_json::Value;
 
-use super::ArchGraphs;
 use super::adaptive::{MAX_PERIOD, condition_mlp, unpatchify};
 use super::config::Config;
+use super::graphs::ArchGraphs;
 use super::scope::{Conv, Scope};
-use crate::Result;
+use crate::error::Result;
 
 /// Width of the timestep's sines and cosines, fixed in `CombinedTimestepTextProjEmbeddings`.
 const TIME_WIDTH: usize = 256;

@@ -3,9 +3,8 @@
 use dmdx_graph::Op;
 use serde_json::Value;
 
-use crate::Result;
-use crate::arch::clip::activation;
 use crate::arch::config::Config;
+use crate::error::Result;
 
 /// `SamVisionConfig`.
 pub struct SamConfig {
@@ -60,7 +59,7 @@ impl SamConfig {
             num_channels: config.size("num_channels", 3)?,
             image_size,
             patch_size,
-            activation: activation(config, "gelu")?,
+            activation: config.hidden_act("gelu")?,
             layer_norm_eps: config.number("layer_norm_eps", 1e-6)?,
             qkv_bias: config.flag("qkv_bias", true)?,
             use_abs_pos: config.flag("use_abs_pos", true)?,

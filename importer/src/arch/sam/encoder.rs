@@ -3,8 +3,8 @@
 use dmdx_graph::{Dim, Op, ValueId};
 
 use super::config::SamConfig;
-use crate::Result;
 use crate::arch::scope::{Conv, Scope};
+use crate::error::Result;
 
 /// Fixed in `SamLayerNorm`, which the neck uses.
 const NECK_NORM_EPS: f64 = 1e-6;

@@ -4,8 +4,8 @@ use dmdx_graph::{Dim, Op, ValueId};
 
 use super::two_way::{Streams, two_way};
 use super::whole_config::WholeConfig;
-use crate::Result;
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
 /// Fixed in `SamLayerNorm`, which the upscaling uses.
 const UPSCALE_NORM_EPS: f64 = 1e-6;

@@ -11,9 +11,9 @@ use dmdx_graph::{Dim, Graph, Op, Type, ValueId};
 use serde_json::Value;
 
 use super::config::Config;
+use super::graphs::{ArchGraphs, Ignored, Rename};
 use super::scope::Scope;
-use super::{ArchGraphs, Ignored, Rename};
-use crate::Result;
+use crate::error::Result;
 use config::SamConfig;
 use whole_config::WholeConfig;
 

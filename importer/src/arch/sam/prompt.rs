@@ -5,8 +5,8 @@ use std::f64::consts::TAU;
 use dmdx_graph::{DType, Dim, Op, ValueId};
 
 use super::whole_config::WholeConfig;
-use crate::Result;
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
 /// Labels of points: background, a padding point that stands for nothing, outside the object, on the object.
 const BACKGROUND: i32 = -1;

@@ -3,8 +3,8 @@
 use dmdx_graph::{Dim, Op, ValueId};
 
 use super::whole_config::WholeConfig;
-use crate::Result;
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
 /// Fixed by `torch.nn.LayerNorm`'s default.
 const FINAL_NORM_EPS: f64 = 1e-5;

@@ -4,9 +4,8 @@ use dmdx_graph::Op;
 use serde_json::json;
 
 use super::config::SamConfig;
-use crate::Result;
-use crate::arch::clip::activation;
 use crate::arch::config::Config;
+use crate::error::Result;
 
 /// What `SamModel` has beside the vision encoder: `SamPromptEncoderConfig` and `SamMaskDecoderConfig`.
 pub struct WholeConfig {
@@ -67,7 +66,7 @@ impl WholeConfig {
             hidden_size,
             image_size,
             mlp_dim: decoder.size("mlp_dim", 2048)?,
-            activation: activation(decoder, "relu")?,
+            activation: decoder.hidden_act("relu")?,
             layer_norm_eps: decoder.number("layer_norm_eps", 1e-6)?,
             num_hidden_layers: decoder.count("num_hidden_layers", 2)?,
             num_attention_heads,

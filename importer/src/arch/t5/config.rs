@@ -3,8 +3,8 @@
 use dmdx_graph::Op;
 use serde_json::json;
 
-use crate::Result;
 use crate::arch::config::Config;
+use crate::error::Result;
 
 /// Keys that concern the decoder, training or the tokenizer.
 const UNUSED: [&str; 7] = [

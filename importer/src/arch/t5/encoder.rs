@@ -3,8 +3,8 @@
 use dmdx_graph::{Op, ValueId};
 
 use super::config::T5Config;
-use crate::Result;
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
 /// `x [b, s, d]` → `[b, s, d]`; `mask [b, 1, 1, s]` is added to the scores.
 pub fn encoder(m: &mut Scope<'_>, x: ValueId, mask: Option<ValueId>, t5: &T5Config) -> Result<ValueId> {

@@ -7,9 +7,9 @@ use dmdx_graph::{DType, Graph, Op, Type};
 use serde_json::Value;
 
 use super::config::Config;
+use super::graphs::{ArchGraphs, Ignored, Rename};
 use super::scope::Scope;
-use super::{ArchGraphs, Ignored, Rename};
-use crate::Result;
+use crate::error::Result;
 use config::T5Config;
 
 /// Added to the score of a masked token, as the reference does in float32.

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::Result;
 use crate::arch::config::{Config, LARGEST_COUNT};
+use crate::error::Result;
 
 /// Most levels: the latent's side is a multiple of `2^(levels - 1)`.
 const MOST_LEVELS: usize = 16;
@@ -171,14 +171,10 @@ fn levels(config: &Config<'_>, channels: &[usize]) -> Result<Vec<Level>> {
     let count = channels.len();
     let (plain_down, cross_down) = ("DownBlock2D", "CrossAttnDownBlock2D");
     let (plain_up, cross_up) = ("UpBlock2D", "CrossAttnUpBlock2D");
-    let down =
-        config.choices("down_block_types", &[cross_down, cross_down, cross_down, plain_down], &[plain_down, cross_down])?;
-    let up = config.choices("up_block_types", &[plain_up, cross_up, cross_up, cross_up], &[plain_up, cross_up])?;
-    for (key, types) in [("down_block_types", &down), ("up_block_types", &up)] {
-        if types.len() != count {
-            return Err(config.refused(key, &format!("`block_out_channels` has {count} levels, one type for each is needed")));
-        }
-    }
+    let usual_down = [cross_down, cross_down, cross_down, plain_down];
+    let usual_up = [plain_up, cross_up, cross_up, cross_up];
+    let down = config.choice_per_level("down_block_types", &usual_down, &[plain_down, cross_down], count)?;
+    let up = config.choice_per_level("up_block_types", &usual_up, &[plain_up, cross_up], count)?;
     let layers = config.size_per_level("layers_per_block", 2, count)?;
     if layers.iter().any(|layers| *layers > LARGEST_COUNT) {
         return Err(config.refused("layers_per_block", &format!("at most {LARGEST_COUNT} are supported")));

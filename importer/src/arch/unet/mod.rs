@@ -8,12 +8,12 @@ use dmdx_graph::{Dim, Graph, Op, Type, ValueId};
 use serde_json::Value;
 use transformer::{TransformerStyle, transformer};
 
-use super::ArchGraphs;
 use super::adaptive::{MAX_PERIOD, condition_mlp};
 use super::config::Config;
+use super::graphs::ArchGraphs;
 use super::resnet::{ResnetStyle, downsample, resnet, upsample};
 use super::scope::{Conv, Scope};
-use crate::Result;
+use crate::error::Result;
 
 /// The part `unet`: `sample [b, c, H, W], timestep [b], encoder_hidden_states [b, s, d]` and for SDXL
 /// `text_embeds [b, p], time_ids [b, 6]` → `sample [b, c', H, W]`, with `H = 2^(levels-1)*h`.

@@ -2,8 +2,8 @@
 
 use dmdx_graph::{Op, ValueId};
 
-use crate::Result;
 use crate::arch::scope::{Conv, Scope};
+use crate::error::Result;
 
 /// Fixed in `Transformer2DModel`.
 const GROUP_NORM_EPS: f64 = 1e-6;

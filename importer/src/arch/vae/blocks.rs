@@ -3,9 +3,9 @@
 use dmdx_graph::{Op, ValueId};
 
 use super::config::VaeConfig;
-use crate::Result;
 use crate::arch::resnet::{ResnetStyle, resnet};
 use crate::arch::scope::{Conv, Scope};
+use crate::error::Result;
 
 /// Fixed in `Encoder` and `Decoder`.
 const NORM_EPS: f64 = 1e-6;

@@ -6,9 +6,9 @@ use super::config::VideoVaeConfig;
 use super::conv::{Cache, causal_conv, pointwise_conv};
 use super::frames;
 use super::norm::{Condition, spatial_norm};
-use crate::Result;
 use crate::arch::resnet;
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
 /// Fixed in `CogVideoXEncoder3D`.
 const NORM_OUT_EPS: f64 = 1e-6;

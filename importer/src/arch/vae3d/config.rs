@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::Result;
 use crate::arch::config::Config;
+use crate::error::Result;
 
 /// Most levels: the picture's side is a multiple of `2^(levels - 1)`.
 const MOST_LEVELS: usize = 8;
@@ -47,11 +47,7 @@ impl VideoVaeConfig {
             return Err(config.refused("block_out_channels", &supported));
         }
         for (key, block) in [("down_block_types", "CogVideoXDownBlock3D"), ("up_block_types", "CogVideoXUpBlock3D")] {
-            if config.choices(key, &[block; 4], &[block])?.len() != levels {
-                return Err(
-                    config.refused(key, &format!("`block_out_channels` has {levels} levels, one type for each is needed"))
-                );
-            }
+            config.choice_per_level(key, &[block; 4], &[block], levels)?;
         }
         Ok(Self {
             sample_size: [config.size("sample_height", 480)?, config.size("sample_width", 720)?],

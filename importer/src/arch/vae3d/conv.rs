@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use dmdx_graph::{Op, ValueId};
 
-use crate::Result;
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
 /// Side of the causal kernels in all three directions.
 const KERNEL: usize = 3;

@@ -4,7 +4,7 @@ use dmdx_graph::{Op, ValueId, ir::ReduceKind};
 
 use super::config::TIME_LEVELS;
 use crate::arch::scope::Scope;
-use crate::{ImportError, Result};
+use crate::error::{ImportError, Result};
 
 /// What the released networks were trained on and generate.
 pub const DEFAULT_FRAMES: usize = 49;

@@ -6,8 +6,8 @@ use dmdx_graph::{Op, ValueId};
 
 use super::conv::pointwise_causal_conv;
 use super::frames;
-use crate::Result;
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
 /// Fixed in `CogVideoXSpatialNorm3D`.
 const NORM_EPS: f64 = 1e-6;
