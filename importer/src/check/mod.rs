@@ -14,6 +14,7 @@ pub use report::{Kind, Report, Row};
 use crate::arch;
 use crate::component::Component;
 use crate::error::{ImportError, Result};
+use crate::import::{import, import_pipeline};
 use crate::options::ImportOptions;
 use crate::reference::{RefTensor, ReferenceFile};
 
@@ -45,8 +46,8 @@ pub fn options_for(options: &ImportOptions, reference: &ReferenceFile) -> Import
 
 /// The network of a path, or the named one of a pipeline.
 fn network(path: &Path, name: Option<&str>, options: &ImportOptions) -> Result<Component> {
-    let Some(name) = name else { return crate::import(path, options) };
-    let mut pipeline = crate::import_pipeline(path, options)?;
+    let Some(name) = name else { return import(path, options) };
+    let mut pipeline = import_pipeline(path, options)?;
     let known: Vec<String> = pipeline.components.keys().cloned().collect();
     pipeline.components.shift_remove(name).ok_or_else(|| {
         let (path, name) = (path.into(), name.chars().take(80).collect());

@@ -7,7 +7,7 @@
 mod adapters;
 mod targets;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use adapters::Adapter;
@@ -160,9 +160,4 @@ fn apply(component: &mut Component, param: &str, changes: &[Change]) -> std::res
         graph.set_weight(param, weight.clone()).map_err(|error| error.to_string())?;
     }
     Ok(())
-}
-
-/// Names once each, for messages.
-fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
 }

@@ -96,9 +96,7 @@ impl Targets {
                 let found = self.spellings.get(&format!("{name}.{present}"));
                 found.map(Vec::as_slice).ok_or_else(|| format!("{module} has no weight to change"))
             }
-            (Some(_), Some(_)) => {
-                Err(format!("{module} is in several of {}", super::distinct(self.names.iter().map(String::as_str))))
-            }
+            (Some(_), Some(_)) => Err(format!("{module} is in several of {}", distinct(self.names.iter().map(String::as_str)))),
             _ => Err(format!("{module} has no weight to change")),
         }
     }
@@ -141,4 +139,9 @@ pub fn lone_name(folder: &str, class: &str) -> String {
         _ => "text_encoder",
     };
     name.into()
+}
+
+/// Names once each, for messages.
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Recipe, Transform, count};
+use super::recipe::{Recipe, Transform, count};
 
 /// The number of blocks: the last one's text half only feeds the attention.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Recipe, Transform, count};
+use super::recipe::{Recipe, Transform, count};
 
 /// What a file of this layout may hold beyond the network.
 #[derive(Clone, Debug)]

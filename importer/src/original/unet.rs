@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::count;
+use super::recipe::count;
 
 /// Where every level of the network begins in the flat lists.
 #[derive(Clone, Debug)]

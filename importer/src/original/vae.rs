@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Recipe, Transform, count};
+use super::recipe::{Recipe, Transform, count};
 
 /// The number of levels, from which the decoder's are counted down.
 #[derive(Clone, Debug)]
