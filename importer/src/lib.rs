@@ -26,6 +26,7 @@ mod pipeline;
 mod plan;
 pub mod reference;
 mod single_file;
+mod tensor_file;
 
 pub use bind::{BindReport, bind};
 pub use component::Component;

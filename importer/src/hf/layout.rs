@@ -67,7 +67,7 @@ impl<'de> Visitor<'de> for Header<'_> {
             }
             let Entry { dtype, shape, data_offsets: (start, end) } = map.next_value()?;
             let bits = shape.0.and_then(|elements| elements.checked_mul(dtype.bitsize() as u64));
-            let fail = |reason: String| A::Error::custom(format!("tensor {} {reason}", super::safetensors::shown(&name)));
+            let fail = |reason: String| A::Error::custom(format!("tensor {} {reason}", shown(&name)));
             let bits = bits.ok_or_else(|| fail("has more elements than any file can hold".into()))?;
             match end.checked_sub(start) {
                 Some(length) if bits % 8 == 0 && length == bits / 8 => self.ranges.push((start, end)),
@@ -101,4 +101,9 @@ impl<'de> Visitor<'de> for Product {
         }
         Ok(Elements(product))
     }
+}
+
+/// The name of a tensor for messages.
+pub(super) fn shown(name: &str) -> String {
+    format!("{:?}", name.chars().take(200).collect::<String>())
 }

@@ -1,37 +1,24 @@
 //! One safetensors file: header checked in full before any of it is believed, tensors as ranges of the mapped file.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use dmdx_graph::weights::MappedFile;
 use dmdx_graph::{DType, Weight};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
-use super::{json, layout};
+use super::json;
+use super::layout::{self, shown};
 use crate::error::{ImportError, Result};
 use crate::limits::Limits;
 use crate::path::OpenFile;
+use crate::tensor_file::TensorFile;
 
 /// Bytes in front of the header that hold its length.
 const PREFIX: usize = 8;
 /// Nesting of a header: the object, a tensor, its shape.
 const HEADER_DEPTH: usize = 3;
-
-/// The contents of one safetensors file.
-#[derive(Debug)]
-pub struct TensorFile {
-    /// The path, for messages.
-    pub path: PathBuf,
-    /// The mapped bytes.
-    pub file: Arc<MappedFile>,
-    /// Every tensor.
-    pub tensors: BTreeMap<String, Weight>,
-    /// The `__metadata__` of the header.
-    pub metadata: BTreeMap<String, String>,
-    /// What the user should know.
-    pub notes: Vec<String>,
-}
 
 /// Maps an open file and checks its header: length, JSON, types, shapes, and offsets that cover the file exactly.
 ///
@@ -173,8 +160,4 @@ pub fn safetensors_dtype(dtype: DType) -> Dtype {
 
 fn over(path: &Path, what: String, value: u128, limit: u64, setting: &'static str) -> ImportError {
     ImportError::Limit { path: path.into(), what, value, limit: limit.into(), setting }
-}
-
-pub(super) fn shown(name: &str) -> String {
-    format!("{:?}", name.chars().take(200).collect::<String>())
 }

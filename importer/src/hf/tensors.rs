@@ -10,11 +10,12 @@ use dmdx_graph::weights::MappedFile;
 
 use super::discover::{self, Found};
 use super::index;
-use super::safetensors::{self, TensorFile};
+use super::safetensors;
 use crate::error::{ImportError, Result};
 use crate::options::ImportOptions;
 use crate::path::{OpenFile, open_given, open_known, open_named};
 use crate::pickle;
+use crate::tensor_file::TensorFile;
 
 /// The tensors of a component and where they come from.
 #[derive(Debug, Default)]

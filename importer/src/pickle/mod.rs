@@ -18,9 +18,9 @@ use dmdx_graph::{DType, Weight};
 use pytorch_reader::{PytorchReader, Tensor};
 
 use crate::error::{ImportError, Result};
-use crate::hf::safetensors::TensorFile;
 use crate::limits::Limits;
 use crate::path::OpenFile;
+use crate::tensor_file::TensorFile;
 
 /// Bytes of a description that are fine in any file; in larger ones an eighth of the file is.
 const SMALL_PROGRAM: u64 = 1 << 20;
