@@ -7,6 +7,7 @@ use std::sync::Arc;
 use dmdx_graph::weights::{MappedFile, byte_length};
 use dmdx_graph::{DType, Weight};
 
+use super::shown::quoted;
 use super::view::{bytes, fields, integer, integers, repeated, text};
 use super::wire::{each_fixed, each_varint};
 use crate::error::ImportError;
@@ -135,7 +136,7 @@ impl Files {
         if self.external.len() >= options.limits.shards {
             return Err(format!("needs one more data file than the {} of `Limits::shards`", options.limits.shards));
         }
-        let named = |reason: &str| format!("names the data file {}, which {reason}", super::quoted(location));
+        let named = |reason: &str| format!("names the data file {}, which {reason}", quoted(location));
         let open = open_named(folder, self.model.path(), location, &options.files).map_err(|error| match error {
             ImportError::Path { reason, .. } => named(&reason),
             ImportError::NotFound { .. } => named("does not exist; put it beside the model"),
@@ -272,7 +273,7 @@ fn external(message: &[u8]) -> Result<Option<(&str, Range)>, String> {
             "length" => &mut length,
             "checksum" => &mut checksum,
             _ => {
-                let key = super::quoted(key);
+                let key = quoted(key);
                 return Err(format!("has the entry {key} of external data; location, offset, length and checksum are known"));
             }
         };
@@ -284,7 +285,7 @@ fn external(message: &[u8]) -> Result<Option<(&str, Range)>, String> {
         let digits = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         text.map(|text| {
             let parsed = Some(text).filter(digits).and_then(|text| text.parse().ok());
-            parsed.ok_or_else(|| format!("gives {} as the {what} of its data, a number of bytes is needed", super::quoted(text)))
+            parsed.ok_or_else(|| format!("gives {} as the {what} of its data, a number of bytes is needed", quoted(text)))
         })
         .transpose()
     };

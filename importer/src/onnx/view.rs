@@ -1,6 +1,7 @@
 //! Views of the messages of a model whose bytes [`super::scan`] has walked: texts and tensors stay where they are in the
 //! file.
 
+use super::shown::shown;
 use super::wire::{Fields, Value, each_fixed, each_varint};
 
 /// One operation of a graph.
@@ -110,7 +111,7 @@ impl<'a> Node<'a> {
     pub fn shown(&self) -> String {
         let results = self.outputs.iter().copied();
         let name = std::iter::once(self.name).chain(results).find(|name| !name.is_empty());
-        name.map_or_else(|| "(without a name)".into(), super::shown)
+        name.map_or_else(|| "(without a name)".into(), shown)
     }
 }
 

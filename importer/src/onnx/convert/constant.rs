@@ -26,6 +26,9 @@ pub(super) struct Constant {
     pub data: Data,
 }
 
+/// What an operation on constants gives; nothing when it cannot be computed from them.
+pub(super) type Folded = Result<Option<Constant>, String>;
+
 /// What is left of the limits on computed tensors.
 #[derive(Debug)]
 pub(super) struct Budget {

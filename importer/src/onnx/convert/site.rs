@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use super::super::view::{Attribute, Node};
-use super::Item;
+use super::item::Item;
+use crate::onnx::shown::shown;
+use crate::onnx::view::{Attribute, Node};
 
 /// Attributes that need not be looked at in every case: they change nothing in the forms that are supported.
 const WITHOUT_EFFECT: [&str; 10] = [
@@ -38,7 +39,7 @@ impl<'m> Site<'m> {
         let read = self.read.borrow();
         let mut unread = self.node.attributes.iter().map(|attribute| attribute.name);
         if let Some(name) = unread.find(|name| !read.contains(*name) && !WITHOUT_EFFECT.contains(name)) {
-            return Err(format!("its attribute `{}` is not known", crate::onnx::shown(name)));
+            return Err(format!("its attribute `{}` is not known", shown(name)));
         }
         match self.results() > items.len() {
             true => Err(format!("its result {} is not supported", items.len())),
