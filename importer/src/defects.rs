@@ -69,7 +69,7 @@ impl fmt::Display for Defects {
 }
 
 /// The first names of a list, and how many follow. A name that would not be seen as one is quoted, a very long one cut.
-pub fn shortened(names: &[String]) -> String {
+pub(crate) fn shortened(names: &[String]) -> String {
     let shown = |name: &String| match name.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{:?}…", &name[..end]),
         None if name.is_empty() || name.contains(char::is_control) => format!("{name:?}"),

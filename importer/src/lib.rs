@@ -3,6 +3,8 @@
 //! [`import`] reads one component (a diffusers or transformers folder, a `.safetensors` file beside its `config.json`,
 //! or a file written by `dmdx-import convert`); [`import_pipeline`] reads a whole pipeline folder.
 
+#![warn(unreachable_pub)]
+
 pub mod arch;
 mod bind;
 pub mod check;

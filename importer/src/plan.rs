@@ -53,7 +53,7 @@ impl Plan {
     ///
     /// # Errors
     /// When an entry has no form that diffusers writes, or a file is missing.
-    pub fn read(folder: &Path, options: &ImportOptions) -> Result<Self> {
+    pub(crate) fn read(folder: &Path, options: &ImportOptions) -> Result<Self> {
         let index = config::read(folder, "model_index.json", &options.limits, &options.files)?;
         let path = folder.join("model_index.json");
         let mut options = options.clone();
@@ -80,7 +80,7 @@ impl Plan {
     ///
     /// # Errors
     /// When its folder has none.
-    pub fn config(&self, name: &str, class: &str, options: &ImportOptions) -> Result<JsonFile> {
+    pub(crate) fn config(&self, name: &str, class: &str, options: &ImportOptions) -> Result<JsonFile> {
         let mut json = match self.configs.get(name) {
             Some(json) => json.clone(),
             None => config::read(&self.folder.join(name), "config.json", &options.limits, &options.files)?,
@@ -93,7 +93,7 @@ impl Plan {
     ///
     /// # Errors
     /// When a tokenizer cannot be read.
-    pub fn finish(self, components: IndexMap<String, Component>, options: &ImportOptions) -> Result<Pipeline> {
+    pub(crate) fn finish(self, components: IndexMap<String, Component>, options: &ImportOptions) -> Result<Pipeline> {
         let mut files = self.files;
         files.push(("model_index.json".into(), sha256(self.index.text.as_bytes())));
         for (name, place) in &self.tokenizers {

@@ -37,7 +37,7 @@ impl Found {
 ///
 /// # Errors
 /// When there are none, only pickle files, or several sets between which nothing decides.
-pub fn weights(folder: &Path, variant: Option<&str>, allow_pickle: bool, limits: &Limits) -> Result<Found> {
+pub(crate) fn weights(folder: &Path, variant: Option<&str>, allow_pickle: bool, limits: &Limits) -> Result<Found> {
     if let Some(variant) = variant {
         check_name(variant).map_err(|reason| ImportError::Path { file: folder.into(), name: variant.into(), reason })?;
     }
@@ -90,7 +90,7 @@ fn classify(name: &str, stems: &[&str], extension: &str) -> Option<Found> {
 }
 
 /// Whether Python would unpickle a file of this name.
-pub fn is_pickle(name: &str) -> bool {
+pub(crate) fn is_pickle(name: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, extension)| PICKLE.contains(&extension))
 }
 

@@ -11,13 +11,13 @@ use crate::limits::Limits;
 use crate::path::{FilePolicy, OpenFile, check_name, open_known};
 
 /// Tensor names by shard.
-pub type Shards = BTreeMap<String, BTreeSet<String>>;
+pub(super) type Shards = BTreeMap<String, BTreeSet<String>>;
 
 /// Reads an index and checks the form of every shard's name.
 ///
 /// # Errors
 /// When it is not the JSON that the libraries write, or names something that is not a safetensors file in the folder.
-pub fn read(folder: &Path, name: &str, limits: &Limits, policy: &FilePolicy) -> Result<(OpenFile, Shards)> {
+pub(super) fn read(folder: &Path, name: &str, limits: &Limits, policy: &FilePolicy) -> Result<(OpenFile, Shards)> {
     let open = open_known(folder, name, policy)?;
     let value = json::read_object(&open, limits.index_bytes, "index_bytes", limits)?.value;
     let shards = shards(&open.path, &value, limits)?;

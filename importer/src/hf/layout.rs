@@ -12,7 +12,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 ///
 /// # Errors
 /// With the rule that is broken.
-pub fn check(header: &str) -> Result<u64, String> {
+pub(super) fn check(header: &str) -> Result<u64, String> {
     let mut ranges = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_str(header);
     Header { ranges: &mut ranges }.deserialize(&mut deserializer).map_err(|error| error.to_string())?;

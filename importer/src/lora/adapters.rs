@@ -22,7 +22,7 @@ const UP: [&str; 5] = [".lora_B.weight", ".lora.up.weight", ".lora_up.weight", "
 const METADATA: &str = "lora_adapter_metadata";
 
 /// A change of one module.
-pub struct Adapter {
+pub(super) struct Adapter {
     /// The module as the file names it.
     pub module: String,
     /// `[out, rank]`.
@@ -44,7 +44,7 @@ struct Parts {
 ///
 /// # Errors
 /// When the settings beside the weights cannot be read or change the arithmetic in a way that is not supported.
-pub fn read(path: &Path, file: &Tensors, options: &ImportOptions) -> Result<(Vec<Adapter>, Vec<String>)> {
+pub(super) fn read(path: &Path, file: &Tensors, options: &ImportOptions) -> Result<(Vec<Adapter>, Vec<String>)> {
     let settings = settings(path, file, options)?;
     let mut modules: BTreeMap<String, Parts> = BTreeMap::new();
     let mut defects = Vec::new();

@@ -24,7 +24,7 @@ use crate::options::{ImportOptions, LoraFile, Nonfinite};
 use crate::original::Transform;
 
 /// The name under which LoRA files know a component that was imported alone: its folder's, or that of its class.
-pub fn component_name(path: &Path, component: &Component) -> String {
+pub(crate) fn component_name(path: &Path, component: &Component) -> String {
     let folder = if path.is_dir() { Some(path) } else { path.parent() };
     let name = folder.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     targets::lone_name(&name, &component.class)
@@ -35,7 +35,7 @@ pub fn component_name(path: &Path, component: &Component) -> String {
 ///
 /// # Errors
 /// When a file cannot be read, or keys in it are not known, have no weight to change or do not fit it; all are listed.
-pub fn merge_files<'a>(
+pub(crate) fn merge_files<'a>(
     components: impl Iterator<Item = (&'a String, &'a mut Component)>,
     whole: bool,
     options: &ImportOptions,

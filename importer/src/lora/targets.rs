@@ -20,7 +20,7 @@ const ORIGINAL: &str = "diffusion_model.";
 
 /// A weight that a module changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub(super) struct Target {
     /// Which of the components.
     pub component: usize,
     /// The parameter's name.
@@ -30,7 +30,7 @@ pub struct Target {
 }
 
 /// Every spelling of every module.
-pub struct Targets {
+pub(super) struct Targets {
     spellings: BTreeMap<String, Vec<Target>>,
     /// Paths without the network's name, with the components that have them.
     bare: BTreeMap<String, BTreeSet<usize>>,
@@ -39,7 +39,7 @@ pub struct Targets {
 
 impl Targets {
     /// Of the weights of components by folder name.
-    pub fn of<'a>(components: impl Iterator<Item = (&'a str, &'a Component)>) -> Self {
+    pub(super) fn of<'a>(components: impl Iterator<Item = (&'a str, &'a Component)>) -> Self {
         let mut targets = Targets { spellings: BTreeMap::new(), bare: BTreeMap::new(), names: Vec::new() };
         for (index, (name, component)) in components.enumerate() {
             targets.names.push(name.into());
@@ -81,7 +81,7 @@ impl Targets {
     ///
     /// # Errors
     /// With a clause when there are none, or several networks could be meant.
-    pub fn find(&self, module: &str) -> Result<&[Target], String> {
+    pub(super) fn find(&self, module: &str) -> Result<&[Target], String> {
         let module = module.strip_prefix("base_model.model.").unwrap_or(module);
         let present = present_name(module);
         let spelled = [module, present.as_str()].into_iter().find_map(|name| self.spellings.get(name));
@@ -102,7 +102,7 @@ impl Targets {
     }
 
     /// Whether a module's name says that it belongs to a network that is not here.
-    pub fn is_foreign(&self, module: &str) -> bool {
+    pub(super) fn is_foreign(&self, module: &str) -> bool {
         let of = |(folder, flat): &(&str, &[&str])| {
             module.strip_prefix(folder).is_some_and(|rest| rest.starts_with('.'))
                 || flat.iter().any(|prefix| module.starts_with(prefix))
@@ -127,7 +127,7 @@ fn present_name(module: &str) -> String {
 }
 
 /// The folder's name where it is one that LoRA files use, else that of the class.
-pub fn lone_name(folder: &str, class: &str) -> String {
+pub(super) fn lone_name(folder: &str, class: &str) -> String {
     if PREFIXES.iter().any(|(name, _)| *name == folder) {
         return folder.into();
     }

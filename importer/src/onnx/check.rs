@@ -28,7 +28,7 @@ pub(super) struct Defects {
 }
 
 impl Defects {
-    pub fn add(&mut self, defect: String) {
+    pub(super) fn add(&mut self, defect: String) {
         match self.list.len() < MOST_DEFECTS {
             true => self.list.push(defect),
             false => self.more += 1,

@@ -69,7 +69,7 @@ impl Files {
     ///
     /// # Errors
     /// With the rule that it breaks, as the end of a sentence about the tensor.
-    pub fn check(&mut self, message: &[u8], options: &ImportOptions) -> Result<(), String> {
+    pub(super) fn check(&mut self, message: &[u8], options: &ImportOptions) -> Result<(), String> {
         let tensor = Message::new(message, options)?;
         if let Some((location, _)) = external(message)?.filter(|_| is_external(message)) {
             self.open(location, options)?;
@@ -81,7 +81,7 @@ impl Files {
     ///
     /// # Errors
     /// As [`Files::check`].
-    pub fn weight(&self, message: &[u8], options: &ImportOptions) -> Result<Weight, String> {
+    pub(super) fn weight(&self, message: &[u8], options: &ImportOptions) -> Result<Weight, String> {
         let tensor = Message::new(message, options)?;
         match self.place(&tensor)? {
             Place::Raw(offset) => Weight::mapped(self.model.clone(), offset, tensor.dtype, tensor.shape),

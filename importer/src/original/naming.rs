@@ -10,7 +10,7 @@ use crate::arch::ArchGraphs;
 
 /// The names of one network in one file.
 #[derive(Clone, Debug)]
-pub struct Naming {
+pub(crate) struct Naming {
     prefix: String,
     layout: Layout,
 }
@@ -48,7 +48,7 @@ const LONE: [(&str, &[&str], &str); 8] = [
 
 impl Naming {
     /// The layout of a file for a network, if it is not the reference library's own.
-    pub fn detect(network: &ArchGraphs, tensors: &BTreeMap<String, Weight>) -> Option<Self> {
+    pub(crate) fn detect(network: &ArchGraphs, tensors: &BTreeMap<String, Weight>) -> Option<Self> {
         let candidates = LONE.iter().filter(|(class, _, _)| network.class.starts_with(class));
         let mut found = candidates.flat_map(|(_, prefixes, name)| prefixes.iter().map(move |prefix| (*prefix, *name)));
         let (prefix, _) = found.find(|(prefix, name)| tensors.contains_key(&format!("{prefix}{name}")))?;
@@ -56,7 +56,7 @@ impl Naming {
     }
 
     /// The layout of a network whose tensors begin with `prefix`.
-    pub fn at(prefix: &str, network: &ArchGraphs, tensors: &BTreeMap<String, Weight>) -> Self {
+    pub(crate) fn at(prefix: &str, network: &ArchGraphs, tensors: &BTreeMap<String, Weight>) -> Self {
         let params: BTreeSet<&str> = params(network).collect();
         let has = |name: &str| tensors.contains_key(&format!("{prefix}{name}"));
         let layout = match network.class.as_str() {
@@ -74,7 +74,7 @@ impl Naming {
     }
 
     /// The layout in which LoRA files of other programs name a network's modules, for a network of any file.
-    pub fn of_adapters(network: &str, params: &BTreeSet<&str>) -> Option<Self> {
+    pub(crate) fn of_adapters(network: &str, params: &BTreeSet<&str>) -> Option<Self> {
         let layout = match network {
             "UNet2DConditionModel" => Layout::Unet(unet::UnetNames::of(params)),
             "SD3Transformer2DModel" => Layout::Joint(joint::JointNames::of(params)),
@@ -84,7 +84,7 @@ impl Naming {
     }
 
     /// Where the tensor of a parameter is; nothing when the layout has no place for the parameter.
-    pub fn recipe(&self, param: &str) -> Option<Recipe> {
+    pub(crate) fn recipe(&self, param: &str) -> Option<Recipe> {
         let mut recipe = match &self.layout {
             Layout::Present => {
                 // SD3's files leave out the projection of CLIP-L, which is not used as one there.
@@ -101,12 +101,12 @@ impl Naming {
     }
 
     /// A tensor's name without the prefix; nothing when it belongs to another network.
-    pub fn strip<'a>(&self, tensor: &'a str) -> Option<&'a str> {
+    pub(crate) fn strip<'a>(&self, tensor: &'a str) -> Option<&'a str> {
         tensor.strip_prefix(&self.prefix)
     }
 
     /// Why a tensor (without prefix) is left out on purpose, if it is.
-    pub fn ignored(&self, tensor: &str) -> Option<&'static str> {
+    pub(crate) fn ignored(&self, tensor: &str) -> Option<&'static str> {
         match &self.layout {
             Layout::OpenClip(names) => names.ignored(tensor),
             _ => None,
@@ -114,7 +114,7 @@ impl Naming {
     }
 
     /// What the user should know.
-    pub fn note(&self) -> Option<String> {
+    pub(crate) fn note(&self) -> Option<String> {
         let layout = match &self.layout {
             Layout::Present => return None,
             Layout::Unet(_) | Layout::Vae(_) => "latent-diffusion",

@@ -9,7 +9,7 @@ use super::recipe::{Recipe, Transform, count};
 
 /// What a file of this layout may hold beyond the network.
 #[derive(Clone, Debug)]
-pub struct OpenClipNames {
+pub(super) struct OpenClipNames {
     /// The first text layer that the network does not have, in a file of Stable Diffusion 2.
     beyond: Option<usize>,
     text: bool,
@@ -18,7 +18,7 @@ pub struct OpenClipNames {
 
 impl OpenClipNames {
     /// Looks at the class and the number of text layers.
-    pub fn of(class: &str, params: &BTreeSet<&str>, prefix: &str) -> Self {
+    pub(super) fn of(class: &str, params: &BTreeSet<&str>, prefix: &str) -> Self {
         let layers = count(params, |layer| format!("text_model.encoder.layers.{layer}.layer_norm1.weight"));
         Self {
             beyond: (prefix == "cond_stage_model.model.").then_some(layers),
@@ -28,7 +28,7 @@ impl OpenClipNames {
     }
 
     /// Where the tensor of a parameter is.
-    pub fn recipe(&self, param: &str) -> Option<Recipe> {
+    pub(super) fn recipe(&self, param: &str) -> Option<Recipe> {
         match param {
             "text_projection.weight" => return Some(Recipe::with("text_projection", Transform::Transpose)),
             "visual_projection.weight" => return Some(Recipe::with("visual.proj", Transform::Transpose)),
@@ -55,7 +55,7 @@ impl OpenClipNames {
     }
 
     /// Why a tensor is left out on purpose, if it is.
-    pub fn ignored(&self, tensor: &str) -> Option<&'static str> {
+    pub(super) fn ignored(&self, tensor: &str) -> Option<&'static str> {
         let layer = |tensor: &str| tensor.strip_prefix("transformer.resblocks.")?.split('.').next()?.parse::<usize>().ok();
         match tensor {
             "logit_scale" | "logit_bias" => Some("scales similarities in the training loss only"),
@@ -95,7 +95,7 @@ fn block(tail: &[&str]) -> Option<(String, Transform)> {
 ///
 /// # Errors
 /// With the key whose value is missing or not supported.
-pub fn config(value: &Value) -> Result<Value, String> {
+pub(crate) fn config(value: &Value) -> Result<Value, String> {
     let model = value.get("model_cfg").unwrap_or(value);
     let number = |object: &Value, key: &str, default: Option<u64>| match object.get(key) {
         None => default.ok_or_else(|| format!("it has no key `{key}`")),

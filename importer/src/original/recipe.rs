@@ -7,7 +7,7 @@ use dmdx_graph::weights::WeightExpr;
 
 /// What is done with a tensor of the file. All of it is exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transform {
+pub(crate) enum Transform {
     /// Nothing.
     Same,
     /// Part `part` of `of` equal parts of the first dimension (fused query, key and value).
@@ -27,7 +27,7 @@ pub enum Transform {
 
 /// Where the tensor of a parameter is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recipe {
+pub(crate) struct Recipe {
     /// The tensor's name in the file.
     pub tensor: String,
     /// What is done with it.
@@ -38,19 +38,19 @@ pub struct Recipe {
 
 impl Recipe {
     /// A tensor as it stands.
-    pub fn same(tensor: impl Into<String>) -> Self {
+    pub(crate) fn same(tensor: impl Into<String>) -> Self {
         Self::with(tensor, Transform::Same)
     }
 
     /// A transformed tensor.
-    pub fn with(tensor: impl Into<String>, transform: Transform) -> Self {
+    pub(crate) fn with(tensor: impl Into<String>, transform: Transform) -> Self {
         Self { tensor: tensor.into(), transform, or_identity: false }
     }
 }
 
 impl Transform {
     /// The shapes that a tensor of the file may have so that a parameter of shape `needed` comes of it.
-    pub fn source_shapes(self, needed: &[usize]) -> Vec<Vec<usize>> {
+    pub(crate) fn source_shapes(self, needed: &[usize]) -> Vec<Vec<usize>> {
         let mut shape = needed.to_vec();
         match self {
             Transform::Same | Transform::SwapHalves => {}
@@ -65,7 +65,7 @@ impl Transform {
     ///
     /// # Errors
     /// When the tensor has another shape.
-    pub fn apply(self, weight: Weight, needed: &[usize]) -> Result<Weight, String> {
+    pub(crate) fn apply(self, weight: Weight, needed: &[usize]) -> Result<Weight, String> {
         match self {
             Transform::Same => Ok(weight),
             Transform::Rows { part, .. } => {

@@ -13,7 +13,7 @@ const COMMENT: usize = 0xffff;
 ///
 /// # Errors
 /// When the archive is damaged, an entry is compressed, or the entries are larger than the file.
-pub fn program(bytes: &[u8]) -> Result<&[u8], String> {
+pub(super) fn program(bytes: &[u8]) -> Result<&[u8], String> {
     let damaged = || "its archive is damaged or cut short; download it again".to_string();
     let (mut position, count) = directory(bytes).ok_or_else(damaged)?;
     let mut total = 0u64;

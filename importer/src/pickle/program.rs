@@ -60,7 +60,7 @@ const ALLOWED_MORE: [&str; 13] = [
 ///
 /// # Errors
 /// When it is no such file, or damaged.
-pub fn stream(bytes: &[u8]) -> Result<Vec<&[u8]>, String> {
+pub(super) fn stream(bytes: &[u8]) -> Result<Vec<&[u8]>, String> {
     if !bytes.starts_with(STREAM_MAGIC) {
         return Err("it is neither an archive nor a stream of torch.save; save its state_dict again with torch.save".into());
     }
@@ -78,7 +78,7 @@ pub fn stream(bytes: &[u8]) -> Result<Vec<&[u8]>, String> {
 ///
 /// # Errors
 /// With everything that no tensor needs, or when more than `limit` bytes would be taken.
-pub fn check(program: &[u8], limit: u64) -> Result<u64, String> {
+pub(super) fn check(program: &[u8], limit: u64) -> Result<u64, String> {
     let mut foreign = BTreeSet::new();
     end(program, |opcode, argument| {
         if opcode != b'c' {

@@ -19,7 +19,7 @@ struct Slot {
 }
 
 /// The reader's stack, marks and memo, by their sizes.
-pub struct Sizes {
+pub(super) struct Sizes {
     stack: Vec<Slot>,
     marks: Vec<usize>,
     memo: BTreeMap<u32, Slot>,
@@ -29,12 +29,12 @@ pub struct Sizes {
 
 impl Sizes {
     /// Nothing yet of `limit` bytes.
-    pub fn new(limit: u64) -> Self {
+    pub(super) fn new(limit: u64) -> Self {
         Self { stack: Vec::new(), marks: Vec::new(), memo: BTreeMap::new(), taken: 0, limit }
     }
 
     /// The bytes that are taken by now.
-    pub fn taken(&self) -> u64 {
+    pub(super) fn taken(&self) -> u64 {
         self.taken
     }
 
@@ -42,7 +42,7 @@ impl Sizes {
     ///
     /// # Errors
     /// When more than the limit would be taken, or a value is asked for that is not there.
-    pub fn step(&mut self, opcode: u8, argument: &[u8]) -> Result<(), String> {
+    pub(super) fn step(&mut self, opcode: u8, argument: &[u8]) -> Result<(), String> {
         match opcode {
             b'(' => {
                 self.marks.push(self.stack.len());

@@ -8,7 +8,7 @@ use crate::arch::config::Config;
 use crate::error::Result;
 
 /// The transformer that both halves have.
-pub struct EncoderConfig {
+pub(super) struct EncoderConfig {
     pub hidden_size: usize,
     pub intermediate_size: usize,
     pub num_hidden_layers: usize,
@@ -38,7 +38,7 @@ impl EncoderConfig {
 }
 
 /// `CLIPTextConfig`.
-pub struct TextConfig {
+pub(super) struct TextConfig {
     pub encoder: EncoderConfig,
     pub vocab_size: usize,
     pub max_position_embeddings: usize,
@@ -48,7 +48,7 @@ pub struct TextConfig {
 
 impl TextConfig {
     /// Reads and checks it.
-    pub fn read(config: &Config<'_>) -> Result<Self> {
+    pub(super) fn read(config: &Config<'_>) -> Result<Self> {
         let eos = config.get("eos_token_id").map_or(Some(49407), Value::as_i64);
         Ok(Self {
             encoder: EncoderConfig::read(config, [512, 2048, 8])?,
@@ -67,7 +67,7 @@ impl TextConfig {
 }
 
 /// `CLIPVisionConfig`.
-pub struct VisionConfig {
+pub(super) struct VisionConfig {
     pub encoder: EncoderConfig,
     pub num_channels: usize,
     pub image_size: usize,
@@ -77,7 +77,7 @@ pub struct VisionConfig {
 
 impl VisionConfig {
     /// Reads and checks it.
-    pub fn read(config: &Config<'_>) -> Result<Self> {
+    pub(super) fn read(config: &Config<'_>) -> Result<Self> {
         let image_size = config.size("image_size", 224)?;
         let patch_size = config.size("patch_size", 32)?;
         if patch_size > image_size {

@@ -20,7 +20,7 @@ const IGNORED: [Ignored; 3] = [
 ];
 
 /// The part `text_encoder`; `…WithProjection` in the class decides.
-pub fn build_text(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build_text(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     let text = TextConfig::read(&config)?;
     let projection = class.ends_with("WithProjection").then_some(text.projection_dim);
@@ -29,7 +29,7 @@ pub fn build_text(class: &str, value: &Value) -> Result<ArchGraphs> {
 }
 
 /// The part `vision_encoder`; `…WithProjection` in the class decides.
-pub fn build_vision(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build_vision(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     let vision = VisionConfig::read(&config)?;
     let projection = class.ends_with("WithProjection").then_some(vision.projection_dim);
@@ -38,7 +38,7 @@ pub fn build_vision(class: &str, value: &Value) -> Result<ArchGraphs> {
 }
 
 /// `CLIPModel`: both parts, projected into the shared space of `projection_dim`.
-pub fn build_both(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build_both(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     let projection = config.size("projection_dim", 512)?;
     let text_config = half(&config, "text_config", "text_config_dict")?;

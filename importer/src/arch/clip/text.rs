@@ -9,7 +9,7 @@ use crate::error::Result;
 
 /// `input_ids [b, s]` → `last_hidden_state [b, s, d]`, then `pooler_output [b, d]` or, with projection,
 /// `text_embeds [b, p]`, then `penultimate_hidden_state [b, s, d]` (`hidden_states[-2]`, which SDXL and SD3 use).
-pub fn text_encoder(class: &str, config: &TextConfig, projection: Option<usize>) -> Result<Graph> {
+pub(super) fn text_encoder(class: &str, config: &TextConfig, projection: Option<usize>) -> Result<Graph> {
     let mut graph = Graph::new(class);
     let b = graph.symbol("b", "batch", 2);
     let s = graph.symbol("s", "text tokens", config.max_position_embeddings);

@@ -9,7 +9,7 @@ use crate::error::Result;
 
 /// `pixel_values [b, c, size, size]` → `last_hidden_state [b, 1 + patches, d]`, then `pooler_output [b, d]` or, with
 /// projection, `image_embeds [b, p]`.
-pub fn vision_encoder(class: &str, config: &VisionConfig, projection: Option<usize>) -> Result<Graph> {
+pub(super) fn vision_encoder(class: &str, config: &VisionConfig, projection: Option<usize>) -> Result<Graph> {
     let mut graph = Graph::new(class);
     let b = graph.symbol("b", "batch", 1);
     let side = Dim::constant(config.image_size);

@@ -20,7 +20,7 @@ use crate::error::Result;
 /// the network has it, and `rope_cos, rope_sin [f*h*w, e]` where positions are rotary → `sample [b, F, c', H, W]`, with
 /// `H = patch*h` and `F = f` or, with patches in time, a multiple of it. A network with a table of positions takes latents
 /// and text of the table's size only.
-pub fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     let net = CogVideoXConfig::read(&config)?;
     let mut graph = Graph::new(class);

@@ -21,7 +21,7 @@ const UNUSED: [&str; 10] = [
 ];
 
 /// `Dinov2Config`.
-pub struct Dinov2Config {
+pub(super) struct Dinov2Config {
     pub hidden_size: usize,
     pub num_hidden_layers: usize,
     pub num_attention_heads: usize,
@@ -34,7 +34,7 @@ pub struct Dinov2Config {
 }
 
 /// What follows attention in every layer.
-pub enum FeedForward {
+pub(super) enum FeedForward {
     /// Two linear layers around an activation.
     Mlp {
         /// Width between them.
@@ -51,7 +51,7 @@ pub enum FeedForward {
 
 impl Dinov2Config {
     /// Reads and checks it.
-    pub fn read(config: &Config<'_>) -> Result<Self> {
+    pub(super) fn read(config: &Config<'_>) -> Result<Self> {
         // The kind with registers has the same keys and more tokens.
         config.fixed(&[("model_type", json!("dinov2"))])?;
         let hidden_size = config.size("hidden_size", 768)?;
@@ -81,7 +81,7 @@ impl Dinov2Config {
     }
 
     /// Side of the grid of patches that the table of positions was trained for.
-    pub fn grid(&self) -> usize {
+    pub(super) fn grid(&self) -> usize {
         self.image_size / self.patch_size
     }
 }

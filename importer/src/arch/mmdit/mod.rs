@@ -25,7 +25,7 @@ const USUAL_TEXT: usize = 77 + 256;
 /// The part `transformer`: `hidden_states [b, c, H, W], encoder_hidden_states [b, s, d], pooled_projections [b, p],
 /// timestep [b]` → `sample [b, c', H, W]`, with `H = patch*h`. Rows and columns of patches are at most the side of the
 /// table of positions.
-pub fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     let net = MmditConfig::read(&config)?;
     let mut graph = Graph::new(class);

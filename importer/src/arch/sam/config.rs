@@ -7,7 +7,7 @@ use crate::arch::config::Config;
 use crate::error::Result;
 
 /// `SamVisionConfig`.
-pub struct SamConfig {
+pub(super) struct SamConfig {
     pub hidden_size: usize,
     pub output_channels: usize,
     pub num_hidden_layers: usize,
@@ -27,7 +27,7 @@ pub struct SamConfig {
 
 impl SamConfig {
     /// Reads and checks it.
-    pub fn read(config: &Config<'_>) -> Result<Self> {
+    pub(super) fn read(config: &Config<'_>) -> Result<Self> {
         let hidden_size = config.size("hidden_size", 768)?;
         let num_attention_heads = config.size("num_attention_heads", 12)?;
         if hidden_size % num_attention_heads != 0 {
@@ -72,12 +72,12 @@ impl SamConfig {
     }
 
     /// Side of the grid of patches.
-    pub fn grid(&self) -> usize {
+    pub(super) fn grid(&self) -> usize {
         self.image_size / self.patch_size
     }
 
     /// Side of the windows of a layer, 0 when it attends globally.
-    pub fn window(&self, layer: usize) -> usize {
+    pub(super) fn window(&self, layer: usize) -> usize {
         if self.global_attn_indexes.contains(&(layer as u64)) { 0 } else { self.window_size }
     }
 }

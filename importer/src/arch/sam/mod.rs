@@ -39,7 +39,7 @@ const RENAMES: [Rename; 1] = [Rename { old: "prompt_encoder.shared_embedding.", 
 ///
 /// `SamModel` has the part `sam` as well, from pictures and points to masks; a file without its tensors, or a
 /// configuration without `prompt_encoder_config` and `mask_decoder_config`, gives the encoder alone.
-pub fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     if class != "SamModel" {
         let sam = SamConfig::read(&config)?;

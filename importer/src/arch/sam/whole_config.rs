@@ -8,7 +8,7 @@ use crate::arch::config::Config;
 use crate::error::Result;
 
 /// What `SamModel` has beside the vision encoder: `SamPromptEncoderConfig` and `SamMaskDecoderConfig`.
-pub struct WholeConfig {
+pub(super) struct WholeConfig {
     /// Width of all tokens, and channels of the picture's embedding.
     pub hidden_size: usize,
     /// Side of the pictures that points are given in.
@@ -26,7 +26,7 @@ pub struct WholeConfig {
 
 impl WholeConfig {
     /// Reads and checks both objects; all three have to agree on widths and grids.
-    pub fn read(vision: &Config<'_>, prompt: &Config<'_>, decoder: &Config<'_>, sam: &SamConfig) -> Result<Self> {
+    pub(super) fn read(vision: &Config<'_>, prompt: &Config<'_>, decoder: &Config<'_>, sam: &SamConfig) -> Result<Self> {
         let hidden_size = prompt.size("hidden_size", 256)?;
         if hidden_size != sam.output_channels {
             let supported = format!("`vision_config.output_channels` = {} is needed", sam.output_channels);

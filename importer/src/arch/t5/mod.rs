@@ -29,7 +29,7 @@ const RENAMES: [Rename; 1] = [Rename { old: "encoder.embed_tokens.", new: "share
 /// The part `text_encoder`: `input_ids [b, s]` → `last_hidden_state [b, s, d]`, every token seen by every other, as
 /// diffusers' pipelines of SD3 and CogVideoX call it; and `text_encoder_masked`, the same with an `attention_mask [b, s]`
 /// (1 for tokens, 0 for padding that is not looked at) as second input.
-pub fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     let t5 = T5Config::read(&config)?;
     let parts = vec![

@@ -13,7 +13,7 @@ const MOST_TRANSFORMER_BLOCKS: usize = 4096;
 
 /// Transformer blocks per attention layer of one level.
 #[derive(Clone)]
-pub enum Depth {
+pub(super) enum Depth {
     /// As many in every layer.
     Uniform(usize),
     /// One number per layer.
@@ -27,7 +27,7 @@ impl Depth {
     }
 
     /// Blocks of layer `layer`; lists were checked to be long enough.
-    pub fn at(&self, layer: usize) -> usize {
+    pub(super) fn at(&self, layer: usize) -> usize {
         match self {
             Depth::Uniform(depth) => *depth,
             Depth::Each(depths) => depths.get(layer).copied().unwrap_or(1),
@@ -37,7 +37,7 @@ impl Depth {
 
 /// What one resolution level of the network has.
 #[derive(Clone)]
-pub struct Level {
+pub(super) struct Level {
     pub channels: usize,
     pub layers: usize,
     /// Whether its downward block attends to the text.
@@ -52,7 +52,7 @@ pub struct Level {
 }
 
 /// The pooled text and size conditioning of SDXL.
-pub struct TextTime {
+pub(super) struct TextTime {
     /// Width of the pooled text embedding.
     pub text_width: usize,
     /// Size, crop and target numbers per picture.
@@ -62,7 +62,7 @@ pub struct TextTime {
 }
 
 /// Everything that shapes the network.
-pub struct UnetConfig {
+pub(super) struct UnetConfig {
     pub in_channels: usize,
     pub out_channels: usize,
     /// Side of the latents that the network was trained on, if the configuration says so.
@@ -87,7 +87,7 @@ pub struct UnetConfig {
 
 impl UnetConfig {
     /// Reads and checks it.
-    pub fn read(config: &Config<'_>) -> Result<Self> {
+    pub(super) fn read(config: &Config<'_>) -> Result<Self> {
         refuse_variants(config)?;
         let channels = config.sizes("block_out_channels", &[320, 640, 1280, 1280])?;
         if channels.len() > MOST_LEVELS {

@@ -7,7 +7,7 @@ use crate::error::Result;
 const MOST_LEVELS: usize = 16;
 
 /// Everything that shapes the two halves.
-pub struct VaeConfig {
+pub(super) struct VaeConfig {
     /// Side of the pictures that the network was trained on.
     pub sample_size: usize,
     pub in_channels: usize,
@@ -24,7 +24,7 @@ pub struct VaeConfig {
 
 impl VaeConfig {
     /// Reads and checks it.
-    pub fn read(config: &Config<'_>) -> Result<Self> {
+    pub(super) fn read(config: &Config<'_>) -> Result<Self> {
         config.choice("act_fn", "silu", &["silu", "swish"])?;
         // These concern pipelines: they scale latents and choose precision.
         config.unused(&["scaling_factor", "shift_factor", "latents_mean", "latents_std", "force_upcast"]);

@@ -25,7 +25,7 @@ const RENAMES: [Rename; 4] = [
 
 /// The parts `vae_encoder`: `sample [b, c, 2^k*h, 2^k*w]` → `mean, logvar [b, l, h, w]`, and `vae_decoder`:
 /// `latent [b, l, h, w]` → `sample [b, c', 2^k*h, 2^k*w]`, with `k = levels - 1`.
-pub fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     let vae = VaeConfig::read(&config)?;
     Ok(ArchGraphs {

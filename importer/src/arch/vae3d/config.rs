@@ -12,10 +12,10 @@ const MOST_LEVELS: usize = 8;
 const MOST_LAYERS: usize = 32;
 
 /// Levels whose sampling changes the number of frames: `log2` of the temporal compression.
-pub const TIME_LEVELS: usize = 2;
+pub(super) const TIME_LEVELS: usize = 2;
 
 /// Everything that shapes the two halves.
-pub struct VideoVaeConfig {
+pub(super) struct VideoVaeConfig {
     /// Height and width of the videos that the network was trained on.
     pub sample_size: [usize; 2],
     pub in_channels: usize,
@@ -31,7 +31,7 @@ pub struct VideoVaeConfig {
 
 impl VideoVaeConfig {
     /// Reads and checks it.
-    pub fn read(config: &Config<'_>) -> Result<Self> {
+    pub(super) fn read(config: &Config<'_>) -> Result<Self> {
         config.choice("act_fn", "silu", &["silu", "swish"])?;
         config.fixed(&[
             ("temporal_compression_ratio", json!(1 << TIME_LEVELS)),
@@ -62,7 +62,7 @@ impl VideoVaeConfig {
     }
 
     /// The number of levels below the highest resolution.
-    pub fn last(&self) -> usize {
+    pub(super) fn last(&self) -> usize {
         self.block_out_channels.len() - 1
     }
 }

@@ -15,7 +15,7 @@ use blocks::Pass;
 use config::{TIME_LEVELS, VideoVaeConfig};
 use conv::{Cache, causal_conv};
 use dmdx_graph::{Graph, Type, ValueId};
-pub use frames::shortest_video;
+pub(super) use frames::shortest_video;
 use norm::Condition;
 use serde_json::Value;
 
@@ -26,17 +26,17 @@ use super::scope::Scope;
 use crate::error::Result;
 
 /// The reference class.
-pub const CLASS: &str = "AutoencoderKLCogVideoX";
+pub(super) const CLASS: &str = "AutoencoderKLCogVideoX";
 
 /// As [`build_for_frames`], for the 49 frames of the released networks.
-pub fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     build_for_frames(class, value, frames::DEFAULT_FRAMES)
 }
 
 /// The parts `vae_encoder`: `sample [b, c, frames, 2^k*h, 2^k*w]` → `mean, logvar [b, l, f, h, w]`, and `vae_decoder`:
 /// `latent [b, l, f, h, w]` → `sample [b, c', frames', 2^k*h, 2^k*w]`, with `k = levels - 1` and `f` a quarter of
 /// `frames`, rounded up. An even `f` decodes to `4*f` frames, an odd one to `4*f - 3`.
-pub fn build_for_frames(class: &str, value: &Value, frames: usize) -> Result<ArchGraphs> {
+pub(super) fn build_for_frames(class: &str, value: &Value, frames: usize) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     let vae = VideoVaeConfig::read(&config)?;
     let frames = frames::checked(class, frames)?;

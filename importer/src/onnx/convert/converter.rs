@@ -28,7 +28,7 @@ pub(super) struct Converter<'m> {
 
 impl<'m> Converter<'m> {
     /// The weights of a model, and nothing yet of its nodes.
-    pub fn new(model: &'m OnnxModel) -> Self {
+    pub(super) fn new(model: &'m OnnxModel) -> Self {
         let items = model.initializers.iter().map(|(name, weight)| (name.as_str(), Item::Weight(weight.clone())));
         Self {
             model,
@@ -43,7 +43,7 @@ impl<'m> Converter<'m> {
     }
 
     /// Adds an operation at the node at hand.
-    pub fn push(&mut self, op: Op, inputs: &[ValueId]) -> Result<ValueId, String> {
+    pub(super) fn push(&mut self, op: Op, inputs: &[ValueId]) -> Result<ValueId, String> {
         let origin = std::mem::take(&mut self.origin);
         let pushed = self.graph.push(op, inputs, &origin);
         self.origin = origin;
@@ -55,23 +55,23 @@ impl<'m> Converter<'m> {
         Ok(id)
     }
 
-    pub fn shape(&self, id: ValueId) -> &Shape {
+    pub(super) fn shape(&self, id: ValueId) -> &Shape {
         &self.graph.value(id).ty.shape
     }
 
     /// An input as a value of the graph.
-    pub fn value(&mut self, site: &Site<'_>, index: usize) -> Result<ValueId, String> {
+    pub(super) fn value(&mut self, site: &Site<'_>, index: usize) -> Result<ValueId, String> {
         let item = site.input(index)?.clone();
         self.value_of(&item, site.node.inputs[index])
     }
 
     /// An input that may be left out as a value of the graph.
-    pub fn optional_value(&mut self, site: &Site<'_>, index: usize) -> Result<Option<ValueId>, String> {
+    pub(super) fn optional_value(&mut self, site: &Site<'_>, index: usize) -> Result<Option<ValueId>, String> {
         site.optional(index).is_some().then(|| self.value(site, index)).transpose()
     }
 
     /// What is known of a value as a value of the graph; `name` is the file's for it.
-    pub fn value_of(&mut self, item: &Item, name: &str) -> Result<ValueId, String> {
+    pub(super) fn value_of(&mut self, item: &Item, name: &str) -> Result<ValueId, String> {
         let weight = match item {
             Item::Value(id) => return Ok(*id),
             Item::Weight(weight) => weight.clone(),
@@ -91,7 +91,7 @@ impl<'m> Converter<'m> {
     }
 
     /// A new parameter, under another name if something computed here has taken this one.
-    pub fn param(&mut self, name: &str, weight: Weight) -> Result<ValueId, String> {
+    pub(super) fn param(&mut self, name: &str, weight: Weight) -> Result<ValueId, String> {
         let mut unique = name.to_string();
         while self.graph.params().contains_key(unique.as_str()) {
             unique.push('_');
@@ -101,7 +101,7 @@ impl<'m> Converter<'m> {
     }
 
     /// An input as a constant.
-    pub fn constant(&mut self, site: &Site<'_>, index: usize) -> Result<Rc<Constant>, String> {
+    pub(super) fn constant(&mut self, site: &Site<'_>, index: usize) -> Result<Rc<Constant>, String> {
         match self.known(site, index)? {
             Some(constant) => Ok(constant),
             None => Err(format!("its input {index} has to be a constant")),
@@ -109,12 +109,12 @@ impl<'m> Converter<'m> {
     }
 
     /// An input that may be left out as a constant.
-    pub fn optional_constant(&mut self, site: &Site<'_>, index: usize) -> Result<Option<Rc<Constant>>, String> {
+    pub(super) fn optional_constant(&mut self, site: &Site<'_>, index: usize) -> Result<Option<Rc<Constant>>, String> {
         site.optional(index).is_some().then(|| self.constant(site, index)).transpose()
     }
 
     /// An input as a constant if it is one; weights are read.
-    pub fn known(&mut self, site: &Site<'_>, index: usize) -> Result<Option<Rc<Constant>>, String> {
+    pub(super) fn known(&mut self, site: &Site<'_>, index: usize) -> Result<Option<Rc<Constant>>, String> {
         match site.optional(index) {
             Some(Item::Constant(constant)) => Ok(Some(constant.clone())),
             Some(Item::Weight(weight)) => Ok(Some(Rc::new(Constant::of(weight, &mut self.budget)?))),
@@ -123,7 +123,7 @@ impl<'m> Converter<'m> {
     }
 
     /// A float of one element, if the input is that.
-    pub fn scalar(&mut self, site: &Site<'_>, index: usize) -> Option<f64> {
+    pub(super) fn scalar(&mut self, site: &Site<'_>, index: usize) -> Option<f64> {
         match site.optional(index)? {
             Item::Constant(constant) => constant.scalar(),
             Item::Weight(weight) if weight.elements() == 1 && weight.dtype().is_float() => weight.to_f64().first().copied(),
@@ -133,17 +133,17 @@ impl<'m> Converter<'m> {
     }
 
     /// Repeats a value along new leading dimensions, or along those of size 1.
-    pub fn expanded(&mut self, x: ValueId, shape: Shape) -> Result<ValueId, String> {
+    pub(super) fn expanded(&mut self, x: ValueId, shape: Shape) -> Result<ValueId, String> {
         if *self.shape(x) == shape { Ok(x) } else { self.push(Op::Expand { shape }, &[x]) }
     }
 
     /// Counts a node, or an output, that cannot be converted.
-    pub fn refuse(&mut self, what: String, reason: String) {
+    pub(super) fn refuse(&mut self, what: String, reason: String) {
         *self.refused.entry((what, reason)).or_insert(0) += 1;
     }
 
     /// The graph, or everything that was refused.
-    pub fn finish(mut self) -> crate::error::Result<Graph> {
+    pub(super) fn finish(mut self) -> crate::error::Result<Graph> {
         if !self.refused.is_empty() {
             let line = |((operation, reason), count): (&(String, String), &usize)| match count {
                 1 => format!("{operation} (1 node): {reason}"),
