@@ -33,7 +33,7 @@ pub struct Defects {
 
 impl Defects {
     /// Whether the network cannot be bound.
-    pub fn is_fatal(&self) -> bool {
+    pub(crate) fn is_fatal(&self) -> bool {
         !(self.missing.is_empty() && self.wrong_shape.is_empty() && self.wrong_dtype.is_empty())
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use indexmap::IndexMap;
 
 use crate::component::{Component, bind_component};
-use crate::error::{ImportError, Result};
+use crate::error::{ImportError, JsonFault, Result};
 use crate::graph_file;
 use crate::hf::json::JsonFile;
 use crate::hf::tensors::{self, Tensors};
@@ -14,13 +14,14 @@ use crate::lora;
 use crate::onnx;
 use crate::options::ImportOptions;
 use crate::original;
+use crate::path::split;
 use crate::pipeline::Pipeline;
 use crate::plan::{Plan, set_class};
 use crate::single_file;
 
 /// What a path holds.
 #[derive(Debug, Clone)]
-pub enum Imported {
+pub(crate) enum Imported {
     /// One network.
     Component(Box<Component>),
     /// A folder of the diffusers layout, or a file with several networks in an original layout.
@@ -31,7 +32,7 @@ pub enum Imported {
 ///
 /// # Errors
 /// As [`import`] and [`import_pipeline`].
-pub fn import_any(path: &Path, options: &ImportOptions) -> Result<Imported> {
+pub(crate) fn import_any(path: &Path, options: &ImportOptions) -> Result<Imported> {
     let pipeline = || Ok(Imported::Pipeline(Box::new(import_pipeline(path, options)?)));
     if is_pipeline(path) {
         return pipeline();
@@ -57,16 +58,13 @@ pub fn import(path: &Path, options: &ImportOptions) -> Result<Component> {
 }
 
 /// As [`import`] without LoRA files, with the class that a pipeline names in place of the configuration's own.
-pub(crate) fn import_as(path: &Path, class: Option<&str>, options: &ImportOptions) -> Result<Component> {
-    let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => ImportError::NotFound { path: path.into() },
-        _ => ImportError::Read { path: path.into(), error },
-    })?;
+fn import_as(path: &Path, class: Option<&str>, options: &ImportOptions) -> Result<Component> {
+    let metadata = std::fs::metadata(path).map_err(|error| ImportError::reading(path, error))?;
     if !metadata.is_dir() && onnx::is_model(path) {
         return onnx::component(path, options);
     }
     if !metadata.is_dir() {
-        return from_tensors(tensors::split(path).0, path, tensors::open_path(path, options)?, class, options);
+        return from_tensors(split(path).0, path, tensors::open_path(path, options)?, class, options);
     }
     if path.join("model_index.json").is_file() && !path.join("config.json").is_file() {
         return Err(ImportError::IsPipeline { path: path.into() });
@@ -117,7 +115,8 @@ fn read_config(folder: &Path, options: &ImportOptions) -> Result<JsonFile> {
     match config::read(folder, "open_clip_config.json", &options.limits, &options.files) {
         Err(ImportError::NotFound { .. }) => Err(missing),
         other => {
-            let fail = |reason| ImportError::Json { path: folder.join("open_clip_config.json"), reason };
+            let fail =
+                |fault| ImportError::Json { path: folder.join("open_clip_config.json"), fault: JsonFault::OpenClip(fault) };
             let value = original::open_clip_config(&other?.value).map_err(fail)?;
             Ok(JsonFile { text: format!("{value:#}\n"), value })
         }
@@ -130,7 +129,7 @@ pub fn is_pipeline(path: &Path) -> bool {
     if path.is_dir() {
         return path.join("model_index.json").is_file();
     }
-    let (_, name) = tensors::split(path);
+    let (_, name) = split(path);
     path.is_file()
         && !discover::is_pickle(name)
         && tensors::open_path(path, &ImportOptions::default())

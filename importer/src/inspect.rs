@@ -112,7 +112,7 @@ fn count_nonfinite(component: &mut Component, scan: bool) {
 
 impl Network {
     /// Describes a component.
-    pub fn of(component: &Component) -> Self {
+    fn of(component: &Component) -> Self {
         Self {
             class: component.class.clone(),
             parameters: component.param_elements(),

@@ -30,12 +30,15 @@ pub mod reference;
 mod single_file;
 mod tensor_file;
 
-pub use bind::{BindReport, bind};
+pub use bind::BindReport;
 pub use component::Component;
 pub use convert::convert;
 pub use defects::{Defects, WrongShape};
-pub use error::{ImportError, Result};
-pub use import::{Imported, import, import_any, import_pipeline, is_pipeline};
+pub use error::{
+    ConvertedFault, ImportError, JsonFault, LoraDefect, LoraFault, OpenClipFault, PathRule, PickleFault, ReferenceFault, Result,
+    SafetensorsFault,
+};
+pub use import::{import, import_pipeline, is_pipeline};
 pub use inspect::{Description, Network, Part, inspect};
 pub use limits::Limits;
 pub use options::{ImportOptions, LoraFile, Nonfinite};

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use crate::arch;
 use crate::component::{Component, sha256};
-use crate::error::{ImportError, Result};
+use crate::error::{ImportError, JsonFault, PathRule, Result};
 use crate::hf::json::JsonFile;
 use crate::hf::{config, tokenizer};
+use crate::limits::within;
 use crate::options::ImportOptions;
 use crate::path::check_name;
 use crate::pipeline::Pipeline;
@@ -121,8 +122,8 @@ impl Plan {
 
 /// The entries that name a class, with their names checked.
 fn entries(path: &Path, index: &Value, options: &ImportOptions, notes: &mut Vec<String>) -> Result<Vec<(String, String, Kind)>> {
-    let fail = |reason: String| ImportError::Json { path: path.into(), reason };
-    let map = index.as_object().ok_or_else(|| fail("it should be an object { … }".into()))?;
+    let fail = |fault| ImportError::Json { path: path.into(), fault };
+    let map = index.as_object().ok_or_else(|| fail(JsonFault::NotAnObject))?;
     let mut entries = Vec::new();
     // Entries that are no list are settings, such as `force_zeros_for_empty_prompt`.
     for (name, value) in map.iter().filter(|(name, _)| !name.starts_with('_')) {
@@ -130,16 +131,16 @@ fn entries(path: &Path, index: &Value, options: &ImportOptions, notes: &mut Vec<
         let class = match list.as_slice() {
             [_, Value::Null] => continue,
             [Value::String(_), Value::String(class)] => class.chars().take(80).collect::<String>(),
-            _ => return Err(fail(format!("`{name}` should be [library, class]"))),
+            _ => return Err(fail(JsonFault::ComponentEntry { name: name.clone() })),
         };
         if NOT_NEEDED.contains(&name.as_str()) {
             notes.push(format!("{name} ({class}) is not needed to generate and is left out"));
             continue;
         }
-        let refuse = |reason: String| ImportError::Path { file: path.into(), name: name.clone(), reason };
+        let refuse = |rule| ImportError::Path { file: path.into(), name: name.clone(), rule };
         check_name(name).map_err(refuse)?;
         if name.contains('/') {
-            return Err(refuse("is not the name of a folder beside it".into()));
+            return Err(refuse(PathRule::NotBeside));
         }
         let kind = match name.as_str() {
             "scheduler" => Kind::Scheduler,
@@ -149,17 +150,9 @@ fn entries(path: &Path, index: &Value, options: &ImportOptions, notes: &mut Vec<
         entries.push((name.clone(), class, kind));
     }
     if entries.is_empty() {
-        return Err(fail("it names no component".into()));
+        return Err(fail(JsonFault::NoComponents));
     }
-    if entries.len() > options.limits.components {
-        return Err(ImportError::Limit {
-            path: path.into(),
-            what: "the number of components".into(),
-            value: entries.len() as u128,
-            limit: options.limits.components as u128,
-            setting: "components",
-        });
-    }
+    within(path, "the number of components", entries.len(), options.limits.components, "components")?;
     Ok(entries)
 }
 

@@ -58,14 +58,14 @@ pub fn classes() -> impl Iterator<Item = &'static str> {
 ///
 /// # Errors
 /// When it names none.
-pub fn class_of(config: &Value) -> Result<&str> {
+pub(crate) fn class_of(config: &Value) -> Result<&str> {
     let architecture = || config.get("architectures").and_then(|list| list.get(0)).and_then(Value::as_str);
     config.get("_class_name").and_then(Value::as_str).or_else(architecture).ok_or(ImportError::NoClass)
 }
 
 /// The pixel frames of a video whose pixels or latents, of five dimensions, have this shape: of the inputs `sample` and
 /// `latent` of a video autoencoder.
-pub fn frames_of_input(input: &str, shape: &[usize]) -> Option<usize> {
+pub(crate) fn frames_of_input(input: &str, shape: &[usize]) -> Option<usize> {
     match (input, shape) {
         ("sample", &[_, _, frames, _, _]) => Some(frames),
         ("latent", &[_, _, frames, _, _]) => Some(vae3d::shortest_video(frames)),
@@ -85,7 +85,7 @@ pub fn build(config: &Value) -> Result<ArchGraphs> {
 ///
 /// # Errors
 /// As [`build`], and for a number of frames that no video has.
-pub fn build_for_frames(config: &Value, frames: Option<usize>) -> Result<ArchGraphs> {
+pub(crate) fn build_for_frames(config: &Value, frames: Option<usize>) -> Result<ArchGraphs> {
     let class = class_of(config)?;
     match (CLASSES.iter().find(|(name, _)| *name == class), frames) {
         (Some((name, _)), Some(frames)) if *name == vae3d::CLASS => vae3d::build_for_frames(class, config, frames),

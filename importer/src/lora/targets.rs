@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::component::Component;
+use crate::error::LoraDefect;
 use crate::original::{Naming, Recipe, Transform};
 
 /// Folders of the diffusers layout, and kohya's prefixes for the network in them.
@@ -80,9 +81,10 @@ impl Targets {
     /// The weights that a module of a file means.
     ///
     /// # Errors
-    /// With a clause when there are none, or several networks could be meant.
-    pub(super) fn find(&self, module: &str) -> Result<&[Target], String> {
+    /// When there are none, or several networks could be meant.
+    pub(super) fn find(&self, module: &str) -> Result<&[Target], LoraDefect> {
         let module = module.strip_prefix("base_model.model.").unwrap_or(module);
+        let unknown = || LoraDefect::UnknownModule { module: module.into() };
         let present = present_name(module);
         let spelled = [module, present.as_str()].into_iter().find_map(|name| self.spellings.get(name));
         if let Some(targets) = spelled {
@@ -94,10 +96,13 @@ impl Targets {
             (Some(index), None) => {
                 let name = self.names.get(*index).map_or("", String::as_str);
                 let found = self.spellings.get(&format!("{name}.{present}"));
-                found.map(Vec::as_slice).ok_or_else(|| format!("{module} has no weight to change"))
+                found.map(Vec::as_slice).ok_or_else(unknown)
             }
-            (Some(_), Some(_)) => Err(format!("{module} is in several of {}", distinct(self.names.iter().map(String::as_str)))),
-            _ => Err(format!("{module} has no weight to change")),
+            (Some(_), Some(_)) => {
+                let networks: BTreeSet<&String> = self.names.iter().collect();
+                Err(LoraDefect::Ambiguous { module: module.into(), networks: networks.into_iter().cloned().collect() })
+            }
+            _ => Err(unknown()),
         }
     }
 
@@ -139,9 +144,4 @@ pub(super) fn lone_name(folder: &str, class: &str) -> String {
         _ => "text_encoder",
     };
     name.into()
-}
-
-/// Names once each, for messages.
-fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
 }

@@ -15,7 +15,7 @@ mod wire;
 use dmdx_graph::Graph;
 
 pub(crate) use self::component::{component, is_model};
-pub use self::model::{CLASS, OnnxModel, from_bytes, open};
+pub use self::model::{OnnxModel, from_bytes, open};
 use crate::error::Result;
 
 impl OnnxModel {

@@ -14,11 +14,12 @@ use super::shown::shown;
 use super::tensor::{self, Files};
 use super::view;
 use crate::error::{ImportError, Result};
+use crate::limits::within;
 use crate::options::ImportOptions;
-use crate::path::open_given;
+use crate::path::{open_given, split};
 
 /// The class that stands for any ONNX model.
-pub const CLASS: &str = "OnnxModel";
+pub(super) const CLASS: &str = "OnnxModel";
 
 /// A model that keeps every rule.
 #[derive(Clone, Debug)]
@@ -49,7 +50,7 @@ pub fn open(path: &Path, options: &ImportOptions) -> Result<OnnxModel> {
     let open = open_given(path)?;
     check_size(path, open.length, options)?;
     let file = MappedFile::new(path, &open.file).map_err(|error| ImportError::Read { path: path.into(), error })?;
-    read(file, Some(tensor::folder_of(path)), options)
+    read(file, Some(split(path).0.into()), options)
 }
 
 /// As [`open`] for a model in memory, which has no external data. `path` is for messages.
@@ -63,11 +64,7 @@ pub fn from_bytes(path: &Path, bytes: Vec<u8>, options: &ImportOptions) -> Resul
 
 fn check_size(path: &Path, length: u64, options: &ImportOptions) -> Result<()> {
     let limit = options.limits.model_bytes.min(options.limits.mapped_bytes);
-    if length <= limit {
-        return Ok(());
-    }
-    let (what, value, limit) = ("the size in bytes".into(), length.into(), limit.into());
-    Err(ImportError::Limit { path: path.into(), what, value, limit, setting: "model_bytes" })
+    within(path, "the size in bytes", length, limit, "model_bytes")
 }
 
 fn read(file: MappedFile, folder: Option<PathBuf>, options: &ImportOptions) -> Result<OnnxModel> {

@@ -1,7 +1,7 @@
 //! Tensors of a model: the rules on sizes, types and where the data lie, checked in full before any of it is used.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use dmdx_graph::weights::{MappedFile, byte_length};
@@ -138,7 +138,7 @@ impl Files {
         }
         let named = |reason: &str| format!("names the data file {}, which {reason}", quoted(location));
         let open = open_named(folder, self.model.path(), location, &options.files).map_err(|error| match error {
-            ImportError::Path { reason, .. } => named(&reason),
+            ImportError::Path { rule, .. } => named(&rule.to_string()),
             ImportError::NotFound { .. } => named("does not exist; put it beside the model"),
             ImportError::Read { error, .. } => named(&format!("cannot be read: {error}")),
             other => named(&other.to_string()),
@@ -305,9 +305,4 @@ pub(super) fn has_checksum(message: &[u8]) -> bool {
 /// The name of a tensor.
 pub(super) fn name(message: &[u8]) -> &str {
     repeated(message, 8).last().map_or("", text)
-}
-
-/// The folder in which the external data of a model lie.
-pub(super) fn folder_of(model: &Path) -> PathBuf {
-    model.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).into()
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::recipe::{Recipe, Transform, count};
+use crate::error::OpenClipFault;
 
 /// What a file of this layout may hold beyond the network.
 #[derive(Clone, Debug)]
@@ -95,32 +96,38 @@ fn block(tail: &[&str]) -> Option<(String, Transform)> {
 ///
 /// # Errors
 /// With the key whose value is missing or not supported.
-pub(crate) fn config(value: &Value) -> Result<Value, String> {
+pub(crate) fn config(value: &Value) -> Result<Value, OpenClipFault> {
     let model = value.get("model_cfg").unwrap_or(value);
-    let number = |object: &Value, key: &str, default: Option<u64>| match object.get(key) {
-        None => default.ok_or_else(|| format!("it has no key `{key}`")),
-        Some(value) => value.as_u64().filter(|n| *n > 0).ok_or_else(|| format!("`{key}` = {value} is not a size")),
+    let number = |object: &Value, key: &'static str, default: Option<u64>| match object.get(key) {
+        None => default.ok_or(OpenClipFault::MissingKey { key }),
+        Some(value) => {
+            let size = value.as_u64().filter(|size| *size > 0);
+            size.ok_or_else(|| OpenClipFault::NotASize { key, value: value.to_string() })
+        }
     };
-    let half = |key: &str| model.get(key).filter(|half| half.is_object()).ok_or_else(|| format!("it has no object `{key}`"));
+    let half = |key: &'static str| {
+        let half = model.get(key).filter(|half| half.is_object());
+        half.ok_or(OpenClipFault::MissingObject { key })
+    };
     let (text, vision) = (half("text_cfg")?, half("vision_cfg")?);
     for (half, keys) in [
         (text, ["hf_model_name", "embed_cls", "proj_bias", "no_causal_mask", "ls_init_value"].as_slice()),
         (vision, ["timm_model_name", "attentional_pool", "no_ln_pre", "final_ln_after_pool", "ls_init_value"].as_slice()),
     ] {
-        let set = |key: &&&str| half.get(**key).is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false)));
-        if let Some(key) = keys.iter().find(set) {
-            return Err(format!("`{key}` is set, which is not supported; give a transformers configuration with --config"));
+        let set = |key: &&'static str| half.get(*key).is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false)));
+        if let Some(key) = keys.iter().copied().find(set) {
+            return Err(OpenClipFault::Unsupported { key });
         }
     }
     let activation = match model.get("quick_gelu") {
         None | Some(Value::Bool(false)) => "gelu",
         Some(Value::Bool(true)) => "quick_gelu",
-        Some(other) => return Err(format!("`quick_gelu` = {other} is not true or false")),
+        Some(other) => return Err(OpenClipFault::NotAFlag { key: "quick_gelu", value: other.to_string() }),
     };
     let wide = |object: &Value, width: u64| match object.get("mlp_ratio").map(Value::as_f64) {
         None => Ok(4 * width),
         Some(Some(ratio)) if ratio > 0.0 && ratio < 1e3 => Ok((width as f64 * ratio) as u64),
-        _ => Err("`mlp_ratio` is not a number".to_string()),
+        _ => Err(OpenClipFault::NotANumber { key: "mlp_ratio" }),
     };
     let (text_width, vision_width) = (number(text, "width", Some(512))?, number(vision, "width", Some(768))?);
     let head_width = number(vision, "head_width", Some(64))?;

@@ -61,20 +61,18 @@ impl Transform {
         vec![shape]
     }
 
-    /// The parameter of shape `needed`, computed from a tensor of one of the [`Transform::source_shapes`].
-    ///
-    /// # Errors
-    /// When the tensor has another shape.
-    pub(crate) fn apply(self, weight: Weight, needed: &[usize]) -> Result<Weight, String> {
+    /// The parameter of shape `needed`, computed from a tensor of one of the [`Transform::source_shapes`]; nothing when the
+    /// tensor has another shape.
+    pub(crate) fn apply(self, weight: Weight, needed: &[usize]) -> Option<Weight> {
         match self {
-            Transform::Same => Ok(weight),
+            Transform::Same => Some(weight),
             Transform::Rows { part, .. } => {
                 let count = needed.first().copied().unwrap_or(0);
-                WeightExpr::rows(weight, part.saturating_mul(count), count)
+                WeightExpr::rows(weight, part.saturating_mul(count), count).ok()
             }
-            Transform::Transpose => WeightExpr::permute(weight, &[1, 0]),
-            Transform::SwapHalves => WeightExpr::swap_halves(weight),
-            Transform::Pointwise => WeightExpr::reshape(weight, needed.to_vec()),
+            Transform::Transpose => WeightExpr::permute(weight, &[1, 0]).ok(),
+            Transform::SwapHalves => WeightExpr::swap_halves(weight).ok(),
+            Transform::Pointwise => WeightExpr::reshape(weight, needed.to_vec()).ok(),
         }
     }
 }

@@ -197,7 +197,7 @@ fn titles() -> Vec<String> {
 
 /// A configuration of this program.
 fn parse(path: &Path, text: &str) -> Result<Value> {
-    hf_json::parse_object(text, 32).map_err(|reason| ImportError::Json { path: path.into(), reason })
+    hf_json::parse_object(text, 32).map_err(|fault| ImportError::Json { path: path.into(), fault })
 }
 
 /// The only network of a single-file checkpoint.
