@@ -40,7 +40,7 @@ pub struct BindReport {
 /// # Errors
 /// One error with every missing tensor, wrong shape and wrong type; or with unused tensors or NaN values where the
 /// options refuse them.
-pub fn bind(
+pub(crate) fn bind(
     path: &Path,
     network: &mut ArchGraphs,
     weights: &BTreeMap<String, Weight>,
@@ -235,8 +235,11 @@ fn weight_for<'w>(
         return None;
     }
     let result = recipe.transform.apply(weight.clone(), shape);
-    // The shape was checked; a transform that still refuses is told as one.
-    result.map_err(|_| defects.wrong_shape.push(wrong(shape.to_vec()))).ok()
+    if result.is_none() {
+        // The shape was checked; a transform that still refuses is told as one.
+        defects.wrong_shape.push(wrong(shape.to_vec()));
+    }
+    result
 }
 
 /// The identity matrix of a square shape.
@@ -251,11 +254,7 @@ fn refuse_nonfinite(path: &Path, report: &BindReport, options: &ImportOptions) -
     match &report.nonfinite {
         Some(found) if options.nonfinite == Nonfinite::Deny && !found.is_empty() => {
             let names: Vec<String> = found.keys().cloned().collect();
-            Err(ImportError::Nonfinite {
-                path: path.into(),
-                count: found.values().sum(),
-                tensors: crate::defects::shortened(&names),
-            })
+            Err(ImportError::Nonfinite { path: path.into(), count: found.values().sum(), tensors: names })
         }
         _ => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! One network with its weights, from a folder, a weights file beside its configuration, or a converted file.
+//! One network with its weights, wherever they came from.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -12,15 +12,11 @@ use sha2::{Digest, Sha256};
 
 use crate::arch;
 use crate::bind::{BindReport, bind_named};
-use crate::error::{ImportError, Result};
-use crate::graph_file;
-use crate::hf::config;
+use crate::error::Result;
 use crate::hf::json::JsonFile;
-use crate::hf::tensors::{self, Tensors};
-use crate::lora;
-use crate::onnx;
+use crate::hf::tensors::Tensors;
 use crate::options::ImportOptions;
-use crate::original::{self, Naming};
+use crate::original::Naming;
 
 /// A network: its graphs with weights, its configuration, and what the import found.
 #[derive(Debug, Clone)]
@@ -83,87 +79,6 @@ impl Component {
     }
 }
 
-/// Reads one component: a diffusers or transformers folder, a weights file or index beside its `config.json`, a file in
-/// an original layout that holds one network, or a file written by `dmdx-import convert`. LoRA files are merged.
-///
-/// # Errors
-/// In one sentence, whatever is wrong with the files; see [`ImportError`].
-pub fn import(path: &Path, options: &ImportOptions) -> Result<Component> {
-    let mut component = import_as(path, None, options)?;
-    let name = lora::component_name(path, &component);
-    let notes = lora::merge_files([(&name, &mut component)].into_iter(), false, options)?;
-    component.report.notes.extend(notes);
-    Ok(component)
-}
-
-/// As [`import`] without LoRA files, with the class that a pipeline names in place of the configuration's own.
-pub(crate) fn import_as(path: &Path, class: Option<&str>, options: &ImportOptions) -> Result<Component> {
-    let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => ImportError::NotFound { path: path.into() },
-        _ => ImportError::Read { path: path.into(), error },
-    })?;
-    if !metadata.is_dir() && onnx::is_model(path) {
-        return onnx::component(path, options);
-    }
-    if !metadata.is_dir() {
-        return from_tensors(tensors::split(path).0, path, tensors::open_path(path, options)?, class, options);
-    }
-    if path.join("model_index.json").is_file() && !path.join("config.json").is_file() {
-        return Err(ImportError::IsPipeline { path: path.into() });
-    }
-    match tensors::open(path, options) {
-        Ok(tensors) => from_tensors(path, path, tensors, class, options),
-        Err(error) => match read_config(path, options) {
-            // A folder that is no component at all is better described by the configuration that it lacks.
-            Err(missing @ ImportError::NotFound { .. }) => Err(missing),
-            _ => Err(error),
-        },
-    }
-}
-
-fn from_tensors(
-    folder: &Path,
-    path: &Path,
-    mut tensors: Tensors,
-    class: Option<&str>,
-    options: &ImportOptions,
-) -> Result<Component> {
-    if graph_file::is_converted(&tensors.metadata) {
-        return graph_file::component(path, tensors, options);
-    }
-    let single = original::holds_networks(&tensors.weights);
-    let whole_config = options.config.as_ref().is_some_and(|folder| folder.join("model_index.json").is_file());
-    let mut json = match read_config(options.config.as_deref().unwrap_or(folder), options) {
-        // Without a configuration of its own the file may still say what it is.
-        Err(ImportError::NotFound { .. }) if single > 1 => return Err(ImportError::IsPipeline { path: path.into() }),
-        Err(ImportError::NotFound { .. }) if single == 1 || whole_config => {
-            return original::only_network(path, tensors, options);
-        }
-        json => json?,
-    };
-    if let Some(class) = class {
-        tensors.notes.extend(set_class(&mut json.value, class));
-    }
-    bind_component(path, json, tensors, None, options)
-        .map_err(|error| if error.is_configuration() { error.at(&folder.join("config.json")) } else { error })
-}
-
-/// The `config.json` of a folder, or the configuration that an `open_clip_config.json` there describes.
-fn read_config(folder: &Path, options: &ImportOptions) -> Result<JsonFile> {
-    let missing = match config::read(folder, "config.json", &options.limits, &options.files) {
-        Err(missing @ ImportError::NotFound { .. }) => missing,
-        other => return other,
-    };
-    match config::read(folder, "open_clip_config.json", &options.limits, &options.files) {
-        Err(ImportError::NotFound { .. }) => Err(missing),
-        other => {
-            let fail = |reason| ImportError::Json { path: folder.join("open_clip_config.json"), reason };
-            let value = original::open_clip_config(&other?.value).map_err(fail)?;
-            Ok(JsonFile { text: format!("{value:#}\n"), value })
-        }
-    }
-}
-
 /// Builds the network of a configuration and gives it its weights, which begin with `prefix` where one is given.
 ///
 /// # Errors
@@ -183,20 +98,6 @@ pub(crate) fn bind_component(
     let mut report = bind_named(path, &mut network, &tensors.weights, naming.as_ref(), options)?;
     report.notes.splice(0..0, tensors.notes);
     Ok(Component::new(network, json, report, tensors.files))
-}
-
-/// The reference library builds the class that the pipeline names, whatever the component's own file says.
-pub(crate) fn set_class(config: &mut Value, class: &str) -> Option<String> {
-    let own = arch::class_of(config).ok().map(str::to_string);
-    if own.as_deref() == Some(class) {
-        return None;
-    }
-    match config.get_mut("_class_name") {
-        Some(name) => *name = class.into(),
-        None => config["architectures"] = serde_json::json!([class]),
-    }
-    let own = own.unwrap_or_else(|| "none".into());
-    Some(format!("the pipeline names the class {class}, which is used; the configuration itself names {own}"))
 }
 
 /// SHA-256 in hexadecimal.

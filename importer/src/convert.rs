@@ -7,7 +7,7 @@ use crate::component::Component;
 use crate::error::{ImportError, Result};
 use crate::graph_file::{self, Model, WriteOptions};
 use crate::hf::tokenizer;
-use crate::imported::{Imported, import_any};
+use crate::import::{Imported, import_any};
 use crate::options::{ImportOptions, Nonfinite};
 use crate::pipeline::Pipeline;
 

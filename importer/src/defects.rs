@@ -33,7 +33,7 @@ pub struct Defects {
 
 impl Defects {
     /// Whether the network cannot be bound.
-    pub fn is_fatal(&self) -> bool {
+    pub(crate) fn is_fatal(&self) -> bool {
         !(self.missing.is_empty() && self.wrong_shape.is_empty() && self.wrong_dtype.is_empty())
     }
 
@@ -69,7 +69,7 @@ impl fmt::Display for Defects {
 }
 
 /// The first names of a list, and how many follow. A name that would not be seen as one is quoted, a very long one cut.
-pub fn shortened(names: &[String]) -> String {
+pub(crate) fn shortened(names: &[String]) -> String {
     let shown = |name: &String| match name.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{:?}…", &name[..end]),
         None if name.is_empty() || name.contains(char::is_control) => format!("{name:?}"),

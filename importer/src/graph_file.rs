@@ -15,10 +15,11 @@ use serde_json::{Value, json};
 use crate::arch::{self, ArchGraphs};
 use crate::bind::bind;
 use crate::component::Component;
-use crate::error::{ImportError, Result};
+use crate::error::{ConvertedFault, ImportError, Result};
 use crate::hf::json::{self, JsonFile};
 use crate::hf::safetensors::safetensors_dtype;
 use crate::hf::tensors::Tensors;
+use crate::limits::within;
 use crate::options::ImportOptions;
 
 const VERSION_KEY: &str = "dmdx.version";
@@ -146,12 +147,17 @@ fn collect<'a>(path: &Path, parts: &'a IndexMap<String, Graph>) -> Result<Vec<(&
     let mut weights: BTreeMap<&str, &Weight> = BTreeMap::new();
     for (part, graph) in parts {
         for (name, param) in graph.params() {
-            let fail = |reason| ImportError::Converted { path: path.into(), reason };
+            let fail = |fault| ImportError::Converted { path: path.into(), fault };
             let weight = param.weight.as_ref();
-            let weight = weight.ok_or_else(|| fail(format!("parameter `{name}` of `{part}` has no weight to write")))?;
+            let names = || (name.to_string(), part.clone());
+            let weight = weight.ok_or_else(|| {
+                let (param, part) = names();
+                fail(ConvertedFault::NoWeight { param, part })
+            })?;
             let other = *weights.entry(name).or_insert(weight);
             if !other.is_same(weight) && other.hash() != weight.hash() {
-                return Err(fail(format!("`{name}` has another weight in `{part}` than in the part before")));
+                let (param, part) = names();
+                return Err(fail(ConvertedFault::OtherWeight { param, part }));
             }
         }
     }
@@ -161,7 +167,7 @@ fn collect<'a>(path: &Path, parts: &'a IndexMap<String, Graph>) -> Result<Vec<(&
 }
 
 fn header(path: &Path, model: Model<'_>, weights: &[(&str, &Weight)]) -> Result<Vec<u8>> {
-    let fail = |reason: String| ImportError::Converted { path: path.into(), reason };
+    let fail = |fault| ImportError::Converted { path: path.into(), fault };
     let names: Vec<&String> = model.parts.keys().collect();
     let mut metadata = BTreeMap::from([
         ("format".to_string(), "pt".to_string()),
@@ -179,7 +185,7 @@ fn header(path: &Path, model: Model<'_>, weights: &[(&str, &Weight)]) -> Result<
     for (name, weight) in weights {
         let length = byte_length(weight.dtype(), weight.shape());
         let end = length.and_then(|length| offset.checked_add(length));
-        let end = end.ok_or_else(|| fail(format!("`{name}` is too large")))?;
+        let end = end.ok_or_else(|| fail(ConvertedFault::TooLarge { param: (*name).into() }))?;
         let dtype = safetensors_dtype(weight.dtype()).to_string();
         entries.insert((*name).into(), json!({"dtype": dtype, "shape": weight.shape(), "data_offsets": [offset, end]}));
         offset = end;
@@ -197,33 +203,27 @@ pub(crate) fn is_converted(metadata: &BTreeMap<String, String>) -> bool {
 /// The component of a converted file: everything in it is checked as if a stranger had written it.
 pub(crate) fn component(path: &Path, tensors: Tensors, options: &ImportOptions) -> Result<Component> {
     let metadata = &tensors.metadata;
-    let fail = |reason: String| ImportError::Converted { path: path.into(), reason };
-    let get = |key: &str| metadata.get(key).ok_or_else(|| fail(format!("its header has no `{key}`; convert it again")));
+    let fail = |fault| ImportError::Converted { path: path.into(), fault };
+    let get = |key: &str| metadata.get(key).ok_or_else(|| fail(ConvertedFault::MissingKey { key: key.into() }));
     let version = get(VERSION_KEY)?;
     if version != VERSION {
-        let version: String = version.chars().take(20).collect();
-        return Err(fail(format!("it has version {version:?}, this program reads {VERSION:?}; convert it again")));
+        return Err(fail(ConvertedFault::Version { found: version.chars().take(20).collect(), known: VERSION }));
     }
     let config = get(CONFIG_KEY)?;
-    if config.len() as u64 > options.limits.config_bytes {
-        return Err(over(path, "the configuration's size in bytes", config.len(), options.limits.config_bytes, "config_bytes"));
-    }
-    let value = json::parse_object(config, options.limits.json_depth)
-        .map_err(|reason| fail(format!("its configuration is broken: {reason}")))?;
-    let names: Vec<String> =
-        serde_json::from_str(get(PARTS_KEY)?).map_err(|error| fail(format!("its list of parts is broken: {error}")))?;
+    within(path, "the configuration's size in bytes", config.len(), options.limits.config_bytes, "config_bytes")?;
+    let value =
+        json::parse_object(config, options.limits.json_depth).map_err(|fault| fail(ConvertedFault::Configuration(fault)))?;
+    let names: Vec<String> = serde_json::from_str(get(PARTS_KEY)?).map_err(|error| fail(ConvertedFault::Parts(error)))?;
     if names.is_empty() || names.len() > MOST_PARTS {
-        return Err(fail(format!("it lists {} parts, 1 to {MOST_PARTS} are possible", names.len())));
+        return Err(fail(ConvertedFault::PartCount { found: names.len(), most: MOST_PARTS }));
     }
     let mut parts: Vec<(String, Graph)> = Vec::new();
     for name in names {
         if parts.iter().any(|(other, _)| *other == name) {
-            return Err(fail(format!("it lists the part {name:?} twice")));
+            return Err(fail(ConvertedFault::PartTwice { part: name }));
         }
         let source = get(&format!("{GRAPH_KEY}{name}"))?;
-        if source.len() as u64 > options.limits.graph_bytes {
-            return Err(over(path, "the graph's size in bytes", source.len(), options.limits.graph_bytes, "graph_bytes"));
-        }
+        within(path, "the graph's size in bytes", source.len(), options.limits.graph_bytes, "graph_bytes")?;
         let graph = text::parse(source).map_err(|error| ImportError::from(error).at(path))?;
         parts.push((name, graph));
     }
@@ -232,27 +232,20 @@ pub(crate) fn component(path: &Path, tensors: Tensors, options: &ImportOptions) 
     let mut network = ArchGraphs { class, parts, ignored: Vec::new(), renames: Vec::new(), warnings: tensors.notes.clone() };
     let report = bind(path, &mut network, &tensors.weights, options)?;
     if !report.unused.is_empty() {
-        let listed = crate::defects::shortened(&report.unused);
-        return Err(fail(format!("its graphs do not use the tensors {listed}; it was changed after it was written")));
+        return Err(fail(ConvertedFault::Unused { tensors: report.unused }));
     }
     let config = JsonFile { text: config.clone(), value };
     Ok(Component::new(network, config, report, tensors.files))
 }
 
 /// A converted graph stays what it is: the number of frames that is asked for has to be that of one of its parts.
-fn fits_frames(parts: &[(String, Graph)], wanted: Option<usize>) -> std::result::Result<(), String> {
+fn fits_frames(parts: &[(String, Graph)], wanted: Option<usize>) -> std::result::Result<(), ConvertedFault> {
     let Some(wanted) = wanted else { return Ok(()) };
     let inputs = parts.iter().flat_map(|(_, graph)| graph.inputs().iter().map(|(name, id)| (name, &graph.value(*id).ty.shape)));
     let sizes = inputs.map(|(name, shape)| (name, shape.0.iter().map(|dim| dim.known().unwrap_or(0)).collect::<Vec<_>>()));
     let frames: Vec<usize> = sizes.filter_map(|(name, sizes)| arch::frames_of_input(name, &sizes)).collect();
     match frames.first() {
-        Some(first) if !frames.contains(&wanted) => Err(format!(
-            "it was converted for {first} frames, not for {wanted}; convert the checkpoint again with --frames {wanted}"
-        )),
+        Some(&found) if !frames.contains(&wanted) => Err(ConvertedFault::Frames { found, wanted }),
         _ => Ok(()),
     }
-}
-
-fn over(path: &Path, what: &str, value: usize, limit: u64, setting: &'static str) -> ImportError {
-    ImportError::Limit { path: path.into(), what: what.into(), value: value as u128, limit: limit.into(), setting }
 }

@@ -12,7 +12,7 @@ use crate::bind::BindReport;
 use crate::component::Component;
 use crate::defects::shortened;
 use crate::error::Result;
-use crate::imported::{Imported, import_any};
+use crate::import::{Imported, import_any};
 use crate::options::{ImportOptions, Nonfinite};
 
 /// Bytes of a network's weights up to which NaN and infinite values are looked for without being asked: what any disk
@@ -112,7 +112,7 @@ fn count_nonfinite(component: &mut Component, scan: bool) {
 
 impl Network {
     /// Describes a component.
-    pub fn of(component: &Component) -> Self {
+    fn of(component: &Component) -> Self {
         Self {
             class: component.class.clone(),
             parameters: component.param_elements(),

@@ -3,6 +3,8 @@
 //! [`import`] reads one component (a diffusers or transformers folder, a `.safetensors` file beside its `config.json`,
 //! or a file written by `dmdx-import convert`); [`import_pipeline`] reads a whole pipeline folder.
 
+#![warn(unreachable_pub)]
+
 pub mod arch;
 mod bind;
 pub mod check;
@@ -12,7 +14,7 @@ mod defects;
 mod error;
 pub mod graph_file;
 pub mod hf;
-mod imported;
+mod import;
 mod inspect;
 mod limits;
 mod lora;
@@ -23,16 +25,22 @@ mod original;
 pub mod path;
 pub mod pickle;
 mod pipeline;
+mod plan;
 pub mod reference;
+mod single_file;
+mod tensor_file;
 
-pub use bind::{BindReport, bind};
-pub use component::{Component, import};
+pub use bind::BindReport;
+pub use component::Component;
 pub use convert::convert;
 pub use defects::{Defects, WrongShape};
-pub use error::{ImportError, Result};
-pub use imported::{Imported, import_any};
+pub use error::{
+    ConvertedFault, ImportError, JsonFault, LoraDefect, LoraFault, OpenClipFault, PathRule, PickleFault, ReferenceFault, Result,
+    SafetensorsFault,
+};
+pub use import::{import, import_pipeline, is_pipeline};
 pub use inspect::{Description, Network, Part, inspect};
 pub use limits::Limits;
 pub use options::{ImportOptions, LoraFile, Nonfinite};
 pub use path::FilePolicy;
-pub use pipeline::{Pipeline, import_pipeline, is_pipeline};
+pub use pipeline::Pipeline;

@@ -1,5 +1,9 @@
 //! Every size, depth and count that a file may have before it is refused. All of them can be raised by the caller.
 
+use std::path::Path;
+
+use crate::error::{ImportError, Result};
+
 /// Limits on what is read. The defaults are far above every released checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -51,6 +55,22 @@ pub struct Limits {
     pub components: usize,
     /// Entries of a folder that are looked at.
     pub folder_entries: usize,
+}
+
+/// Refuses what is larger than a limit: `what` was measured in the file at `path`, `setting` is the field of [`Limits`].
+///
+/// # Errors
+/// [`ImportError::Limit`] when `value` is above `limit`.
+pub(crate) fn within<V, L>(path: &Path, what: &str, value: V, limit: L, setting: &'static str) -> Result<()>
+where
+    V: TryInto<u128>,
+    L: TryInto<u128>,
+{
+    let [value, limit] = [value.try_into().unwrap_or(u128::MAX), limit.try_into().unwrap_or(u128::MAX)];
+    if value > limit {
+        return Err(ImportError::Limit { path: path.into(), what: what.into(), value, limit, setting });
+    }
+    Ok(())
 }
 
 const MIB: u64 = 1 << 20;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use dmdx_graph::{DType, Weight};
 
 /// NaN or infinite elements of each tensor that has any.
-pub fn count<'a>(weights: impl Iterator<Item = (&'a String, &'a Weight)>) -> BTreeMap<String, u64> {
+pub(crate) fn count<'a>(weights: impl Iterator<Item = (&'a String, &'a Weight)>) -> BTreeMap<String, u64> {
     weights.map(|(name, weight)| (name.clone(), of_weight(weight))).filter(|(_, count)| *count > 0).collect()
 }
 
 /// NaN or infinite elements of one tensor.
-pub fn of_weight(weight: &Weight) -> u64 {
+pub(crate) fn of_weight(weight: &Weight) -> u64 {
     weight.with_bytes(|bytes| match weight.dtype() {
         DType::F64 => full_exponents(bytes, |b| u64::from_le_bytes(b) & (0x7ff << 52) == 0x7ff << 52),
         DType::F32 => full_exponents(bytes, |b| u32::from_le_bytes(b) & 0x7f80_0000 == 0x7f80_0000),

@@ -2,10 +2,11 @@
 //! the model's folder. The layers are those of ONNX's external-data defence: the name's form, the canonical path, the
 //! file's kind and link count, and the identity and place of what was opened.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};
 
-use crate::error::{ImportError, Result};
+use crate::error::{ImportError, PathRule, Result};
 
 /// Which files may be opened besides those that lie in the folder itself.
 #[derive(Debug, Clone, Default)]
@@ -31,7 +32,7 @@ pub struct OpenFile {
 ///
 /// # Errors
 /// When it is missing, not a regular file, or leads out of the folder and the roots.
-pub fn open_known(folder: &Path, name: &str, policy: &FilePolicy) -> Result<OpenFile> {
+pub(crate) fn open_known(folder: &Path, name: &str, policy: &FilePolicy) -> Result<OpenFile> {
     open(folder, folder, name, policy, true)
 }
 
@@ -39,7 +40,7 @@ pub fn open_known(folder: &Path, name: &str, policy: &FilePolicy) -> Result<Open
 ///
 /// # Errors
 /// As [`open_known`]; also when the name is absolute, contains `..`, a backslash or NUL, or the file has hard links.
-pub fn open_named(folder: &Path, named_by: &Path, name: &str, policy: &FilePolicy) -> Result<OpenFile> {
+pub(crate) fn open_named(folder: &Path, named_by: &Path, name: &str, policy: &FilePolicy) -> Result<OpenFile> {
     open(folder, named_by, name, policy, policy.hard_links)
 }
 
@@ -48,78 +49,76 @@ pub fn open_named(folder: &Path, named_by: &Path, name: &str, policy: &FilePolic
 /// # Errors
 /// When it is missing, not a regular file, or cannot be read.
 pub fn open_given(path: &Path) -> Result<OpenFile> {
-    let canonical = std::fs::canonicalize(path).map_err(|error| missing_or_unreadable(path, error))?;
-    open_checked(path, &canonical, &|reason| ImportError::Path {
+    let canonical = std::fs::canonicalize(path).map_err(|error| ImportError::reading(path, error))?;
+    open_checked(path, &canonical, &|rule| ImportError::Path {
         file: path.parent().unwrap_or(path).into(),
         name: path.file_name().unwrap_or_default().to_string_lossy().into(),
-        reason,
+        rule,
     })
+}
+
+/// The folder of a file, and its name.
+pub(crate) fn split(path: &Path) -> (&Path, &str) {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    (folder, path.file_name().and_then(OsStr::to_str).unwrap_or_default())
 }
 
 /// Checks the form of a name that a model gives for a file or folder below its own.
 ///
 /// # Errors
 /// With the rule that the name breaks.
-pub fn check_name(name: &str) -> std::result::Result<(), String> {
+pub(crate) fn check_name(name: &str) -> std::result::Result<(), PathRule> {
     let path = Path::new(name);
     if name.is_empty() {
-        return Err("is empty".into());
+        return Err(PathRule::Empty);
     }
     if name.contains(['\\', '\0']) {
-        return Err("contains a backslash or NUL character; only plain names separated by / are read".into());
+        return Err(PathRule::Character);
     }
     // `C:x` means another place on some systems.
     if path.is_absolute() || name.starts_with('/') || name.contains(':') {
-        return Err("is not relative to the folder; only files inside it are read".into());
+        return Err(PathRule::NotRelative);
     }
     if path.components().any(|part| !matches!(part, Component::Normal(_))) {
-        return Err("contains `.` or `..`; only plain names inside the folder are read".into());
+        return Err(PathRule::Dots);
     }
     Ok(())
 }
 
 fn open(folder: &Path, named_by: &Path, name: &str, policy: &FilePolicy, hard_links: bool) -> Result<OpenFile> {
-    let refuse = |reason: String| ImportError::Path { file: named_by.into(), name: name.into(), reason };
+    let refuse = |rule| ImportError::Path { file: named_by.into(), name: name.into(), rule };
     check_name(name).map_err(refuse)?;
     let path = folder.join(name);
-    let canonical = std::fs::canonicalize(&path).map_err(|error| missing_or_unreadable(&path, error))?;
+    let canonical = std::fs::canonicalize(&path).map_err(|error| ImportError::reading(&path, error))?;
     if !is_inside(folder, &canonical)? && !inside_any(&policy.roots, &canonical)? {
-        return Err(refuse("leads out of the folder through a link; give the folder that it may lead to with --root".into()));
+        return Err(refuse(PathRule::LeadsOut));
     }
     let opened = open_checked(&path, &canonical, &refuse)?;
     if !hard_links && link_count(&opened)? != 1 {
-        return Err(refuse("has several hard links, so it may be a file from elsewhere; copy it, or allow hard links".into()));
+        return Err(refuse(PathRule::HardLinks));
     }
     Ok(opened)
 }
 
 /// Opens a canonical path without following a link put there meanwhile, and shows that it is still the same file.
-fn open_checked(path: &Path, canonical: &Path, refuse: &dyn Fn(String) -> ImportError) -> Result<OpenFile> {
+fn open_checked(path: &Path, canonical: &Path, refuse: &dyn Fn(PathRule) -> ImportError) -> Result<OpenFile> {
     let read = |error| ImportError::Read { path: path.into(), error };
     let before = std::fs::symlink_metadata(canonical).map_err(read)?;
     if !before.is_file() {
-        let kind = if before.is_dir() { "a folder" } else { "not a regular file" };
-        return Err(refuse(format!("is {kind}; only regular files are read")));
+        return Err(refuse(if before.is_dir() { PathRule::Folder } else { PathRule::NotRegular }));
     }
     let file = open_no_follow(canonical).map_err(read)?;
     let after = file.metadata().map_err(read)?;
     // A folder on the way may have become a link after the path was resolved: the system knows what was opened.
     let elsewhere = place_of(&file).is_some_and(|place| place != canonical);
     if !after.is_file() || !same_file(&before, &after) || elsewhere {
-        return Err(refuse("was replaced while it was being opened; try again when nothing writes there".into()));
+        return Err(refuse(PathRule::Replaced));
     }
     Ok(OpenFile { path: path.into(), length: after.len(), file })
 }
 
-fn missing_or_unreadable(path: &Path, error: std::io::Error) -> ImportError {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => ImportError::NotFound { path: path.into() },
-        _ => ImportError::Read { path: path.into(), error },
-    }
-}
-
 fn is_inside(root: &Path, canonical: &Path) -> Result<bool> {
-    let root = std::fs::canonicalize(root).map_err(|error| missing_or_unreadable(root, error))?;
+    let root = std::fs::canonicalize(root).map_err(|error| ImportError::reading(root, error))?;
     Ok(canonical.starts_with(root))
 }
 

@@ -1,21 +1,11 @@
-//! Whole pipelines: `model_index.json` and everything below it, or one file that holds several networks.
+//! The networks of a whole pipeline, and what lies beside them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use crate::component::{Component, combined_hash, import_as, sha256};
-use crate::error::{ImportError, Result};
-use crate::hf::json::JsonFile;
-use crate::hf::{config, discover, tensors, tokenizer};
-use crate::lora;
-use crate::options::ImportOptions;
-use crate::original;
-use crate::path::check_name;
-
-/// Entries that no step from prompt to picture needs; they are left out with a note.
-const NOT_NEEDED: [&str; 3] = ["feature_extractor", "image_encoder", "safety_checker"];
+use crate::component::{Component, combined_hash};
 
 /// A pipeline of the diffusers layout.
 #[derive(Debug, Clone)]
@@ -35,7 +25,7 @@ pub struct Pipeline {
     /// Texts of `model_index.json` and of the scheduler's configuration, by relative path.
     pub(crate) texts: Vec<(String, String)>,
     /// Names and SHA-256 of the files that are not weights.
-    files: Vec<(String, String)>,
+    pub(crate) files: Vec<(String, String)>,
 }
 
 impl Pipeline {
@@ -45,204 +35,4 @@ impl Pipeline {
         let networks = self.components.iter().map(|(name, component)| (name.clone(), component.hash().to_string()));
         combined_hash(networks.chain(self.files.iter().cloned()).collect())
     }
-}
-
-/// What an entry of `model_index.json` is.
-enum Kind {
-    Network,
-    Scheduler,
-    Tokenizer,
-}
-
-/// Whether a path is a pipeline: a folder with `model_index.json`, or a safetensors file with several networks in an
-/// original layout. A file that cannot be read is none; importing it says why.
-pub fn is_pipeline(path: &Path) -> bool {
-    if path.is_dir() {
-        return path.join("model_index.json").is_file();
-    }
-    let (_, name) = tensors::split(path);
-    path.is_file()
-        && !discover::is_pickle(name)
-        && tensors::open_path(path, &ImportOptions::default()).is_ok_and(|tensors| original::holds_networks(&tensors.weights) > 1)
-}
-
-/// Reads a pipeline and every network in it: a folder of the diffusers layout, or a file in an original layout.
-///
-/// # Errors
-/// As [`crate::import`] for every component; unknown classes of all components are listed in one error.
-pub fn import_pipeline(path: &Path, options: &ImportOptions) -> Result<Pipeline> {
-    let mut pipeline = if path.is_file() {
-        original::pipeline(path, tensors::open_path(path, options)?, options)?
-    } else {
-        from_folder(path, options)?
-    };
-    let notes = lora::merge_files(pipeline.components.iter_mut(), true, options)?;
-    pipeline.notes.extend(notes);
-    Ok(pipeline)
-}
-
-fn from_folder(folder: &Path, options: &ImportOptions) -> Result<Pipeline> {
-    let mut plan = Plan::read(folder, options)?;
-    let mut options = options.clone();
-    // A link from one component into another stays inside what the user gave.
-    options.files.roots.push(folder.into());
-    let mut components = IndexMap::new();
-    let mut unknown = Vec::new();
-    let configs = options.config.take();
-    for (name, class) in std::mem::take(&mut plan.networks) {
-        options.config = configs.as_ref().map(|configs| configs.join(&name));
-        match import_as(&folder.join(&name), Some(&class), &options) {
-            Ok(component) => {
-                components.insert(name, component);
-            }
-            Err(error) if error.is_unknown_class() => unknown.push(format!("{name}: {class}")),
-            Err(error) => return Err(error),
-        }
-    }
-    match unknown.is_empty() {
-        true => plan.finish(components, &options),
-        false => {
-            let path = folder.join("model_index.json");
-            Err(ImportError::UnknownPipelineClasses { path, classes: unknown })
-        }
-    }
-}
-
-/// What a pipeline consists of, before its weights are read.
-#[derive(Debug, Default)]
-pub(crate) struct Plan {
-    /// The pipeline's class.
-    pub class: String,
-    /// `model_index.json`.
-    pub index: JsonFile,
-    /// Folder and class of every network.
-    pub networks: Vec<(String, String)>,
-    /// Configurations that are not read from a folder.
-    pub configs: IndexMap<String, JsonFile>,
-    /// The scheduler's configuration.
-    pub scheduler: Option<JsonFile>,
-    /// Names and SHA-256 of the files that are not weights.
-    pub files: Vec<(String, String)>,
-    /// What the user should know.
-    pub notes: Vec<String>,
-    /// The folder that the plan was read from.
-    pub folder: PathBuf,
-    /// Folder name and path of every tokenizer.
-    pub tokenizers: Vec<(String, PathBuf)>,
-}
-
-impl Plan {
-    /// Reads `model_index.json` of a folder, the scheduler's configuration, and where the tokenizers are. A folder of one
-    /// network is a plan of one network, in a place that its class decides.
-    ///
-    /// # Errors
-    /// When an entry has no form that diffusers writes, or a file is missing.
-    pub fn read(folder: &Path, options: &ImportOptions) -> Result<Self> {
-        let index = config::read(folder, "model_index.json", &options.limits, &options.files)?;
-        let path = folder.join("model_index.json");
-        let mut options = options.clone();
-        options.files.roots.push(folder.into());
-        let class = index.value.get("_class_name").and_then(Value::as_str).unwrap_or("(unnamed)");
-        let mut plan = Plan { class: class.chars().take(80).collect(), folder: folder.into(), ..Plan::default() };
-        for (name, class, kind) in entries(&path, &index.value, &options, &mut plan.notes)? {
-            let place = folder.join(&name);
-            match kind {
-                Kind::Network => plan.networks.push((name, class)),
-                Kind::Tokenizer => plan.tokenizers.push((name, place)),
-                Kind::Scheduler => {
-                    let json = config::read_scheduler(&place, &options.limits, &options.files)?;
-                    plan.files.push((name, sha256(json.text.as_bytes())));
-                    plan.scheduler = Some(json);
-                }
-            }
-        }
-        plan.index = index;
-        Ok(plan)
-    }
-
-    /// The configuration of a network.
-    ///
-    /// # Errors
-    /// When its folder has none.
-    pub fn config(&self, name: &str, class: &str, options: &ImportOptions) -> Result<JsonFile> {
-        let mut json = match self.configs.get(name) {
-            Some(json) => json.clone(),
-            None => config::read(&self.folder.join(name), "config.json", &options.limits, &options.files)?,
-        };
-        crate::component::set_class(&mut json.value, class);
-        Ok(json)
-    }
-
-    /// The pipeline of these networks.
-    ///
-    /// # Errors
-    /// When a tokenizer cannot be read.
-    pub fn finish(self, components: IndexMap<String, Component>, options: &ImportOptions) -> Result<Pipeline> {
-        let mut files = self.files;
-        files.push(("model_index.json".into(), sha256(self.index.text.as_bytes())));
-        for (name, place) in &self.tokenizers {
-            for (file, bytes) in tokenizer::read(place, &options.limits, &options.files)? {
-                files.push((format!("{name}/{file}"), sha256(&bytes)));
-            }
-        }
-        let mut texts = vec![("model_index.json".to_string(), self.index.text)];
-        let scheduler = self.scheduler.map(|json| {
-            texts.push(("scheduler/scheduler_config.json".into(), json.text));
-            json.value
-        });
-        Ok(Pipeline {
-            class: self.class,
-            components,
-            scheduler,
-            tokenizers: self.tokenizers,
-            model_index: self.index.value,
-            notes: self.notes,
-            texts,
-            files,
-        })
-    }
-}
-
-/// The entries that name a class, with their names checked.
-fn entries(path: &Path, index: &Value, options: &ImportOptions, notes: &mut Vec<String>) -> Result<Vec<(String, String, Kind)>> {
-    let fail = |reason: String| ImportError::Json { path: path.into(), reason };
-    let map = index.as_object().ok_or_else(|| fail("it should be an object { … }".into()))?;
-    let mut entries = Vec::new();
-    // Entries that are no list are settings, such as `force_zeros_for_empty_prompt`.
-    for (name, value) in map.iter().filter(|(name, _)| !name.starts_with('_')) {
-        let Some(list) = value.as_array() else { continue };
-        let class = match list.as_slice() {
-            [_, Value::Null] => continue,
-            [Value::String(_), Value::String(class)] => class.chars().take(80).collect::<String>(),
-            _ => return Err(fail(format!("`{name}` should be [library, class]"))),
-        };
-        if NOT_NEEDED.contains(&name.as_str()) {
-            notes.push(format!("{name} ({class}) is not needed to generate and is left out"));
-            continue;
-        }
-        let refuse = |reason: String| ImportError::Path { file: path.into(), name: name.clone(), reason };
-        check_name(name).map_err(refuse)?;
-        if name.contains('/') {
-            return Err(refuse("is not the name of a folder beside it".into()));
-        }
-        let kind = match name.as_str() {
-            "scheduler" => Kind::Scheduler,
-            _ if class.contains("Tokenizer") => Kind::Tokenizer,
-            _ => Kind::Network,
-        };
-        entries.push((name.clone(), class, kind));
-    }
-    if entries.is_empty() {
-        return Err(fail("it names no component".into()));
-    }
-    if entries.len() > options.limits.components {
-        return Err(ImportError::Limit {
-            path: path.into(),
-            what: "the number of components".into(),
-            value: entries.len() as u128,
-            limit: options.limits.components as u128,
-            setting: "components",
-        });
-    }
-    Ok(entries)
 }

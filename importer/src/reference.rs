@@ -11,7 +11,7 @@ use dmdx_graph::interp::Tensor;
 use dmdx_graph::{Bindings, Graph, Type};
 use indexmap::IndexMap;
 
-use crate::error::{ImportError, Result};
+use crate::error::{ImportError, ReferenceFault, Result};
 use crate::hf::safetensors;
 use crate::limits::Limits;
 use crate::path::open_given;
@@ -58,7 +58,7 @@ impl RefTensor {
     ///
     /// # Errors
     /// When it is larger than the interpreter allows.
-    pub fn to_interp(&self) -> std::result::Result<Tensor, String> {
+    pub(crate) fn to_interp(&self) -> std::result::Result<Tensor, String> {
         match &self.values {
             RefValues::Float(values) => Tensor::from_f32(values, &self.shape),
             RefValues::Int(values) => Tensor::from_i64(values.clone(), &self.shape),
@@ -138,7 +138,7 @@ impl ReferenceFile {
     /// When it cannot be read, holds keys of another kind, or its metadata does not fit its tensors.
     pub fn open(path: &Path) -> Result<Self> {
         let (tensors, metadata) = read_tensors(path)?;
-        let fail = |reason: String| ImportError::Reference { path: path.into(), reason };
+        let fail = |fault| ImportError::Reference { path: path.into(), fault };
         let mut groups: BTreeMap<&str, IndexMap<String, RefTensor>> = BTreeMap::new();
         let mut grad_w = None;
         for (key, tensor) in tensors {
@@ -147,29 +147,25 @@ impl ReferenceFile {
                 continue;
             }
             let prefix = ["in.", "out.", "act.", "grad.in.", "grad.param."].into_iter().find(|prefix| key.starts_with(prefix));
-            let prefix = prefix.ok_or_else(|| {
-                let key: String = key.chars().take(80).collect();
-                fail(format!("the key `{key}` does not begin with in., out., act., grad.in. or grad.param."))
-            })?;
+            let prefix = prefix.ok_or_else(|| fail(ReferenceFault::Key { key: key.chars().take(80).collect() }))?;
             groups.entry(prefix).or_default().insert(key[prefix.len()..].into(), tensor);
         }
         let mut group = |prefix| groups.remove(prefix).unwrap_or_default();
         let (inputs, outputs) = (group("in."), group("out."));
-        let names = |key: &str, tensors: &IndexMap<String, RefTensor>| -> Result<Vec<String>> {
+        let names = |key: &'static str, tensors: &IndexMap<String, RefTensor>| -> Result<Vec<String>> {
             let Some(text) = metadata.get(key) else { return Ok(tensors.keys().cloned().collect()) };
-            let names: Vec<String> = serde_json::from_str(text)
-                .map_err(|error| fail(format!("the metadata `{key}` is not a JSON list of names ({error})")))?;
+            let names: Vec<String> = serde_json::from_str(text).map_err(|error| fail(ReferenceFault::Names { key, error }))?;
             let (mut listed, mut present) = (names.clone(), tensors.keys().cloned().collect::<Vec<_>>());
             listed.sort_unstable();
             present.sort_unstable();
             if listed != present {
-                return Err(fail(format!("the metadata `{key}` lists {listed:?}, the file holds {present:?}")));
+                return Err(fail(ReferenceFault::Listed { key, listed, present }));
             }
             Ok(names)
         };
         let (args, outs) = (names("args", &inputs)?, names("outs", &outputs)?);
         if args.is_empty() || outs.is_empty() {
-            return Err(fail("it needs at least one `in.*` and one `out.*` tensor".into()));
+            return Err(fail(ReferenceFault::Incomplete));
         }
         Ok(Self {
             path: path.into(),
@@ -206,15 +202,15 @@ impl ReferenceFile {
         match fitted.collect::<Option<IndexMap<_, _>>>() {
             Some(inputs) if inputs.len() == self.inputs.len() => Ok(inputs),
             _ => {
-                let wanted: Vec<&str> = graph.inputs().iter().map(|(name, _)| &**name).collect();
-                let reason = format!("its arguments are {}, the network takes {}", self.args.join(", "), wanted.join(", "));
-                Err(ImportError::Reference { path: self.path.clone(), reason })
+                let wanted = graph.inputs().iter().map(|(name, _)| name.to_string()).collect();
+                let fault = ReferenceFault::Arguments { found: self.args.clone(), wanted };
+                Err(ImportError::Reference { path: self.path.clone(), fault })
             }
         }
     }
 
     /// Whether a graph takes exactly the arguments of this file.
-    pub fn fits(&self, graph: &Graph) -> bool {
+    pub(crate) fn fits(&self, graph: &Graph) -> bool {
         let names = graph.inputs();
         names.len() == self.args.len() && names.iter().all(|(name, _)| self.inputs.contains_key(&**name))
     }

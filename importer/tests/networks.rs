@@ -215,6 +215,6 @@ fn sam_options() {
 #[test]
 fn a_file_for_another_network_is_refused() {
     let error = check::run(&zoo("clip_l"), &zoo("sam").join("io.safetensors"), TOLERANCE, &ImportOptions::default()).unwrap_err();
-    let ImportError::Reference { reason, .. } = &error else { panic!("{error}") };
-    assert_eq!(reason, "its arguments are pixel_values, but text_encoder takes input_ids");
+    let ImportError::Reference { fault, .. } = &error else { panic!("{error}") };
+    assert_eq!(fault.to_string(), "its arguments are pixel_values, but text_encoder takes input_ids");
 }

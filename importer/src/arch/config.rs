@@ -3,15 +3,16 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use dmdx_graph::Op;
 use serde_json::{Map, Value};
 
-use crate::{ImportError, Result};
+use crate::error::{ImportError, Result};
 
 /// Largest width, count or side that a configuration may name; products of a few of them stay far from overflow.
-pub const LARGEST_SIZE: usize = 1 << 20;
+pub(super) const LARGEST_SIZE: usize = 1 << 20;
 
 /// Largest number of layers or blocks in one list.
-pub const LARGEST_COUNT: usize = 512;
+pub(super) const LARGEST_COUNT: usize = 512;
 
 /// Keys of every transformers configuration that do not change the network.
 const TRANSFORMERS_KEYS: &str = "return_dict output_hidden_states output_attentions torchscript torch_dtype dtype \
@@ -26,7 +27,7 @@ const TRANSFORMERS_KEYS: &str = "return_dict output_hidden_states output_attenti
     dropout";
 
 /// One object of a configuration, and which of its keys were read.
-pub struct Config<'a> {
+pub(super) struct Config<'a> {
     class: &'a str,
     prefix: String,
     map: &'a Map<String, Value>,
@@ -35,12 +36,12 @@ pub struct Config<'a> {
 
 impl<'a> Config<'a> {
     /// The whole configuration.
-    pub fn new(class: &'a str, value: &'a Value) -> Result<Self> {
+    pub(super) fn new(class: &'a str, value: &'a Value) -> Result<Self> {
         Self::object(class, String::new(), value)
     }
 
     /// The object at `key`.
-    pub fn child(&self, key: &str) -> Result<Self> {
+    pub(super) fn child(&self, key: &str) -> Result<Self> {
         let Some(value) = self.get(key) else {
             return Err(ImportError::MissingKey { class: self.class.into(), key: self.path(key) });
         };
@@ -64,13 +65,13 @@ impl<'a> Config<'a> {
     }
 
     /// The value at `key`, `None` if the key is absent.
-    pub fn get(&self, key: &str) -> Option<&'a Value> {
+    pub(super) fn get(&self, key: &str) -> Option<&'a Value> {
         self.read.borrow_mut().insert(key.into());
         self.map.get(key)
     }
 
     /// The value at `key` is not supported; `supported` is a clause that says what is.
-    pub fn refused(&self, key: &str, supported: &str) -> ImportError {
+    pub(super) fn refused(&self, key: &str, supported: &str) -> ImportError {
         ImportError::ConfigValue {
             class: self.class.into(),
             key: self.path(key),
@@ -80,12 +81,12 @@ impl<'a> Config<'a> {
     }
 
     /// An integer from 1 up.
-    pub fn size(&self, key: &str, default: usize) -> Result<usize> {
+    pub(super) fn size(&self, key: &str, default: usize) -> Result<usize> {
         self.get(key).map_or(Ok(default), |value| self.as_size(key, value))
     }
 
     /// An integer from 1 up, or nothing when the key is absent or null.
-    pub fn optional_size(&self, key: &str) -> Result<Option<usize>> {
+    pub(super) fn optional_size(&self, key: &str) -> Result<Option<usize>> {
         match self.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => self.as_size(key, value).map(Some),
@@ -93,7 +94,7 @@ impl<'a> Config<'a> {
     }
 
     /// The side of a picture: an integer, or the larger of a list of two; nothing when the key is absent or null.
-    pub fn square(&self, key: &str) -> Result<Option<usize>> {
+    pub(super) fn square(&self, key: &str) -> Result<Option<usize>> {
         match self.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Array(list)) => Ok(self.as_sizes(key, list)?.into_iter().max()),
@@ -102,7 +103,7 @@ impl<'a> Config<'a> {
     }
 
     /// A list of integers from 1 up, not empty.
-    pub fn sizes(&self, key: &str, default: &[usize]) -> Result<Vec<usize>> {
+    pub(super) fn sizes(&self, key: &str, default: &[usize]) -> Result<Vec<usize>> {
         match self.get(key) {
             None => Ok(default.to_vec()),
             Some(Value::Array(list)) => self.as_sizes(key, list),
@@ -111,7 +112,7 @@ impl<'a> Config<'a> {
     }
 
     /// One integer for all of `count` levels, or a list of `count` integers.
-    pub fn size_per_level(&self, key: &str, default: usize, count: usize) -> Result<Vec<usize>> {
+    pub(super) fn size_per_level(&self, key: &str, default: usize, count: usize) -> Result<Vec<usize>> {
         let sizes = match self.get(key) {
             None => vec![default; count],
             Some(Value::Array(list)) => self.as_sizes(key, list)?,
@@ -124,14 +125,14 @@ impl<'a> Config<'a> {
     }
 
     /// An integer from 1 up.
-    pub fn as_size(&self, key: &str, value: &Value) -> Result<usize> {
+    pub(super) fn as_size(&self, key: &str, value: &Value) -> Result<usize> {
         let size = value.as_u64().and_then(|size| usize::try_from(size).ok());
         size.filter(|size| (1..=LARGEST_SIZE).contains(size))
             .ok_or_else(|| self.refused(key, &format!("an integer from 1 to {LARGEST_SIZE} is needed")))
     }
 
     /// Integers from 1 up.
-    pub fn as_sizes(&self, key: &str, list: &[Value]) -> Result<Vec<usize>> {
+    pub(super) fn as_sizes(&self, key: &str, list: &[Value]) -> Result<Vec<usize>> {
         if list.is_empty() || list.len() > LARGEST_COUNT {
             return Err(self.refused(key, &format!("1 to {LARGEST_COUNT} entries are supported")));
         }
@@ -139,19 +140,19 @@ impl<'a> Config<'a> {
     }
 
     /// A number of layers.
-    pub fn count(&self, key: &str, default: usize) -> Result<usize> {
+    pub(super) fn count(&self, key: &str, default: usize) -> Result<usize> {
         let count = self.size(key, default)?;
         if count > LARGEST_COUNT { Err(self.refused(key, &format!("at most {LARGEST_COUNT} are supported"))) } else { Ok(count) }
     }
 
     /// An integer from 1 to `most`.
-    pub fn size_up_to(&self, key: &str, default: usize, most: usize) -> Result<usize> {
+    pub(super) fn size_up_to(&self, key: &str, default: usize, most: usize) -> Result<usize> {
         let size = self.size(key, default)?;
         if size > most { Err(self.refused(key, &format!("at most {most} is supported"))) } else { Ok(size) }
     }
 
     /// The number of groups of diffusers' group norms (32 by default), which has to divide the channels of every level.
-    pub fn groups(&self, key: &str, channels: &[usize]) -> Result<usize> {
+    pub(super) fn groups(&self, key: &str, channels: &[usize]) -> Result<usize> {
         let groups = self.size(key, 32)?;
         match channels.iter().find(|channels| *channels % groups != 0) {
             Some(channels) => Err(self.refused(key, &format!("{channels} channels do not divide into so many groups"))),
@@ -160,7 +161,7 @@ impl<'a> Config<'a> {
     }
 
     /// A finite number that is not negative.
-    pub fn number(&self, key: &str, default: f64) -> Result<f64> {
+    pub(super) fn number(&self, key: &str, default: f64) -> Result<f64> {
         let Some(value) = self.get(key) else { return Ok(default) };
         value
             .as_f64()
@@ -169,13 +170,13 @@ impl<'a> Config<'a> {
     }
 
     /// A truth value.
-    pub fn flag(&self, key: &str, default: bool) -> Result<bool> {
+    pub(super) fn flag(&self, key: &str, default: bool) -> Result<bool> {
         let Some(value) = self.get(key) else { return Ok(default) };
         value.as_bool().ok_or_else(|| self.refused(key, "true or false is needed"))
     }
 
     /// A text, one of `supported`.
-    pub fn choice(&self, key: &str, default: &str, supported: &[&'static str]) -> Result<&'static str> {
+    pub(super) fn choice(&self, key: &str, default: &str, supported: &[&'static str]) -> Result<&'static str> {
         let value = self.get(key);
         let text = value.map_or(Some(default), Value::as_str);
         supported.iter().find(|choice| Some(**choice) == text).copied().ok_or_else(|| {
@@ -184,8 +185,17 @@ impl<'a> Config<'a> {
         })
     }
 
+    /// The operation that `hidden_act` names in transformers.
+    pub(super) fn hidden_act(&self, default: &str) -> Result<Op> {
+        Ok(match self.choice("hidden_act", default, &["quick_gelu", "gelu", "gelu_new", "gelu_pytorch_tanh", "relu"])? {
+            "quick_gelu" => Op::QuickGelu,
+            "relu" => Op::Relu,
+            name => Op::Gelu { tanh: name != "gelu" },
+        })
+    }
+
     /// A list of texts, each one of `supported`.
-    pub fn choices(&self, key: &str, default: &[&'static str], supported: &[&'static str]) -> Result<Vec<&'static str>> {
+    pub(super) fn choices(&self, key: &str, default: &[&'static str], supported: &[&'static str]) -> Result<Vec<&'static str>> {
         let Some(value) = self.get(key) else { return Ok(default.to_vec()) };
         let known = |value: &Value| supported.iter().find(|choice| value.as_str() == Some(choice)).copied();
         let list = value.as_array().filter(|list| (1..=LARGEST_COUNT).contains(&list.len()));
@@ -193,8 +203,23 @@ impl<'a> Config<'a> {
             .ok_or_else(|| self.refused(key, &format!("a list of {} is supported", supported.join(", "))))
     }
 
+    /// As [`Config::choices`], one for each of `levels` levels of diffusers' `block_out_channels`.
+    pub(super) fn choice_per_level(
+        &self,
+        key: &str,
+        default: &[&'static str],
+        supported: &[&'static str],
+        levels: usize,
+    ) -> Result<Vec<&'static str>> {
+        let chosen = self.choices(key, default, supported)?;
+        match chosen.len() == levels {
+            true => Ok(chosen),
+            false => Err(self.refused(key, &format!("`block_out_channels` has {levels} levels, one type for each is needed"))),
+        }
+    }
+
     /// Each key must be absent or have the value beside it: other values change the network in ways that are not built.
-    pub fn fixed(&self, keys: &[(&str, Value)]) -> Result<()> {
+    pub(super) fn fixed(&self, keys: &[(&str, Value)]) -> Result<()> {
         for (key, wanted) in keys {
             let same = |value: &Value| match (value.as_f64(), wanted.as_f64()) {
                 (Some(value), Some(wanted)) => value == wanted,
@@ -208,17 +233,17 @@ impl<'a> Config<'a> {
     }
 
     /// Names keys that do not change the network.
-    pub fn unused(&self, keys: &[&str]) {
+    pub(super) fn unused(&self, keys: &[&str]) {
         self.read.borrow_mut().extend(keys.iter().map(|key| (*key).into()));
     }
 
     /// Names the keys that every transformers configuration has and that do not change the network.
-    pub fn unused_of_transformers(&self) {
+    pub(super) fn unused_of_transformers(&self) {
         self.read.borrow_mut().extend(TRANSFORMERS_KEYS.split_whitespace().map(Into::into));
     }
 
     /// A sentence about the keys that nobody asked for; keys with a leading underscore are the libraries' notes.
-    pub fn warnings(&self) -> Vec<String> {
+    pub(super) fn warnings(&self) -> Vec<String> {
         let read = self.read.borrow();
         let unknown: Vec<String> = self
             .map

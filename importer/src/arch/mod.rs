@@ -4,10 +4,12 @@
 //! every operation's origin and every mark is a dotted module path. Weights are attached later.
 
 mod adaptive;
+mod autoencoder;
 mod clip;
 mod cogvideox;
 mod config;
 mod dinov2;
+mod graphs;
 mod inception;
 mod lpips;
 mod mmdit;
@@ -19,12 +21,10 @@ mod unet;
 mod vae;
 mod vae3d;
 
-use std::borrow::Cow;
-
-use dmdx_graph::Graph;
 use serde_json::Value;
 
-use crate::{ImportError, Result};
+pub use self::graphs::{ArchGraphs, Ignored, Rename};
+use crate::error::{ImportError, Result};
 
 /// Builds the graphs of one configuration.
 type Builder = fn(&str, &Value) -> Result<ArchGraphs>;
@@ -49,69 +49,6 @@ const CLASSES: [(&str, Builder); 16] = [
     ("LPIPS", lpips::build),
 ];
 
-/// Tensors of a checkpoint that the graphs leave out on purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ignored {
-    /// A tensor's full name, a prefix that ends in a dot, or a suffix that begins with one.
-    pub pattern: &'static str,
-    /// Why nothing is lost.
-    pub reason: &'static str,
-}
-
-/// A module that older versions of the reference library called otherwise, or that shares its weights with another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rename {
-    /// The old name: one segment of the dotted path, or a prefix of the whole path that ends in a dot.
-    pub old: &'static str,
-    /// The name now: one or more segments, or again a prefix that ends in a dot.
-    pub new: &'static str,
-}
-
-/// What a configuration describes.
-#[derive(Clone, Debug)]
-pub struct ArchGraphs {
-    /// The reference class.
-    pub class: String,
-    /// Graphs with declared parameters and no weights: `unet` | `transformer` | `vae_encoder`, `vae_decoder` | `text_encoder`,
-    /// `text_encoder_masked` | `vision_encoder`, `sam` | `inception` | `lpips`.
-    pub parts: Vec<(String, Graph)>,
-    /// Tensors that are not an error although no graph uses them.
-    pub ignored: Vec<Ignored>,
-    /// Names of older files.
-    pub renames: Vec<Rename>,
-    /// Sentences about configuration keys that were not understood.
-    pub warnings: Vec<String>,
-}
-
-impl ArchGraphs {
-    /// Graphs that leave no tensor out and know no older names.
-    pub(crate) fn new(class: &str, parts: Vec<(String, Graph)>, warnings: Vec<String>) -> Self {
-        Self { class: class.into(), parts, ignored: Vec::new(), renames: Vec::new(), warnings }
-    }
-
-    /// The present name of a tensor in a file.
-    pub fn canonical_name<'a>(&self, name: &'a str) -> Cow<'a, str> {
-        let mut prefixes = self.renames.iter().filter(|rename| rename.old.ends_with('.'));
-        if let Some((new, rest)) = prefixes.find_map(|rename| Some((rename.new, name.strip_prefix(rename.old)?))) {
-            return Cow::Owned(format!("{new}{rest}"));
-        }
-        if !name.split('.').any(|segment| self.renames.iter().any(|rename| rename.old == segment)) {
-            return Cow::Borrowed(name);
-        }
-        let present = |segment| self.renames.iter().find(|rename| rename.old == segment).map_or(segment, |rename| rename.new);
-        Cow::Owned(name.split('.').map(present).collect::<Vec<_>>().join("."))
-    }
-
-    /// Why a tensor is left out on purpose, if it is.
-    pub fn ignored(&self, name: &str) -> Option<&'static str> {
-        let fits = |pattern: &str| {
-            let (prefix, suffix) = (pattern.ends_with('.'), pattern.starts_with('.'));
-            name == pattern || (prefix && name.starts_with(pattern)) || (suffix && name.ends_with(pattern))
-        };
-        self.ignored.iter().find(|ignored| fits(ignored.pattern)).map(|ignored| ignored.reason)
-    }
-}
-
 /// The reference classes that can be built.
 pub fn classes() -> impl Iterator<Item = &'static str> {
     CLASSES.iter().map(|(name, _)| *name)
@@ -121,14 +58,14 @@ pub fn classes() -> impl Iterator<Item = &'static str> {
 ///
 /// # Errors
 /// When it names none.
-pub fn class_of(config: &Value) -> Result<&str> {
+pub(crate) fn class_of(config: &Value) -> Result<&str> {
     let architecture = || config.get("architectures").and_then(|list| list.get(0)).and_then(Value::as_str);
     config.get("_class_name").and_then(Value::as_str).or_else(architecture).ok_or(ImportError::NoClass)
 }
 
 /// The pixel frames of a video whose pixels or latents, of five dimensions, have this shape: of the inputs `sample` and
 /// `latent` of a video autoencoder.
-pub fn frames_of_input(input: &str, shape: &[usize]) -> Option<usize> {
+pub(crate) fn frames_of_input(input: &str, shape: &[usize]) -> Option<usize> {
     match (input, shape) {
         ("sample", &[_, _, frames, _, _]) => Some(frames),
         ("latent", &[_, _, frames, _, _]) => Some(vae3d::shortest_video(frames)),
@@ -148,7 +85,7 @@ pub fn build(config: &Value) -> Result<ArchGraphs> {
 ///
 /// # Errors
 /// As [`build`], and for a number of frames that no video has.
-pub fn build_for_frames(config: &Value, frames: Option<usize>) -> Result<ArchGraphs> {
+pub(crate) fn build_for_frames(config: &Value, frames: Option<usize>) -> Result<ArchGraphs> {
     let class = class_of(config)?;
     match (CLASSES.iter().find(|(name, _)| *name == class), frames) {
         (Some((name, _)), Some(frames)) if *name == vae3d::CLASS => vae3d::build_for_frames(class, config, frames),

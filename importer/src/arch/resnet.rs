@@ -4,11 +4,11 @@
 use dmdx_graph::{Op, ValueId};
 
 use super::scope::{Conv, Scope};
-use crate::Result;
+use crate::error::Result;
 
 /// How a network's residual blocks normalise.
 #[derive(Clone, Copy)]
-pub struct ResnetStyle {
+pub(super) struct ResnetStyle {
     /// Groups of every norm.
     pub groups: usize,
     /// Added to the variance.
@@ -18,7 +18,7 @@ pub struct ResnetStyle {
 }
 
 /// `ResnetBlock2D` at `name`: `x [n, c, h, w]` → `[n, channels, h, w]`; `time [n, t]` shifts it if given.
-pub fn resnet(
+pub(super) fn resnet(
     scope: &mut Scope<'_>,
     name: &str,
     x: ValueId,
@@ -48,14 +48,14 @@ pub fn resnet(
 }
 
 /// `Downsample2D` with a convolution: half the height and width. `padding` 0 pads below and to the right only.
-pub fn downsample(scope: &mut Scope<'_>, x: ValueId, padding: usize) -> Result<ValueId> {
+pub(super) fn downsample(scope: &mut Scope<'_>, x: ValueId, padding: usize) -> Result<ValueId> {
     let channels = scope.size(x, 1);
     let padding = if padding == 0 { [0, 0, 1, 1] } else { [padding; 4] };
     scope.module("downsamplers.0", |m| m.conv2d("conv", x, channels, Conv { kernel: 3, stride: 2, padding, bias: true }))
 }
 
 /// `Upsample2D` with a convolution: twice the height and width.
-pub fn upsample(scope: &mut Scope<'_>, x: ValueId) -> Result<ValueId> {
+pub(super) fn upsample(scope: &mut Scope<'_>, x: ValueId) -> Result<ValueId> {
     let channels = scope.size(x, 1);
     scope.module("upsamplers.0", |m| {
         let x = m.op(Op::UpNearest { factor: 2 }, &[x])?;

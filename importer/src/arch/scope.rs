@@ -2,17 +2,17 @@
 
 use dmdx_graph::{Dim, Graph, Op, Shape, ValueId};
 
-use crate::Result;
+use crate::error::Result;
 
 /// Builds inside the module at a dotted path; parameters, origins and marks get their names from it.
-pub struct Scope<'g> {
+pub(super) struct Scope<'g> {
     graph: &'g mut Graph,
     path: String,
 }
 
 /// How a convolution with a square kernel moves.
 #[derive(Clone, Copy)]
-pub struct Conv {
+pub(super) struct Conv {
     /// Side of the kernel.
     pub kernel: usize,
     /// Step in both directions.
@@ -25,30 +25,30 @@ pub struct Conv {
 
 impl Conv {
     /// An odd kernel that keeps the size, with bias.
-    pub fn same(kernel: usize) -> Self {
+    pub(super) fn same(kernel: usize) -> Self {
         Self { kernel, stride: 1, padding: [(kernel - 1) / 2; 4], bias: true }
     }
 
     /// Non-overlapping patches.
-    pub fn patches(size: usize, bias: bool) -> Self {
+    pub(super) fn patches(size: usize, bias: bool) -> Self {
         Self { kernel: size, stride: size, padding: [0; 4], bias }
     }
 }
 
 impl<'g> Scope<'g> {
     /// The root module.
-    pub fn new(graph: &'g mut Graph) -> Self {
+    pub(super) fn new(graph: &'g mut Graph) -> Self {
         Self { graph, path: String::new() }
     }
 
     /// The submodule `name`, without a mark of its own.
-    pub fn child(&mut self, name: &str) -> Scope<'_> {
+    pub(super) fn child(&mut self, name: &str) -> Scope<'_> {
         let path = self.join(name);
         Scope { graph: self.graph, path }
     }
 
     /// Builds the submodule `name` and marks its result.
-    pub fn module(&mut self, name: &str, body: impl FnOnce(&mut Scope<'_>) -> Result<ValueId>) -> Result<ValueId> {
+    pub(super) fn module(&mut self, name: &str, body: impl FnOnce(&mut Scope<'_>) -> Result<ValueId>) -> Result<ValueId> {
         let mut child = self.child(name);
         let value = body(&mut child)?;
         child.mark_self(value);
@@ -56,12 +56,12 @@ impl<'g> Scope<'g> {
     }
 
     /// Marks `value` as the result of this module.
-    pub fn mark_self(&mut self, value: ValueId) {
+    pub(super) fn mark_self(&mut self, value: ValueId) {
         self.graph.mark(&self.path, value);
     }
 
     /// Marks `value` as the result of the submodule `name`.
-    pub fn mark(&mut self, name: &str, value: ValueId) {
+    pub(super) fn mark(&mut self, name: &str, value: ValueId) {
         let path = self.join(name);
         self.graph.mark(&path, value);
     }
@@ -71,17 +71,17 @@ impl<'g> Scope<'g> {
     }
 
     /// Adds an operation of this module.
-    pub fn op(&mut self, op: Op, inputs: &[ValueId]) -> Result<ValueId> {
+    pub(super) fn op(&mut self, op: Op, inputs: &[ValueId]) -> Result<ValueId> {
         Ok(self.graph.push(op, inputs, &self.path)?)
     }
 
     /// The dotted path of this module.
-    pub fn path(&self) -> &str {
+    pub(super) fn path(&self) -> &str {
         &self.path
     }
 
     /// Declares a parameter of this module. A module that is called several times reads the same one each time.
-    pub fn param(&mut self, name: &str, shape: &[usize]) -> Result<ValueId> {
+    pub(super) fn param(&mut self, name: &str, shape: &[usize]) -> Result<ValueId> {
         let name = self.join(name);
         match self.graph.params().get(name.as_str()) {
             Some(param) if param.shape == shape => Ok(param.value),
@@ -90,17 +90,17 @@ impl<'g> Scope<'g> {
     }
 
     /// The shape of a value.
-    pub fn shape(&self, value: ValueId) -> Shape {
+    pub(super) fn shape(&self, value: ValueId) -> Shape {
         self.graph.value(value).ty.shape.clone()
     }
 
     /// One dimension of a value.
-    pub fn dim(&self, value: ValueId, axis: usize) -> Dim {
+    pub(super) fn dim(&self, value: ValueId, axis: usize) -> Dim {
         self.graph.value(value).ty.shape.0.get(axis).cloned().unwrap_or_default()
     }
 
     /// A dimension that the configuration determines, such as a number of channels.
-    pub fn size(&self, value: ValueId, axis: usize) -> usize {
+    pub(super) fn size(&self, value: ValueId, axis: usize) -> usize {
         self.dim(value, axis).known().unwrap_or_default()
     }
 
@@ -109,7 +109,7 @@ impl<'g> Scope<'g> {
     }
 
     /// `torch.nn.Linear`.
-    pub fn linear(&mut self, name: &str, x: ValueId, width: usize, bias: bool) -> Result<ValueId> {
+    pub(super) fn linear(&mut self, name: &str, x: ValueId, width: usize, bias: bool) -> Result<ValueId> {
         let from = self.last(x);
         self.module(name, |m| {
             let mut inputs = vec![x, m.param("weight", &[width, from])?];
@@ -121,12 +121,12 @@ impl<'g> Scope<'g> {
     }
 
     /// `torch.nn.Conv2d` with a square kernel.
-    pub fn conv2d(&mut self, name: &str, x: ValueId, channels: usize, conv: Conv) -> Result<ValueId> {
+    pub(super) fn conv2d(&mut self, name: &str, x: ValueId, channels: usize, conv: Conv) -> Result<ValueId> {
         self.module(name, |m| m.conv2d_here(x, channels, conv))
     }
 
     /// The same by this module's own parameters.
-    pub fn conv2d_here(&mut self, x: ValueId, channels: usize, conv: Conv) -> Result<ValueId> {
+    pub(super) fn conv2d_here(&mut self, x: ValueId, channels: usize, conv: Conv) -> Result<ValueId> {
         let mut inputs = vec![x, self.param("weight", &[channels, self.size(x, 1), conv.kernel, conv.kernel])?];
         if conv.bias {
             inputs.push(self.param("bias", &[channels])?);
@@ -136,12 +136,12 @@ impl<'g> Scope<'g> {
     }
 
     /// `torch.nn.GroupNorm`.
-    pub fn group_norm(&mut self, name: &str, x: ValueId, groups: usize, eps: f64) -> Result<ValueId> {
+    pub(super) fn group_norm(&mut self, name: &str, x: ValueId, groups: usize, eps: f64) -> Result<ValueId> {
         self.module(name, |m| m.group_norm_op(x, groups, eps, false))
     }
 
     /// `torch.nn.GroupNorm` and SiLU in one operation. The norm alone has no value, so nothing is marked.
-    pub fn group_norm_silu(&mut self, name: &str, x: ValueId, groups: usize, eps: f64) -> Result<ValueId> {
+    pub(super) fn group_norm_silu(&mut self, name: &str, x: ValueId, groups: usize, eps: f64) -> Result<ValueId> {
         self.child(name).group_norm_op(x, groups, eps, true)
     }
 
@@ -152,7 +152,7 @@ impl<'g> Scope<'g> {
     }
 
     /// `torch.nn.LayerNorm` over the last dimension.
-    pub fn layer_norm(&mut self, name: &str, x: ValueId, eps: f64) -> Result<ValueId> {
+    pub(super) fn layer_norm(&mut self, name: &str, x: ValueId, eps: f64) -> Result<ValueId> {
         let channels = self.last(x);
         self.module(name, |m| {
             let inputs = [x, m.param("weight", &[channels])?, m.param("bias", &[channels])?];
@@ -161,7 +161,7 @@ impl<'g> Scope<'g> {
     }
 
     /// The norm of T5 and its kin over the last dimension: no mean is taken off, there is no bias.
-    pub fn rms_norm(&mut self, name: &str, x: ValueId, eps: f64) -> Result<ValueId> {
+    pub(super) fn rms_norm(&mut self, name: &str, x: ValueId, eps: f64) -> Result<ValueId> {
         let channels = self.last(x);
         self.module(name, |m| {
             let inputs = [x, m.param("weight", &[channels])?];
@@ -170,56 +170,56 @@ impl<'g> Scope<'g> {
     }
 
     /// `a + b`.
-    pub fn add(&mut self, a: ValueId, b: ValueId) -> Result<ValueId> {
+    pub(super) fn add(&mut self, a: ValueId, b: ValueId) -> Result<ValueId> {
         self.op(Op::Add, &[a, b])
     }
 
     /// `x * mul + add` with scalars.
-    pub fn affine(&mut self, x: ValueId, mul: f64, add: f64) -> Result<ValueId> {
+    pub(super) fn affine(&mut self, x: ValueId, mul: f64, add: f64) -> Result<ValueId> {
         self.op(Op::Affine { mul, add }, &[x])
     }
 
     /// `length` elements from `start` along one axis.
-    pub fn slice(&mut self, x: ValueId, axis: usize, start: impl Into<Dim>, length: impl Into<Dim>) -> Result<ValueId> {
+    pub(super) fn slice(&mut self, x: ValueId, axis: usize, start: impl Into<Dim>, length: impl Into<Dim>) -> Result<ValueId> {
         self.op(Op::Slice { axis, start: start.into(), length: length.into() }, &[x])
     }
 
     /// Joins values along one axis.
-    pub fn concat(&mut self, axis: usize, parts: &[ValueId]) -> Result<ValueId> {
+    pub(super) fn concat(&mut self, axis: usize, parts: &[ValueId]) -> Result<ValueId> {
         self.op(Op::Concat { axis }, parts)
     }
 
     /// Repeats along dimensions of size 1, or missing in front.
-    pub fn expand(&mut self, x: ValueId, dims: impl Into<Vec<Dim>>) -> Result<ValueId> {
+    pub(super) fn expand(&mut self, x: ValueId, dims: impl Into<Vec<Dim>>) -> Result<ValueId> {
         self.op(Op::Expand { shape: Shape(dims.into()) }, &[x])
     }
 
     /// Another shape.
-    pub fn reshape(&mut self, x: ValueId, dims: impl Into<Vec<Dim>>) -> Result<ValueId> {
+    pub(super) fn reshape(&mut self, x: ValueId, dims: impl Into<Vec<Dim>>) -> Result<ValueId> {
         self.op(Op::Reshape { shape: Shape(dims.into()) }, &[x])
     }
 
     /// Another order of dimensions.
-    pub fn permute(&mut self, x: ValueId, axes: &[usize]) -> Result<ValueId> {
+    pub(super) fn permute(&mut self, x: ValueId, axes: &[usize]) -> Result<ValueId> {
         self.op(Op::Permute { axes: axes.to_vec() }, &[x])
     }
 
     /// `[b, c, h, w]` → `[b, h*w, c]`.
-    pub fn flatten_image(&mut self, x: ValueId) -> Result<ValueId> {
+    pub(super) fn flatten_image(&mut self, x: ValueId) -> Result<ValueId> {
         let dims = [self.dim(x, 0), self.dim(x, 2).times(&self.dim(x, 3)), self.dim(x, 1)];
         let x = self.permute(x, &[0, 2, 3, 1])?;
         self.reshape(x, dims)
     }
 
     /// `[b, h*w, c]` → `[b, c, h, w]` with the height and width of `like [b, _, h, w]`.
-    pub fn unflatten_image(&mut self, x: ValueId, like: ValueId) -> Result<ValueId> {
+    pub(super) fn unflatten_image(&mut self, x: ValueId, like: ValueId) -> Result<ValueId> {
         let dims = [self.dim(x, 0), self.dim(like, 2), self.dim(like, 3), self.dim(x, 2)];
         let x = self.reshape(x, dims)?;
         self.permute(x, &[0, 3, 1, 2])
     }
 
     /// `[b, s, c]` → `[b, heads, s, c/heads]`.
-    pub fn split_heads(&mut self, x: ValueId, heads: usize) -> Result<ValueId> {
+    pub(super) fn split_heads(&mut self, x: ValueId, heads: usize) -> Result<ValueId> {
         let width = self.size(x, 2) / heads.max(1);
         let dims = [self.dim(x, 0), self.dim(x, 1), heads.into(), width.into()];
         let x = self.reshape(x, dims)?;
@@ -227,20 +227,20 @@ impl<'g> Scope<'g> {
     }
 
     /// `[b, heads, s, d]` → `[b, s, heads*d]`.
-    pub fn merge_heads(&mut self, x: ValueId) -> Result<ValueId> {
+    pub(super) fn merge_heads(&mut self, x: ValueId) -> Result<ValueId> {
         let dims = [self.dim(x, 0), self.dim(x, 2), self.dim(x, 1).times(&self.dim(x, 3))];
         let x = self.permute(x, &[0, 2, 1, 3])?;
         self.reshape(x, dims)
     }
 
     /// Attention of `q [b, heads, s, d]` over `k, v [b, heads, t, d]`, scaled by the root of `d`; a bias may follow.
-    pub fn sdpa(&mut self, inputs: &[ValueId], causal: bool) -> Result<ValueId> {
+    pub(super) fn sdpa(&mut self, inputs: &[ValueId], causal: bool) -> Result<ValueId> {
         let width = inputs.first().map_or(1, |q| self.size(*q, 3));
         self.op(Op::Sdpa { scale: (width as f64).powf(-0.5), causal }, inputs)
     }
 
     /// Multi-head attention of `q [b, s, c]` over `k, v [b, t, c]`.
-    pub fn attention(&mut self, [q, k, v]: [ValueId; 3], heads: usize, causal: bool) -> Result<ValueId> {
+    pub(super) fn attention(&mut self, [q, k, v]: [ValueId; 3], heads: usize, causal: bool) -> Result<ValueId> {
         let inputs = [self.split_heads(q, heads)?, self.split_heads(k, heads)?, self.split_heads(v, heads)?];
         let x = self.sdpa(&inputs, causal)?;
         self.merge_heads(x)

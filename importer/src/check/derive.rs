@@ -15,7 +15,7 @@ use crate::reference::RefTensor;
 ///
 /// # Errors
 /// When an added operation does not fit, which is a defect of this function.
-pub fn complete_marks(graph: &mut Graph, activations: &IndexMap<String, RefTensor>) -> Result<()> {
+pub(super) fn complete_marks(graph: &mut Graph, activations: &IndexMap<String, RefTensor>) -> Result<()> {
     for (path, tensor) in activations {
         if graph.marks().contains_key(path) {
             continue;

@@ -8,12 +8,13 @@ use std::path::Path;
 use dmdx_graph::{Graph, interp};
 use indexmap::IndexMap;
 
-pub use derive::complete_marks;
+use derive::complete_marks;
 pub use report::{Kind, Report, Row};
 
 use crate::arch;
 use crate::component::Component;
-use crate::error::{ImportError, Result};
+use crate::error::{ImportError, ReferenceFault, Result};
+use crate::import::{import, import_pipeline};
 use crate::options::ImportOptions;
 use crate::reference::{RefTensor, ReferenceFile};
 
@@ -45,8 +46,8 @@ pub fn options_for(options: &ImportOptions, reference: &ReferenceFile) -> Import
 
 /// The network of a path, or the named one of a pipeline.
 fn network(path: &Path, name: Option<&str>, options: &ImportOptions) -> Result<Component> {
-    let Some(name) = name else { return crate::import(path, options) };
-    let mut pipeline = crate::import_pipeline(path, options)?;
+    let Some(name) = name else { return import(path, options) };
+    let mut pipeline = import_pipeline(path, options)?;
     let known: Vec<String> = pipeline.components.keys().cloned().collect();
     pipeline.components.shift_remove(name).ok_or_else(|| {
         let (path, name) = (path.into(), name.chars().take(80).collect());
@@ -64,9 +65,8 @@ pub fn part_for<'p>(parts: &'p IndexMap<String, Graph>, reference: &ReferenceFil
             let inputs: Vec<&str> = graph.inputs().iter().map(|(name, _)| &**name).collect();
             format!("{name} takes {}", inputs.join(", "))
         };
-        let parts: Vec<String> = parts.iter().map(part).collect();
-        let reason = format!("its arguments are {}, but {}", reference.args.join(", "), parts.join("; "));
-        ImportError::Reference { path: reference.path.clone(), reason }
+        let fault = ReferenceFault::NoPart { found: reference.args.clone(), parts: parts.iter().map(part).collect() };
+        ImportError::Reference { path: reference.path.clone(), fault }
     })
 }
 
@@ -76,7 +76,7 @@ pub fn part_for<'p>(parts: &'p IndexMap<String, Graph>, reference: &ReferenceFil
 /// When the graph does not take the file's arguments or cannot be run.
 pub fn check_graph(title: &str, graph: &Graph, reference: &ReferenceFile, tolerance: f64) -> Result<Report> {
     let graph = prepare(graph, reference)?;
-    let fail = |reason: String| ImportError::Reference { path: reference.path.clone(), reason };
+    let fail = |reason| ImportError::Reference { path: reference.path.clone(), fault: ReferenceFault::Tensor { reason } };
     let mut inputs = std::collections::BTreeMap::new();
     for (name, tensor) in reference.inputs_for(&graph)? {
         inputs.insert(name, tensor.to_interp().map_err(fail)?);

@@ -100,12 +100,6 @@ impl Report {
     pub fn passed(&self) -> bool {
         !self.rows.is_empty() && self.rows.iter().all(|row| row.ok)
     }
-
-    /// Largest error of one kind, `None` when there are no such rows; NaN when one could not be compared.
-    pub fn worst(&self, kind: Kind) -> Option<f64> {
-        let errors = self.rows.iter().filter(|row| row.kind == kind).map(|row| row.max_abs_error);
-        errors.reduce(|worst, error| if error.is_nan() || worst.is_nan() { f64::NAN } else { worst.max(error) })
-    }
 }
 
 impl fmt::Display for Report {

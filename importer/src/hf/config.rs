@@ -22,7 +22,7 @@ pub fn read(folder: &Path, name: &str, limits: &Limits, policy: &FilePolicy) -> 
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_scheduler(folder: &Path, limits: &Limits, policy: &FilePolicy) -> Result<JsonFile> {
+pub(crate) fn read_scheduler(folder: &Path, limits: &Limits, policy: &FilePolicy) -> Result<JsonFile> {
     let open = open_known(folder, "scheduler_config.json", policy)?;
     read_object_of_python(&open, limits.config_bytes, "config_bytes", limits, |text| quote_non_finite(text).into())
 }

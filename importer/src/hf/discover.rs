@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{ImportError, Result};
-use crate::limits::Limits;
+use crate::limits::{Limits, within};
 use crate::path::check_name;
 
 /// File names without extension in the order in which they are looked for: those of `save_pretrained` (diffusers,
@@ -16,7 +16,7 @@ const PICKLE: [&str; 6] = ["bin", "ckpt", "pt", "pth", "pkl", "pickle"];
 
 /// The set of weights that will be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub(super) struct Found {
     /// The file or the index of its shards.
     pub name: String,
     /// Whether `name` is an index.
@@ -27,7 +27,7 @@ pub struct Found {
 
 impl Found {
     /// A file or index that the user named.
-    pub fn named(name: &str) -> Self {
+    pub(super) fn named(name: &str) -> Self {
         Self { name: name.into(), sharded: name.ends_with(".index.json"), variant: None }
     }
 }
@@ -37,9 +37,9 @@ impl Found {
 ///
 /// # Errors
 /// When there are none, only pickle files, or several sets between which nothing decides.
-pub fn weights(folder: &Path, variant: Option<&str>, allow_pickle: bool, limits: &Limits) -> Result<Found> {
+pub(super) fn weights(folder: &Path, variant: Option<&str>, allow_pickle: bool, limits: &Limits) -> Result<Found> {
     if let Some(variant) = variant {
-        check_name(variant).map_err(|reason| ImportError::Path { file: folder.into(), name: variant.into(), reason })?;
+        check_name(variant).map_err(|rule| ImportError::Path { file: folder.into(), name: variant.into(), rule })?;
     }
     let names = list(folder, limits)?;
     let mut kinds: Vec<(&[&str], &str)> = STEMS.iter().map(|stems| (*stems, "safetensors")).collect();
@@ -90,7 +90,7 @@ fn classify(name: &str, stems: &[&str], extension: &str) -> Option<Found> {
 }
 
 /// Whether Python would unpickle a file of this name.
-pub fn is_pickle(name: &str) -> bool {
+pub(crate) fn is_pickle(name: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, extension)| PICKLE.contains(&extension))
 }
 
@@ -110,21 +110,10 @@ fn no_weights(folder: &Path, variant: Option<&str>) -> ImportError {
 
 /// The names in a folder, sorted; names that are not UTF-8 are none that the libraries write.
 fn list(folder: &Path, limits: &Limits) -> Result<Vec<String>> {
-    let read = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => ImportError::NotFound { path: folder.into() },
-        _ => ImportError::Read { path: folder.into(), error },
-    };
+    let read = |error| ImportError::reading(folder, error);
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(read)? {
-        if names.len() == limits.folder_entries {
-            return Err(ImportError::Limit {
-                path: folder.into(),
-                what: "the number of files".into(),
-                value: limits.folder_entries as u128 + 1,
-                limit: limits.folder_entries as u128,
-                setting: "folder_entries",
-            });
-        }
+        within(folder, "the number of files", names.len() + 1, limits.folder_entries, "folder_entries")?;
         if let Ok(name) = entry.map_err(read)?.file_name().into_string() {
             names.push(name);
         }

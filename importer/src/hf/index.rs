@@ -6,18 +6,18 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::json;
-use crate::error::{ImportError, Result};
-use crate::limits::Limits;
+use crate::error::{ImportError, JsonFault, PathRule, Result};
+use crate::limits::{Limits, within};
 use crate::path::{FilePolicy, OpenFile, check_name, open_known};
 
 /// Tensor names by shard.
-pub type Shards = BTreeMap<String, BTreeSet<String>>;
+pub(super) type Shards = BTreeMap<String, BTreeSet<String>>;
 
 /// Reads an index and checks the form of every shard's name.
 ///
 /// # Errors
 /// When it is not the JSON that the libraries write, or names something that is not a safetensors file in the folder.
-pub fn read(folder: &Path, name: &str, limits: &Limits, policy: &FilePolicy) -> Result<(OpenFile, Shards)> {
+pub(super) fn read(folder: &Path, name: &str, limits: &Limits, policy: &FilePolicy) -> Result<(OpenFile, Shards)> {
     let open = open_known(folder, name, policy)?;
     let value = json::read_object(&open, limits.index_bytes, "index_bytes", limits)?.value;
     let shards = shards(&open.path, &value, limits)?;
@@ -25,34 +25,27 @@ pub fn read(folder: &Path, name: &str, limits: &Limits, policy: &FilePolicy) -> 
 }
 
 fn shards(path: &Path, value: &Value, limits: &Limits) -> Result<Shards> {
-    let fail = |reason: &str| ImportError::Json { path: path.into(), reason: reason.into() };
+    let fail = |fault| ImportError::Json { path: path.into(), fault };
     let map = value.get("weight_map").and_then(Value::as_object);
-    let map = map.ok_or_else(|| fail("it has no object `weight_map` of tensor names to shard files"))?;
+    let map = map.ok_or_else(|| fail(JsonFault::NoWeightMap))?;
     if map.is_empty() {
-        return Err(fail("its `weight_map` names no tensor"));
+        return Err(fail(JsonFault::EmptyWeightMap));
     }
     let mut shards = Shards::new();
     for (tensor, shard) in map {
-        let shard = shard.as_str().ok_or_else(|| fail("a value of `weight_map` is not a file name"))?;
+        let shard = shard.as_str().ok_or_else(|| fail(JsonFault::ShardName))?;
         shards.entry(shard.into()).or_default().insert(tensor.clone());
     }
-    for (what, value, limit, setting) in [
-        ("the number of tensors", map.len(), limits.tensors, "tensors"),
-        ("the number of shards", shards.len(), limits.shards, "shards"),
-    ] {
-        if value > limit {
-            let (value, limit) = (value as u128, limit as u128);
-            return Err(ImportError::Limit { path: path.into(), what: what.into(), value, limit, setting });
-        }
-    }
+    within(path, "the number of tensors", map.len(), limits.tensors, "tensors")?;
+    within(path, "the number of shards", shards.len(), limits.shards, "shards")?;
     // An index of pickle files is read only where these are allowed.
     let pickle = path.file_name().is_some_and(|name| name.to_string_lossy().contains(".bin.index."));
-    let extension = if pickle { ".bin" } else { ".safetensors" };
+    let wanted = if pickle { ".bin" } else { ".safetensors" };
     for shard in shards.keys() {
-        let refuse = |reason: String| ImportError::Path { file: path.into(), name: shard.clone(), reason };
+        let refuse = |rule| ImportError::Path { file: path.into(), name: shard.clone(), rule };
         check_name(shard).map_err(refuse)?;
-        if !shard.ends_with(extension) {
-            return Err(refuse(format!("is not a {extension} file; convert the checkpoint to safetensors")));
+        if !shard.ends_with(wanted) {
+            return Err(refuse(PathRule::Extension { wanted }));
         }
     }
     Ok(shards)

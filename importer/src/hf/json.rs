@@ -9,8 +9,8 @@ use std::io::Read;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use crate::error::{ImportError, Result};
-use crate::limits::Limits;
+use crate::error::{ImportError, JsonFault, Result};
+use crate::limits::{Limits, within};
 use crate::path::OpenFile;
 
 /// A parsed JSON file and its text.
@@ -26,16 +26,8 @@ pub struct JsonFile {
 ///
 /// # Errors
 /// When it is larger or cannot be read.
-pub fn read_bounded(open: &OpenFile, limit: u64, setting: &'static str) -> Result<Vec<u8>> {
-    if open.length > limit {
-        return Err(ImportError::Limit {
-            path: open.path.clone(),
-            what: "the size in bytes".into(),
-            value: open.length.into(),
-            limit: limit.into(),
-            setting,
-        });
-    }
+pub(crate) fn read_bounded(open: &OpenFile, limit: u64, setting: &'static str) -> Result<Vec<u8>> {
+    within(&open.path, "the size in bytes", open.length, limit, setting)?;
     // The file may have grown since; `take` keeps the limit.
     let mut bytes = Vec::with_capacity(usize::try_from(open.length).unwrap_or(0));
     (&open.file)
@@ -49,7 +41,7 @@ pub fn read_bounded(open: &OpenFile, limit: u64, setting: &'static str) -> Resul
 ///
 /// # Errors
 /// When the file is too large, too deep, not UTF-8, not JSON, has a key twice, or is not an object.
-pub fn read_object(open: &OpenFile, limit: u64, setting: &'static str, limits: &Limits) -> Result<JsonFile> {
+pub(crate) fn read_object(open: &OpenFile, limit: u64, setting: &'static str, limits: &Limits) -> Result<JsonFile> {
     read_object_of_python(open, limit, setting, limits, |text| Cow::Borrowed(text))
 }
 
@@ -57,7 +49,7 @@ pub fn read_object(open: &OpenFile, limit: u64, setting: &'static str, limits: &
 ///
 /// # Errors
 /// As [`read_object`].
-pub fn read_object_of_python(
+pub(crate) fn read_object_of_python(
     open: &OpenFile,
     limit: u64,
     setting: &'static str,
@@ -65,8 +57,8 @@ pub fn read_object_of_python(
     strict: fn(&str) -> Cow<'_, str>,
 ) -> Result<JsonFile> {
     let bytes = read_bounded(open, limit, setting)?;
-    let fail = |reason: String| ImportError::Json { path: open.path.clone(), reason };
-    let text = String::from_utf8(bytes).map_err(|error| fail(format!("it is not UTF-8 ({error})")))?;
+    let fail = |fault| ImportError::Json { path: open.path.clone(), fault };
+    let text = String::from_utf8(bytes).map_err(|error| fail(JsonFault::NotUtf8(error.utf8_error())))?;
     let value = parse_object(&strict(&text), limits.json_depth).map_err(fail)?;
     Ok(JsonFile { text, value })
 }
@@ -75,12 +67,12 @@ pub fn read_object_of_python(
 ///
 /// # Errors
 /// With the reason, line and column.
-pub fn parse_object(text: &str, depth: usize) -> std::result::Result<Value, String> {
+pub fn parse_object(text: &str, depth: usize) -> std::result::Result<Value, JsonFault> {
     check(text, depth)?;
     match serde_json::from_str(text) {
         Ok(Value::Object(map)) => Ok(Value::Object(map)),
-        Ok(_) => Err("it should be an object { … }".into()),
-        Err(error) => Err(error.to_string()),
+        Ok(_) => Err(JsonFault::NotAnObject),
+        Err(error) => Err(JsonFault::Syntax(error)),
     }
 }
 
@@ -88,7 +80,7 @@ pub fn parse_object(text: &str, depth: usize) -> std::result::Result<Value, Stri
 ///
 /// # Errors
 /// With the reason, line and column.
-pub fn check(text: &str, depth: usize) -> std::result::Result<(), String> {
+pub(crate) fn check(text: &str, depth: usize) -> std::result::Result<(), JsonFault> {
     check_entries(text, depth, usize::MAX)
 }
 
@@ -96,12 +88,12 @@ pub fn check(text: &str, depth: usize) -> std::result::Result<(), String> {
 ///
 /// # Errors
 /// With the reason, line and column.
-pub fn check_entries(text: &str, depth: usize, entries: usize) -> std::result::Result<(), String> {
+pub(crate) fn check_entries(text: &str, depth: usize, entries: usize) -> std::result::Result<(), JsonFault> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     Strict { left: depth, depth, entries }
         .deserialize(&mut deserializer)
         .and_then(|()| deserializer.end())
-        .map_err(|error| error.to_string())
+        .map_err(JsonFault::Syntax)
 }
 
 /// Visits a value and everything below it.

@@ -7,22 +7,27 @@ use safetensors::tensor::Dtype;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::error::{JsonFault, SafetensorsFault};
+
 /// Checks that every tensor has the bytes that its type and shape need, and that the tensors lie one behind the other
 /// from the first byte to the last, without holes and overlaps. Gives the number of bytes of all tensors.
 ///
 /// # Errors
 /// With the rule that is broken.
-pub fn check(header: &str) -> Result<u64, String> {
+pub(super) fn check(header: &str) -> Result<u64, SafetensorsFault> {
     let mut ranges = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_str(header);
-    Header { ranges: &mut ranges }.deserialize(&mut deserializer).map_err(|error| error.to_string())?;
+    Header { ranges: &mut ranges }
+        .deserialize(&mut deserializer)
+        .map_err(|error| SafetensorsFault::Header(JsonFault::Syntax(error)))?;
     ranges.sort_unstable();
     let mut at = 0u64;
     for (start, end) in ranges {
         if start != at {
-            let what = if start > at { "belong to no tensor" } else { "belong to two tensors" };
-            let (from, to) = (start.min(at), start.max(at));
-            return Err(format!("the bytes {from} to {to} of the data {what}"));
+            return Err(match start > at {
+                true => SafetensorsFault::Hole { from: at, to: start },
+                false => SafetensorsFault::Overlap { from: start, to: at },
+            });
         }
         at = end;
     }
@@ -67,7 +72,7 @@ impl<'de> Visitor<'de> for Header<'_> {
             }
             let Entry { dtype, shape, data_offsets: (start, end) } = map.next_value()?;
             let bits = shape.0.and_then(|elements| elements.checked_mul(dtype.bitsize() as u64));
-            let fail = |reason: String| A::Error::custom(format!("tensor {} {reason}", super::safetensors::shown(&name)));
+            let fail = |reason: String| A::Error::custom(format!("tensor {} {reason}", shown(&name)));
             let bits = bits.ok_or_else(|| fail("has more elements than any file can hold".into()))?;
             match end.checked_sub(start) {
                 Some(length) if bits % 8 == 0 && length == bits / 8 => self.ranges.push((start, end)),
@@ -101,4 +106,9 @@ impl<'de> Visitor<'de> for Product {
         }
         Ok(Elements(product))
     }
+}
+
+/// The name of a tensor for messages.
+pub(super) fn shown(name: &str) -> String {
+    format!("{:?}", name.chars().take(200).collect::<String>())
 }

@@ -1,37 +1,24 @@
 //! One safetensors file: header checked in full before any of it is believed, tensors as ranges of the mapped file.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use dmdx_graph::weights::MappedFile;
 use dmdx_graph::{DType, Weight};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
-use super::{json, layout};
-use crate::error::{ImportError, Result};
-use crate::limits::Limits;
+use super::json;
+use super::layout::{self, shown};
+use crate::error::{ImportError, JsonFault, Result, SafetensorsFault};
+use crate::limits::{Limits, within};
 use crate::path::OpenFile;
+use crate::tensor_file::TensorFile;
 
 /// Bytes in front of the header that hold its length.
 const PREFIX: usize = 8;
 /// Nesting of a header: the object, a tensor, its shape.
 const HEADER_DEPTH: usize = 3;
-
-/// The contents of one safetensors file.
-#[derive(Debug)]
-pub struct TensorFile {
-    /// The path, for messages.
-    pub path: PathBuf,
-    /// The mapped bytes.
-    pub file: Arc<MappedFile>,
-    /// Every tensor.
-    pub tensors: BTreeMap<String, Weight>,
-    /// The `__metadata__` of the header.
-    pub metadata: BTreeMap<String, String>,
-    /// What the user should know.
-    pub notes: Vec<String>,
-}
 
 /// Maps an open file and checks its header: length, JSON, types, shapes, and offsets that cover the file exactly.
 ///
@@ -39,9 +26,7 @@ pub struct TensorFile {
 /// With the file, the tensor and the rule that is broken.
 pub fn read(open: &OpenFile, limits: &Limits) -> Result<TensorFile> {
     let path = open.path.as_path();
-    if open.length > limits.mapped_bytes {
-        return Err(over(path, "the size in bytes".into(), open.length.into(), limits.mapped_bytes, "mapped_bytes"));
-    }
+    within(path, "the size in bytes", open.length, limits.mapped_bytes, "mapped_bytes")?;
     read_mapped(MappedFile::new(path, &open.file).map_err(|error| ImportError::Read { path: path.into(), error })?, limits)
 }
 
@@ -56,19 +41,17 @@ pub fn read_mapped(map: MappedFile, limits: &Limits) -> Result<TensorFile> {
     let described = check_header(path, header, limits)?;
     let found = (map.bytes().len() - data_start) as u64;
     if described != found {
-        let reason = match described.checked_sub(found) {
-            Some(short) => format!("it is {short} bytes too short for the tensors in its header; download it again"),
-            None => format!("{} bytes follow its last tensor; nothing may be hidden there", found - described),
-        };
-        return Err(ImportError::Safetensors { path: path.into(), reason });
+        return Err(broken(path)(match described.checked_sub(found) {
+            Some(missing) => SafetensorsFault::CutShort { missing },
+            None => SafetensorsFault::Trailing { extra: found - described },
+        }));
     }
     // Only now is anything built from the header.
-    let parsed: Metadata = serde_json::from_str(header).map_err(|error| broken(path, format!("in its header, {error}")))?;
+    let fail = |error| broken(path)(SafetensorsFault::Header(JsonFault::Syntax(error)));
+    let parsed: Metadata = serde_json::from_str(header).map_err(fail)?;
     let metadata = parsed.metadata().clone().unwrap_or_default().into_iter().collect();
     let infos: BTreeMap<String, &TensorInfo> = parsed.tensors().into_iter().collect();
-    if infos.len() > limits.tensors {
-        return Err(over(path, "the number of tensors".into(), infos.len() as u128, limits.tensors as u64, "tensors"));
-    }
+    within(path, "the number of tensors", infos.len(), limits.tensors, "tensors")?;
     let file = Arc::new(map);
     let mut tensors = BTreeMap::new();
     for (name, info) in infos {
@@ -79,35 +62,31 @@ pub fn read_mapped(map: MappedFile, limits: &Limits) -> Result<TensorFile> {
 }
 
 fn header_text<'a>(path: &Path, bytes: &'a [u8], limits: &Limits) -> Result<&'a str> {
-    let fail = |reason: String| ImportError::Safetensors { path: path.into(), reason };
+    let fail = broken(path);
     let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX>() else {
-        let length = bytes.len();
-        return Err(fail(format!("it has {length} bytes, fewer than the 8 that hold the header's length; download it again")));
+        return Err(fail(SafetensorsFault::TooShort { length: bytes.len() }));
     };
-    let length = u64::from_le_bytes(*prefix);
-    let header = usize::try_from(length).ok().and_then(|length| rest.get(..length)).ok_or_else(|| {
-        let rest = rest.len();
-        fail(format!("it claims a header of {length} bytes but only {rest} follow; it is cut short or of another format"))
-    })?;
-    if length > limits.header_bytes {
-        return Err(over(path, "the header's size in bytes".into(), length.into(), limits.header_bytes, "header_bytes"));
-    }
-    std::str::from_utf8(header).map_err(|error| fail(format!("its header is not UTF-8 ({error})")))
+    let claimed = u64::from_le_bytes(*prefix);
+    let header = usize::try_from(claimed).ok().and_then(|length| rest.get(..length));
+    let header = header.ok_or_else(|| fail(SafetensorsFault::HeaderLength { claimed, found: rest.len() }))?;
+    within(path, "the header's size in bytes", claimed, limits.header_bytes, "header_bytes")?;
+    std::str::from_utf8(header).map_err(|error| fail(SafetensorsFault::HeaderNotUtf8(error)))
 }
 
 /// Checks the whole header and gives the number of bytes that its tensors take.
 fn check_header(path: &Path, header: &str, limits: &Limits) -> Result<u64> {
     if !header.starts_with('{') {
-        return Err(broken(path, "its header does not begin with `{`; it is of another format".into()));
+        return Err(broken(path)(SafetensorsFault::NotAHeader));
     }
     // One entry more than tensors: `__metadata__`.
     json::check_entries(header, HEADER_DEPTH, limits.tensors.saturating_add(1))
+        .map_err(SafetensorsFault::Header)
         .and_then(|()| layout::check(header))
-        .map_err(|reason| broken(path, format!("in its header, {reason}")))
+        .map_err(broken(path))
 }
 
-fn broken(path: &Path, reason: String) -> ImportError {
-    ImportError::Safetensors { path: path.into(), reason }
+fn broken(path: &Path) -> impl Fn(SafetensorsFault) -> ImportError {
+    move |fault| ImportError::Safetensors { path: path.into(), fault }
 }
 
 fn weight(
@@ -118,32 +97,29 @@ fn weight(
     info: &TensorInfo,
     limits: &Limits,
 ) -> Result<Weight> {
-    let bounded = |what: &str, value: u128, limit: u64, setting: &'static str| {
-        if value > u128::from(limit) {
-            return Err(over(path, format!("{what} of tensor {}", shown(name)), value, limit, setting));
-        }
-        Ok(())
+    let bounded = |what: &str, value: usize, limit: u64, setting: &'static str| match value as u64 > limit {
+        true => within(path, &format!("{what} of tensor {}", shown(name)), value, limit, setting),
+        false => Ok(()),
     };
-    bounded("the length of the name", name.len() as u128, limits.name_bytes as u64, "name_bytes")?;
-    bounded("the number of dimensions", info.shape.len() as u128, limits.rank as u64, "rank")?;
+    bounded("the length of the name", name.len(), limits.name_bytes as u64, "name_bytes")?;
+    bounded("the number of dimensions", info.shape.len(), limits.rank as u64, "rank")?;
     for &size in &info.shape {
-        bounded("a dimension", size as u128, limits.dimension, "dimension")?;
+        bounded("a dimension", size, limits.dimension, "dimension")?;
     }
     // The header's parser has checked these products.
     let elements: usize = info.shape.iter().product();
-    bounded("the number of elements", elements as u128, limits.elements, "elements")?;
+    bounded("the number of elements", elements, limits.elements, "elements")?;
     let (start, end) = info.data_offsets;
-    bounded("the size in bytes", end.saturating_sub(start) as u128, limits.tensor_bytes, "tensor_bytes")?;
-    let fail =
-        |reason: String| ImportError::Safetensors { path: path.into(), reason: format!("tensor {} {reason}", shown(name)) };
-    let dtype = dtype_of(info.dtype)
-        .ok_or_else(|| fail(format!("has type {}; only F64, F32, F16, BF16, I64, I32, U8 and BOOL are read", info.dtype)))?;
-    let offset = data_start.checked_add(start).ok_or_else(|| fail("starts beyond every file".into()))?;
-    Weight::mapped(file.clone(), offset, dtype, info.shape.clone()).map_err(fail)
+    bounded("the size in bytes", end.saturating_sub(start), limits.tensor_bytes, "tensor_bytes")?;
+    let (fail, tensor) = (broken(path), || shown(name));
+    let dtype = dtype_of(info.dtype).ok_or_else(|| fail(SafetensorsFault::Dtype { tensor: tensor(), dtype: info.dtype }))?;
+    let offset = data_start.checked_add(start).ok_or_else(|| fail(SafetensorsFault::BeyondFile { tensor: tensor() }))?;
+    Weight::mapped(file.clone(), offset, dtype, info.shape.clone())
+        .map_err(|reason| fail(SafetensorsFault::Tensor { tensor: tensor(), reason }))
 }
 
 /// The storage type of a safetensors type, if it is one that graphs know.
-pub fn dtype_of(dtype: Dtype) -> Option<DType> {
+fn dtype_of(dtype: Dtype) -> Option<DType> {
     Some(match dtype {
         Dtype::F64 => DType::F64,
         Dtype::F32 => DType::F32,
@@ -169,12 +145,4 @@ pub fn safetensors_dtype(dtype: DType) -> Dtype {
         DType::U8 => Dtype::U8,
         DType::Bool => Dtype::BOOL,
     }
-}
-
-fn over(path: &Path, what: String, value: u128, limit: u64, setting: &'static str) -> ImportError {
-    ImportError::Limit { path: path.into(), what, value, limit: limit.into(), setting }
-}
-
-pub(super) fn shown(name: &str) -> String {
-    format!("{:?}", name.chars().take(200).collect::<String>())
 }

@@ -1,7 +1,6 @@
 //! All tensors of a component, from one file or from shards, mapped and validated but not read.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,11 +9,14 @@ use dmdx_graph::weights::MappedFile;
 
 use super::discover::{self, Found};
 use super::index;
-use super::safetensors::{self, TensorFile};
+use super::safetensors;
+use crate::defects::shortened;
 use crate::error::{ImportError, Result};
+use crate::limits::within;
 use crate::options::ImportOptions;
-use crate::path::{OpenFile, open_given, open_known, open_named};
+use crate::path::{OpenFile, open_given, open_known, open_named, split};
 use crate::pickle;
+use crate::tensor_file::TensorFile;
 
 /// The tensors of a component and where they come from.
 #[derive(Debug, Default)]
@@ -46,7 +48,7 @@ pub fn open(folder: &Path, options: &ImportOptions) -> Result<Tensors> {
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_found(folder: &Path, found: &Found, options: &ImportOptions) -> Result<Tensors> {
+fn open_found(folder: &Path, found: &Found, options: &ImportOptions) -> Result<Tensors> {
     match found.sharded {
         true => open_shards(folder, &found.name, options),
         false => open_file(&found.name, &open_known(folder, &found.name, &options.files)?, options),
@@ -57,7 +59,7 @@ pub fn open_found(folder: &Path, found: &Found, options: &ImportOptions) -> Resu
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_path(path: &Path, options: &ImportOptions) -> Result<Tensors> {
+pub(crate) fn open_path(path: &Path, options: &ImportOptions) -> Result<Tensors> {
     let (folder, name) = split(path);
     match Found::named(name) {
         found if found.sharded => open_found(folder, &found, options),
@@ -65,17 +67,11 @@ pub fn open_path(path: &Path, options: &ImportOptions) -> Result<Tensors> {
     }
 }
 
-/// The folder of a file, and its name.
-pub fn split(path: &Path) -> (&Path, &str) {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    (folder, path.file_name().and_then(OsStr::to_str).unwrap_or_default())
-}
-
 /// Opens one safetensors file, or a pickle file if the options allow it.
 ///
 /// # Errors
 /// When it breaks a rule of the format or a limit.
-pub fn open_file(name: &str, open: &OpenFile, options: &ImportOptions) -> Result<Tensors> {
+pub(crate) fn open_file(name: &str, open: &OpenFile, options: &ImportOptions) -> Result<Tensors> {
     if !discover::is_pickle(name) {
         return Ok(from_file(name, safetensors::read(open, &options.limits)?));
     }
@@ -93,7 +89,6 @@ fn from_file(name: &str, file: TensorFile) -> Tensors {
 fn open_shards(folder: &Path, name: &str, options: &ImportOptions) -> Result<Tensors> {
     let (opened, shards) = index::read(folder, name, &options.limits, &options.files)?;
     let path = opened.path;
-    let fail = |reason: String| ImportError::Index { index: path.clone(), reason };
     let mut all = Tensors::default();
     let mut extra = Vec::new();
     let mut mapped = 0u64;
@@ -105,20 +100,11 @@ fn open_shards(folder: &Path, name: &str, options: &ImportOptions) -> Result<Ten
             other => other,
         })?;
         mapped = mapped.saturating_add(open.length);
-        if mapped > options.limits.mapped_bytes {
-            return Err(ImportError::Limit {
-                path: path.clone(),
-                what: "the size of all shards in bytes".into(),
-                value: mapped.into(),
-                limit: options.limits.mapped_bytes.into(),
-                setting: "mapped_bytes",
-            });
-        }
+        within(&path, "the size of all shards in bytes", mapped, options.limits.mapped_bytes, "mapped_bytes")?;
         let mut file = open_file(shard, &open, options)?;
-        let absent: Vec<String> = names.iter().filter(|name| !file.weights.contains_key(*name)).cloned().collect();
-        if !absent.is_empty() {
-            let listed = crate::defects::shortened(&absent);
-            return Err(fail(format!("{shard:?} lacks {listed}, which the index places there; download both again")));
+        let missing: Vec<String> = names.iter().filter(|name| !file.weights.contains_key(*name)).cloned().collect();
+        if !missing.is_empty() {
+            return Err(ImportError::Index { index: path, shard: shard.clone(), missing });
         }
         for name in names {
             if let Some(weight) = file.weights.remove(name) {
@@ -129,7 +115,7 @@ fn open_shards(folder: &Path, name: &str, options: &ImportOptions) -> Result<Ten
         all.files.append(&mut file.files);
     }
     if !extra.is_empty() {
-        let listed = crate::defects::shortened(&extra);
+        let listed = shortened(&extra);
         all.notes.push(format!("{} tensor(s) lie in shards without being in the index and are not read: {listed}", extra.len()));
     }
     Ok(all)

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::json;
-use crate::error::{ImportError, Result};
+use crate::error::{ImportError, JsonFault, Result};
 use crate::limits::Limits;
 use crate::path::{FilePolicy, open_known};
 
@@ -31,8 +31,8 @@ pub fn read(folder: &Path, limits: &Limits, policy: &FilePolicy) -> Result<Vec<(
         };
         let bytes = json::read_bounded(&open, limits.tokenizer_bytes, "tokenizer_bytes")?;
         if is_json {
-            let fail = |reason: String| ImportError::Json { path: open.path.clone(), reason };
-            let text = std::str::from_utf8(&bytes).map_err(|error| fail(format!("it is not UTF-8 ({error})")))?;
+            let fail = |fault| ImportError::Json { path: open.path.clone(), fault };
+            let text = std::str::from_utf8(&bytes).map_err(|error| fail(JsonFault::NotUtf8(error)))?;
             json::check(text, limits.json_depth).map_err(fail)?;
         }
         files.push((name.to_string(), bytes));

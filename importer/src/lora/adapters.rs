@@ -7,11 +7,12 @@ use dmdx_graph::Weight;
 use dmdx_graph::weights::WeightExpr;
 use serde_json::Value;
 
-use crate::error::{ImportError, Result};
+use crate::error::{ImportError, LoraDefect, LoraFault, Result};
 use crate::hf::config;
 use crate::hf::json::parse_object;
-use crate::hf::tensors::{Tensors, split};
+use crate::hf::tensors::Tensors;
 use crate::options::ImportOptions;
+use crate::path::split;
 
 /// Endings of the matrix that comes first (`[rank, in]`): PEFT, diffusers, kohya, older diffusers.
 const DOWN: [&str; 5] =
@@ -22,7 +23,7 @@ const UP: [&str; 5] = [".lora_B.weight", ".lora.up.weight", ".lora_up.weight", "
 const METADATA: &str = "lora_adapter_metadata";
 
 /// A change of one module.
-pub struct Adapter {
+pub(super) struct Adapter {
     /// The module as the file names it.
     pub module: String,
     /// `[out, rank]`.
@@ -40,11 +41,11 @@ struct Parts {
     alpha: Option<f64>,
 }
 
-/// Reads the adapters of a file, sorted by module, and clauses about keys that do not belong to one.
+/// Reads the adapters of a file, sorted by module, and the keys that do not belong to one.
 ///
 /// # Errors
 /// When the settings beside the weights cannot be read or change the arithmetic in a way that is not supported.
-pub fn read(path: &Path, file: &Tensors, options: &ImportOptions) -> Result<(Vec<Adapter>, Vec<String>)> {
+pub(super) fn read(path: &Path, file: &Tensors, options: &ImportOptions) -> Result<(Vec<Adapter>, Vec<LoraDefect>)> {
     let settings = settings(path, file, options)?;
     let mut modules: BTreeMap<String, Parts> = BTreeMap::new();
     let mut defects = Vec::new();
@@ -58,43 +59,45 @@ pub fn read(path: &Path, file: &Tensors, options: &ImportOptions) -> Result<(Vec
             let alpha = (weight.elements() == 1).then(|| weight.to_f64().first().copied()).flatten();
             match alpha.filter(|alpha| alpha.is_finite()) {
                 Some(alpha) => modules.entry(module.into()).or_default().alpha = Some(alpha),
-                None => defects.push(format!("{key} is not one finite number")),
+                None => defects.push(LoraDefect::Alpha { key: key.clone() }),
             }
         } else {
-            defects.push(format!("{key} is of no kind that is known"));
+            defects.push(LoraDefect::UnknownKey { key: key.clone() });
         }
     }
     let mut adapters = Vec::new();
     for (module, parts) in modules {
         match adapter(&module, parts, &settings) {
             Ok(adapter) => adapters.push(adapter),
-            Err(reason) => defects.push(format!("{module} {reason}")),
+            Err(defect) => defects.push(defect),
         }
     }
     Ok((adapters, defects))
 }
 
-fn adapter(module: &str, parts: Parts, settings: &Settings) -> std::result::Result<Adapter, String> {
+fn adapter(module: &str, parts: Parts, settings: &Settings) -> std::result::Result<Adapter, LoraDefect> {
+    let name = || module.to_string();
     let (Some(up), Some(down)) = (parts.up, parts.down) else {
-        return Err("lacks one of its two matrices".into());
+        return Err(LoraDefect::OneMatrix { module: name() });
     };
     if !up.dtype().is_float() || !down.dtype().is_float() {
-        return Err(format!("has matrices of types {} and {}", up.dtype().name(), down.dtype().name()));
+        return Err(LoraDefect::Types { module: name(), up: up.dtype().name(), down: down.dtype().name() });
     }
     let (up_shape, down_shape) = (up.shape().to_vec(), down.shape().to_vec());
-    let unfit = || format!("has matrices of shapes {up_shape:?} and {down_shape:?}, which do not form a product");
+    let unfit = || LoraDefect::Shapes { module: name(), up: up_shape.clone(), down: down_shape.clone() };
     let ([out, rank, ones @ ..], [inner, rest @ ..]) = (up_shape.as_slice(), down_shape.as_slice()) else {
         return Err(unfit());
     };
     if rank != inner || *rank == 0 || rest.is_empty() || ones.iter().any(|size| *size != 1) {
         return Err(unfit());
     }
+    let matrix = |reason| LoraDefect::Matrix { module: name(), reason };
     let alpha = parts.alpha.or_else(|| settings.alpha(module)).unwrap_or(*rank as f64);
     let divisor = if settings.rooted(module) { (*rank as f64).sqrt() } else { *rank as f64 };
     Ok(Adapter {
         module: module.into(),
-        up: WeightExpr::reshape(up, vec![*out, *rank])?,
-        down: WeightExpr::reshape(down, vec![*inner, rest.iter().product()])?,
+        up: WeightExpr::reshape(up, vec![*out, *rank]).map_err(matrix)?,
+        down: WeightExpr::reshape(down, vec![*inner, rest.iter().product()]).map_err(matrix)?,
         factor: alpha / divisor,
     })
 }
@@ -135,13 +138,13 @@ impl Settings {
 }
 
 fn settings(path: &Path, file: &Tensors, options: &ImportOptions) -> Result<Settings> {
-    let fail = |reason: String| ImportError::Lora { path: path.into(), reason };
+    let fail = |fault| ImportError::Lora { path: path.into(), fault };
     let (folder, name) = split(path);
     let settings = match file.metadata.get(METADATA) {
         Some(text) if text.len() as u64 <= options.limits.config_bytes => {
-            parse_object(text, options.limits.json_depth).map_err(|reason| fail(format!("its settings are broken: {reason}")))?
+            parse_object(text, options.limits.json_depth).map_err(|fault| fail(LoraFault::Settings(fault)))?
         }
-        Some(_) => return Err(fail("its settings are larger than a configuration may be".into())),
+        Some(_) => return Err(fail(LoraFault::SettingsSize)),
         None if name.starts_with("adapter_model.") => {
             config::read(folder, "adapter_config.json", &options.limits, &options.files)?.value
         }
@@ -158,8 +161,8 @@ fn settings(path: &Path, file: &Tensors, options: &ImportOptions) -> Result<Sett
             _ => false,
         };
         if refused {
-            let value: String = value.to_string().chars().take(80).collect();
-            return Err(fail(format!("its setting `{key}` = {value} is not supported; only plain LoRA is merged")));
+            let value = value.to_string().chars().take(80).collect();
+            return Err(fail(LoraFault::Setting { key: key.clone(), value }));
         }
     }
     Ok(Settings(settings))

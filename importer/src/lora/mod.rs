@@ -7,7 +7,7 @@
 mod adapters;
 mod targets;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use adapters::Adapter;
@@ -17,14 +17,14 @@ use targets::{Target, Targets};
 
 use crate::component::Component;
 use crate::defects::shortened;
-use crate::error::{ImportError, Result};
+use crate::error::{ImportError, LoraDefect, LoraFault, Result};
 use crate::hf::tensors;
 use crate::nonfinite;
 use crate::options::{ImportOptions, LoraFile, Nonfinite};
 use crate::original::Transform;
 
 /// The name under which LoRA files know a component that was imported alone: its folder's, or that of its class.
-pub fn component_name(path: &Path, component: &Component) -> String {
+pub(crate) fn component_name(path: &Path, component: &Component) -> String {
     let folder = if path.is_dir() { Some(path) } else { path.parent() };
     let name = folder.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     targets::lone_name(&name, &component.class)
@@ -35,7 +35,7 @@ pub fn component_name(path: &Path, component: &Component) -> String {
 ///
 /// # Errors
 /// When a file cannot be read, or keys in it are not known, have no weight to change or do not fit it; all are listed.
-pub fn merge_files<'a>(
+pub(crate) fn merge_files<'a>(
     components: impl Iterator<Item = (&'a String, &'a mut Component)>,
     whole: bool,
     options: &ImportOptions,
@@ -50,19 +50,19 @@ pub fn merge_files<'a>(
 
 fn merge(components: &mut [(&String, &mut Component)], lora: &LoraFile, whole: bool, options: &ImportOptions) -> Result<String> {
     let path = lora.path.as_path();
-    let fail = |reason: String| ImportError::Lora { path: path.into(), reason };
+    let fail = |fault| ImportError::Lora { path: path.into(), fault };
     if !lora.scale.is_finite() {
-        return Err(fail(format!("its scale {} is not finite; give a finite one", lora.scale)));
+        return Err(fail(LoraFault::Scale { scale: lora.scale }));
     }
     let file = tensors::open_path(path, options)?;
     let mut warning = String::new();
     if options.nonfinite != Nonfinite::Skip {
         let found = nonfinite::count(file.weights.iter());
-        let (count, tensors) = (found.values().sum(), shortened(&found.into_keys().collect::<Vec<_>>()));
+        let (count, tensors) = (found.values().sum(), found.into_keys().collect::<Vec<_>>());
         match options.nonfinite {
             _ if count == 0 => {}
             Nonfinite::Deny => return Err(ImportError::Nonfinite { path: path.into(), count, tensors }),
-            _ => warning = format!("; it holds {count} NaN or infinite values in {tensors}"),
+            _ => warning = format!("; it holds {count} NaN or infinite values in {}", shortened(&tensors)),
         }
     }
     let (adapters, mut defects) = adapters::read(path, &file, options)?;
@@ -76,29 +76,29 @@ fn merge(components: &mut [(&String, &mut Component)], lora: &LoraFile, whole: b
                 foreign += 1;
                 continue;
             }
-            Err(reason) => {
-                defects.push(reason);
+            Err(defect) => {
+                defects.push(defect);
                 continue;
             }
         };
         for target in found {
             match Change::of(adapter, target, lora.scale) {
                 Ok(change) => changes.entry((target.component, target.param.clone())).or_default().push(change),
-                Err(reason) => defects.push(format!("{} {reason}", adapter.module)),
+                Err(defect) => defects.push(defect),
             }
         }
     }
     for ((index, param), changes) in &changes {
         let Some((_, component)) = components.get_mut(*index) else { continue };
-        if let Err(reason) = apply(component, param, changes) {
-            defects.push(reason);
+        if let Err(defect) = apply(component, param, changes) {
+            defects.push(defect);
         }
     }
     if !defects.is_empty() {
-        return Err(fail(format!("{} key(s) do not fit: {}", defects.len(), shortened(&defects))));
+        return Err(fail(LoraFault::Keys(defects)));
     }
     if changes.is_empty() {
-        return Err(fail("it changes nothing here".into()));
+        return Err(fail(LoraFault::NoChange));
     }
     let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
     changes.keys().for_each(|(index, _)| *counts.entry(*index).or_insert(0) += 1);
@@ -127,42 +127,39 @@ struct Change {
 
 impl Change {
     /// The part of an adapter's change that falls on a target.
-    fn of(adapter: &Adapter, target: &Target, scale: f64) -> std::result::Result<Self, String> {
+    fn of(adapter: &Adapter, target: &Target, scale: f64) -> std::result::Result<Self, LoraDefect> {
+        let module = || adapter.module.clone();
+        let matrix = |reason| LoraDefect::Matrix { module: module(), reason };
         let up = match target.transform {
             Transform::Same => adapter.up.clone(),
             // What is done with rows of the fused weight is done with rows of `up`.
             Transform::Rows { part, of } => {
                 let rows = adapter.up.shape().first().copied().unwrap_or(0);
                 if rows % of != 0 {
-                    return Err(format!("has {rows} rows, which do not divide into {of} parts"));
+                    return Err(LoraDefect::Rows { module: module(), rows, parts: of });
                 }
-                WeightExpr::rows(adapter.up.clone(), part * (rows / of), rows / of)?
+                WeightExpr::rows(adapter.up.clone(), part * (rows / of), rows / of).map_err(matrix)?
             }
-            Transform::SwapHalves => WeightExpr::swap_halves(adapter.up.clone())?,
-            Transform::Transpose | Transform::Pointwise => return Err("changes a weight of another layout".into()),
+            Transform::SwapHalves => WeightExpr::swap_halves(adapter.up.clone()).map_err(matrix)?,
+            Transform::Transpose | Transform::Pointwise => return Err(LoraDefect::Layout { module: module() }),
         };
         match scale * adapter.factor {
             factor if factor.is_finite() => Ok(Self { up, down: adapter.down.clone(), factor }),
-            _ => Err("has a factor (scale and alpha over rank) that is not finite".into()),
+            _ => Err(LoraDefect::Factor { module: module() }),
         }
     }
 }
 
 /// Changes a weight in every part that has it; the parts keep sharing one.
-fn apply(component: &mut Component, param: &str, changes: &[Change]) -> std::result::Result<(), String> {
+fn apply(component: &mut Component, param: &str, changes: &[Change]) -> std::result::Result<(), LoraDefect> {
     let weight = component.parts.values().find_map(|graph| graph.params().get(param)?.weight.clone());
-    let mut weight = weight.ok_or_else(|| format!("{param} has no weight"))?;
+    let mut weight = weight.ok_or_else(|| LoraDefect::NoWeight { param: param.into() })?;
     for change in changes {
         let sum = WeightExpr::low_rank(weight, change.up.clone(), change.down.clone(), change.factor);
-        weight = sum.map_err(|reason| format!("{param}: {reason}"))?;
+        weight = sum.map_err(|reason| LoraDefect::Product { param: param.into(), reason })?;
     }
     for graph in component.parts.values_mut().filter(|graph| graph.params().contains_key(param)) {
-        graph.set_weight(param, weight.clone()).map_err(|error| error.to_string())?;
+        graph.set_weight(param, weight.clone()).map_err(LoraDefect::Graph)?;
     }
     Ok(())
-}
-
-/// Names once each, for messages.
-fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::component::Component;
+use crate::error::LoraDefect;
 use crate::original::{Naming, Recipe, Transform};
 
 /// Folders of the diffusers layout, and kohya's prefixes for the network in them.
@@ -20,7 +21,7 @@ const ORIGINAL: &str = "diffusion_model.";
 
 /// A weight that a module changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub(super) struct Target {
     /// Which of the components.
     pub component: usize,
     /// The parameter's name.
@@ -30,7 +31,7 @@ pub struct Target {
 }
 
 /// Every spelling of every module.
-pub struct Targets {
+pub(super) struct Targets {
     spellings: BTreeMap<String, Vec<Target>>,
     /// Paths without the network's name, with the components that have them.
     bare: BTreeMap<String, BTreeSet<usize>>,
@@ -39,7 +40,7 @@ pub struct Targets {
 
 impl Targets {
     /// Of the weights of components by folder name.
-    pub fn of<'a>(components: impl Iterator<Item = (&'a str, &'a Component)>) -> Self {
+    pub(super) fn of<'a>(components: impl Iterator<Item = (&'a str, &'a Component)>) -> Self {
         let mut targets = Targets { spellings: BTreeMap::new(), bare: BTreeMap::new(), names: Vec::new() };
         for (index, (name, component)) in components.enumerate() {
             targets.names.push(name.into());
@@ -80,9 +81,10 @@ impl Targets {
     /// The weights that a module of a file means.
     ///
     /// # Errors
-    /// With a clause when there are none, or several networks could be meant.
-    pub fn find(&self, module: &str) -> Result<&[Target], String> {
+    /// When there are none, or several networks could be meant.
+    pub(super) fn find(&self, module: &str) -> Result<&[Target], LoraDefect> {
         let module = module.strip_prefix("base_model.model.").unwrap_or(module);
+        let unknown = || LoraDefect::UnknownModule { module: module.into() };
         let present = present_name(module);
         let spelled = [module, present.as_str()].into_iter().find_map(|name| self.spellings.get(name));
         if let Some(targets) = spelled {
@@ -94,17 +96,18 @@ impl Targets {
             (Some(index), None) => {
                 let name = self.names.get(*index).map_or("", String::as_str);
                 let found = self.spellings.get(&format!("{name}.{present}"));
-                found.map(Vec::as_slice).ok_or_else(|| format!("{module} has no weight to change"))
+                found.map(Vec::as_slice).ok_or_else(unknown)
             }
             (Some(_), Some(_)) => {
-                Err(format!("{module} is in several of {}", super::distinct(self.names.iter().map(String::as_str))))
+                let networks: BTreeSet<&String> = self.names.iter().collect();
+                Err(LoraDefect::Ambiguous { module: module.into(), networks: networks.into_iter().cloned().collect() })
             }
-            _ => Err(format!("{module} has no weight to change")),
+            _ => Err(unknown()),
         }
     }
 
     /// Whether a module's name says that it belongs to a network that is not here.
-    pub fn is_foreign(&self, module: &str) -> bool {
+    pub(super) fn is_foreign(&self, module: &str) -> bool {
         let of = |(folder, flat): &(&str, &[&str])| {
             module.strip_prefix(folder).is_some_and(|rest| rest.starts_with('.'))
                 || flat.iter().any(|prefix| module.starts_with(prefix))
@@ -129,7 +132,7 @@ fn present_name(module: &str) -> String {
 }
 
 /// The folder's name where it is one that LoRA files use, else that of the class.
-pub fn lone_name(folder: &str, class: &str) -> String {
+pub(super) fn lone_name(folder: &str, class: &str) -> String {
     if PREFIXES.iter().any(|(name, _)| *name == folder) {
         return folder.into();
     }

@@ -1,16 +1,20 @@
 //! The rules of ONNX on versions, names, order and types; every broken one is listed.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use super::names::{Defined, Names};
 use super::scan::Found;
+use super::shown::{quoted, shown};
 use super::tensor::{ELEMENT_TYPES, Files, dtype_of, has_checksum, name};
 use super::view::{Node, Size, ValueInfo, bytes, integer, repeated, text};
-use super::{OPSETS, quoted, shown};
 use crate::options::ImportOptions;
 
 /// IR versions that are read: from the one that lets initializers be no inputs to that of the newest operator set.
-const IR_VERSIONS: std::ops::RangeInclusive<i64> = 4..=11;
+const IR_VERSIONS: RangeInclusive<i64> = 4..=11;
+
+/// Versions of the standard operators whose meaning is known.
+const OPSETS: RangeInclusive<i64> = 13..=23;
 
 /// Defects that are kept; a file with more of them is not worth a longer list.
 const MOST_DEFECTS: usize = 100;
@@ -24,7 +28,7 @@ pub(super) struct Defects {
 }
 
 impl Defects {
-    pub fn add(&mut self, defect: String) {
+    pub(super) fn add(&mut self, defect: String) {
         match self.list.len() < MOST_DEFECTS {
             true => self.list.push(defect),
             false => self.more += 1,

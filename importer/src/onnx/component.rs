@@ -5,16 +5,13 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::open;
+use super::model::{CLASS, open};
 use crate::arch::ArchGraphs;
 use crate::bind::bind;
 use crate::component::Component;
 use crate::error::Result;
 use crate::hf::json::JsonFile;
 use crate::options::ImportOptions;
-
-/// The class that stands for any ONNX model.
-pub const CLASS: &str = "OnnxModel";
 
 /// Whether a path names an ONNX model.
 pub(crate) fn is_model(path: &Path) -> bool {

@@ -4,155 +4,26 @@
 mod check;
 mod component;
 mod convert;
+mod model;
 mod names;
 mod scan;
+mod shown;
 mod tensor;
 mod view;
 mod wire;
 
-use std::collections::BTreeMap;
-use std::ops::{Range, RangeInclusive};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use dmdx_graph::Graph;
 
-use dmdx_graph::weights::MappedFile;
-use dmdx_graph::{Graph, Weight};
-
-use crate::error::{ImportError, Result};
-use crate::options::ImportOptions;
-use crate::path::open_given;
-use check::Defects;
-pub use component::CLASS;
-pub(crate) use component::{component, is_model};
-use scan::Stop;
-use tensor::Files;
-
-/// Versions of the standard operators whose meaning is known.
-const OPSETS: RangeInclusive<i64> = 13..=23;
-
-/// A model that keeps every rule.
-#[derive(Clone, Debug)]
-pub struct OnnxModel {
-    /// The file.
-    pub path: PathBuf,
-    /// IR version.
-    pub ir_version: i64,
-    /// Version of the standard operators.
-    pub opset: i64,
-    /// Who wrote the file, as it says.
-    pub producer: String,
-    /// The tensors of the outermost graph, lazy.
-    pub initializers: BTreeMap<String, Weight>,
-    /// What the user should know.
-    pub notes: Vec<String>,
-    files: Files,
-    /// The outermost graph in the model file.
-    graph: Range<usize>,
-    options: ImportOptions,
-}
-
-/// Reads a model file and checks all of it, external data included.
-///
-/// # Errors
-/// [`ImportError::Onnx`] with every defect of the graph; [`ImportError::Limit`] for what is beyond a limit.
-pub fn open(path: &Path, options: &ImportOptions) -> Result<OnnxModel> {
-    let open = open_given(path)?;
-    check_size(path, open.length, options)?;
-    let file = MappedFile::new(path, &open.file).map_err(|error| ImportError::Read { path: path.into(), error })?;
-    read(file, Some(tensor::folder_of(path)), options)
-}
-
-/// As [`open`] for a model in memory, which has no external data. `path` is for messages.
-///
-/// # Errors
-/// As [`open`].
-pub fn from_bytes(path: &Path, bytes: Vec<u8>, options: &ImportOptions) -> Result<OnnxModel> {
-    check_size(path, bytes.len() as u64, options)?;
-    read(MappedFile::in_memory(path, bytes), None, options)
-}
-
-fn check_size(path: &Path, length: u64, options: &ImportOptions) -> Result<()> {
-    let limit = options.limits.model_bytes.min(options.limits.mapped_bytes);
-    if length <= limit {
-        return Ok(());
-    }
-    let (what, value, limit) = ("the size in bytes".into(), length.into(), limit.into());
-    Err(ImportError::Limit { path: path.into(), what, value, limit, setting: "model_bytes" })
-}
-
-fn read(file: MappedFile, folder: Option<PathBuf>, options: &ImportOptions) -> Result<OnnxModel> {
-    let path = file.path().to_path_buf();
-    let refuse = |defects: Vec<String>, more| ImportError::Onnx { path: path.clone(), defects, more };
-    let found = scan::scan(file.bytes(), &options.limits).map_err(|stop| match stop {
-        Stop::Broken(reason) => refuse(vec![reason], 0),
-        Stop::Limit { what, value, limit, setting } => {
-            ImportError::Limit { path: path.clone(), what: what.into(), value: value.into(), limit: limit.into(), setting }
-        }
-    })?;
-    let mut defects = Defects::default();
-    found.refused.iter().for_each(|what| defects.add(format!("it holds {what}, which are not read")));
-    let model = Arc::new(file);
-    let bytes = model.bytes();
-    let mapped = bytes.len() as u64;
-    let mut files = Files { model: model.clone(), folder, external: BTreeMap::new(), mapped, checksums: false };
-    let opset = check::versions(bytes, &mut defects);
-    let graph = view::fields(bytes).find(|(number, _, _)| *number == 7);
-    let Some(graph) = graph.map(|(_, start, value)| start..start + view::bytes(value).len()) else {
-        defects.add("it holds no graph".into());
-        return Err(refuse(defects.list, defects.more));
-    };
-    check::graph(bytes, &bytes[graph.clone()], &found, &mut files, options, &mut defects);
-    if !defects.list.is_empty() {
-        return Err(refuse(defects.list, defects.more));
-    }
-    let mut initializers = BTreeMap::new();
-    for tensor in view::repeated(&bytes[graph.clone()], 5).map(view::bytes) {
-        let name = tensor::name(tensor);
-        let weight = files.weight(tensor, options);
-        let weight = weight.map_err(|reason| refuse(vec![format!("the initializer `{}` {reason}", shown(name))], 0))?;
-        initializers.insert(name.to_string(), weight);
-    }
-    let notes = files.checksums.then(|| "the checksums of external data are not compared".to_string());
-    Ok(OnnxModel {
-        ir_version: view::repeated(bytes, 1).last().map_or(0, view::integer),
-        opset,
-        producer: view::repeated(bytes, 2).last().map_or("", view::text).to_string(),
-        initializers,
-        notes: notes.into_iter().collect(),
-        path,
-        files,
-        graph,
-        options: options.clone(),
-    })
-}
+pub(crate) use self::component::{component, is_model};
+pub use self::model::{OnnxModel, from_bytes, open};
+use crate::error::Result;
 
 impl OnnxModel {
     /// The network as a graph: parameters are the initializers, origins the names of nodes.
     ///
     /// # Errors
-    /// [`ImportError::OnnxOperations`] with everything that cannot be converted.
+    /// [`crate::ImportError::OnnxOperations`] with everything that cannot be converted.
     pub fn to_graph(&self) -> Result<Graph> {
         convert::convert(self)
     }
-
-    /// The files that the model consists of, itself first.
-    pub(crate) fn sources(&self) -> Vec<(String, Arc<MappedFile>)> {
-        let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let external = self.files.external.iter().map(|(name, file)| (name.clone(), file.clone()));
-        std::iter::once((name, self.files.model.clone())).chain(external).collect()
-    }
-
-    fn graph_bytes(&self) -> &[u8] {
-        self.files.model.bytes().get(self.graph.clone()).unwrap_or_default()
-    }
-}
-
-/// A name for messages: shortened, on one line.
-fn shown(name: &str) -> String {
-    name.chars().take(100).flat_map(char::escape_debug).collect()
-}
-
-/// A text for messages, in quotes.
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", shown(text))
 }

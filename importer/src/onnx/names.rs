@@ -27,7 +27,7 @@ pub(super) enum Defined {
 
 impl<'a> Names<'a> {
     /// Collects the names of a graph; the counts are those that the scan found.
-    pub fn new(graph: &'a [u8], results: usize, sources: usize, nodes: usize) -> Self {
+    pub(super) fn new(graph: &'a [u8], results: usize, sources: usize, nodes: usize) -> Self {
         let mut names = Self {
             graph,
             sources: Vec::with_capacity(sources),
@@ -58,7 +58,7 @@ impl<'a> Names<'a> {
     }
 
     /// Names that several nodes define, or a node and an input or initializer; each once.
-    pub fn duplicates(&self) -> Vec<&'a str> {
+    pub(super) fn duplicates(&self) -> Vec<&'a str> {
         let text = |place: &u32| at(self.graph, *place);
         let mut found: Vec<&str> =
             self.results.array_windows().filter(|[a, b]| text(a) == text(b)).map(|[a, _]| text(a)).collect();
@@ -75,7 +75,7 @@ impl<'a> Names<'a> {
     }
 
     /// Where a name is defined; of several definitions the first.
-    pub fn find(&self, name: &str) -> Defined {
+    pub(super) fn find(&self, name: &str) -> Defined {
         if self.is_source(name) {
             return Defined::Source;
         }
@@ -87,7 +87,7 @@ impl<'a> Names<'a> {
     }
 
     /// Nodes that depend on themselves through others, by number.
-    pub fn cycles(&self) -> Vec<usize> {
+    pub(super) fn cycles(&self) -> Vec<usize> {
         let count = self.nodes.len();
         // The nodes that read each node's results, as ranges of one list.
         let mut edges: Vec<(u32, u32)> = Vec::new();

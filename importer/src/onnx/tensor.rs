@@ -1,12 +1,13 @@
 //! Tensors of a model: the rules on sizes, types and where the data lie, checked in full before any of it is used.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use dmdx_graph::weights::{MappedFile, byte_length};
 use dmdx_graph::{DType, Weight};
 
+use super::shown::quoted;
 use super::view::{bytes, fields, integer, integers, repeated, text};
 use super::wire::{each_fixed, each_varint};
 use crate::error::ImportError;
@@ -68,7 +69,7 @@ impl Files {
     ///
     /// # Errors
     /// With the rule that it breaks, as the end of a sentence about the tensor.
-    pub fn check(&mut self, message: &[u8], options: &ImportOptions) -> Result<(), String> {
+    pub(super) fn check(&mut self, message: &[u8], options: &ImportOptions) -> Result<(), String> {
         let tensor = Message::new(message, options)?;
         if let Some((location, _)) = external(message)?.filter(|_| is_external(message)) {
             self.open(location, options)?;
@@ -80,7 +81,7 @@ impl Files {
     ///
     /// # Errors
     /// As [`Files::check`].
-    pub fn weight(&self, message: &[u8], options: &ImportOptions) -> Result<Weight, String> {
+    pub(super) fn weight(&self, message: &[u8], options: &ImportOptions) -> Result<Weight, String> {
         let tensor = Message::new(message, options)?;
         match self.place(&tensor)? {
             Place::Raw(offset) => Weight::mapped(self.model.clone(), offset, tensor.dtype, tensor.shape),
@@ -135,9 +136,9 @@ impl Files {
         if self.external.len() >= options.limits.shards {
             return Err(format!("needs one more data file than the {} of `Limits::shards`", options.limits.shards));
         }
-        let named = |reason: &str| format!("names the data file {}, which {reason}", super::quoted(location));
+        let named = |reason: &str| format!("names the data file {}, which {reason}", quoted(location));
         let open = open_named(folder, self.model.path(), location, &options.files).map_err(|error| match error {
-            ImportError::Path { reason, .. } => named(&reason),
+            ImportError::Path { rule, .. } => named(&rule.to_string()),
             ImportError::NotFound { .. } => named("does not exist; put it beside the model"),
             ImportError::Read { error, .. } => named(&format!("cannot be read: {error}")),
             other => named(&other.to_string()),
@@ -272,7 +273,7 @@ fn external(message: &[u8]) -> Result<Option<(&str, Range)>, String> {
             "length" => &mut length,
             "checksum" => &mut checksum,
             _ => {
-                let key = super::quoted(key);
+                let key = quoted(key);
                 return Err(format!("has the entry {key} of external data; location, offset, length and checksum are known"));
             }
         };
@@ -284,7 +285,7 @@ fn external(message: &[u8]) -> Result<Option<(&str, Range)>, String> {
         let digits = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         text.map(|text| {
             let parsed = Some(text).filter(digits).and_then(|text| text.parse().ok());
-            parsed.ok_or_else(|| format!("gives {} as the {what} of its data, a number of bytes is needed", super::quoted(text)))
+            parsed.ok_or_else(|| format!("gives {} as the {what} of its data, a number of bytes is needed", quoted(text)))
         })
         .transpose()
     };
@@ -304,9 +305,4 @@ pub(super) fn has_checksum(message: &[u8]) -> bool {
 /// The name of a tensor.
 pub(super) fn name(message: &[u8]) -> &str {
     repeated(message, 8).last().map_or("", text)
-}
-
-/// The folder in which the external data of a model lie.
-pub(super) fn folder_of(model: &Path) -> PathBuf {
-    model.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).into()
 }

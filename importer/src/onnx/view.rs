@@ -1,6 +1,7 @@
 //! Views of the messages of a model whose bytes [`super::scan`] has walked: texts and tensors stay where they are in the
 //! file.
 
+use super::shown::shown;
 use super::wire::{Fields, Value, each_fixed, each_varint};
 
 /// One operation of a graph.
@@ -90,7 +91,7 @@ pub(super) fn integers(message: &[u8], number: u32) -> Vec<i64> {
 }
 
 impl<'a> Node<'a> {
-    pub fn new(message: &'a [u8]) -> Self {
+    pub(super) fn new(message: &'a [u8]) -> Self {
         let mut node = Self::default();
         for (number, _, value) in fields(message) {
             match number {
@@ -107,10 +108,10 @@ impl<'a> Node<'a> {
     }
 
     /// The name by which messages call the node: its own, or that of its first result.
-    pub fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         let results = self.outputs.iter().copied();
         let name = std::iter::once(self.name).chain(results).find(|name| !name.is_empty());
-        name.map_or_else(|| "(without a name)".into(), super::shown)
+        name.map_or_else(|| "(without a name)".into(), shown)
     }
 }
 
@@ -141,7 +142,7 @@ impl<'a> Attribute<'a> {
     }
 
     /// Whether exactly the value that the type announces is there.
-    pub fn is_consistent(&self) -> bool {
+    pub(super) fn is_consistent(&self) -> bool {
         let held = [self.f.is_some(), self.i.is_some(), self.s.is_some(), self.t.is_some(), self.other];
         let floats_and_ints = [!self.floats.is_empty(), !self.ints.is_empty()];
         let only = |kind: usize| held.iter().enumerate().all(|(i, held)| *held == (i == kind));
@@ -162,7 +163,7 @@ impl<'a> Attribute<'a> {
 }
 
 impl<'a> ValueInfo<'a> {
-    pub fn new(message: &'a [u8]) -> Self {
+    pub(super) fn new(message: &'a [u8]) -> Self {
         let mut info = Self::default();
         for (number, _, value) in fields(message) {
             match number {

@@ -3,22 +3,22 @@
 
 use std::collections::BTreeSet;
 
-use super::{Recipe, Transform, count};
+use super::recipe::{Recipe, Transform, count};
 
 /// The number of blocks: the last one's text half only feeds the attention.
 #[derive(Clone, Debug)]
-pub struct JointNames {
+pub(super) struct JointNames {
     blocks: usize,
 }
 
 impl JointNames {
     /// Reads it off the network's parameters.
-    pub fn of(params: &BTreeSet<&str>) -> Self {
+    pub(super) fn of(params: &BTreeSet<&str>) -> Self {
         Self { blocks: count(params, |block| format!("transformer_blocks.{block}.norm1.linear.weight")) }
     }
 
     /// Where the tensor of a parameter is.
-    pub fn recipe(&self, param: &str) -> Option<Recipe> {
+    pub(super) fn recipe(&self, param: &str) -> Option<Recipe> {
         let segments: Vec<&str> = param.split('.').collect();
         Some(match segments.as_slice() {
             ["pos_embed", "pos_embed"] => Recipe::same("pos_embed"),

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Recipe, Transform, count};
+use super::recipe::{Recipe, Transform, count};
+use crate::error::OpenClipFault;
 
 /// What a file of this layout may hold beyond the network.
 #[derive(Clone, Debug)]
-pub struct OpenClipNames {
+pub(super) struct OpenClipNames {
     /// The first text layer that the network does not have, in a file of Stable Diffusion 2.
     beyond: Option<usize>,
     text: bool,
@@ -18,7 +19,7 @@ pub struct OpenClipNames {
 
 impl OpenClipNames {
     /// Looks at the class and the number of text layers.
-    pub fn of(class: &str, params: &BTreeSet<&str>, prefix: &str) -> Self {
+    pub(super) fn of(class: &str, params: &BTreeSet<&str>, prefix: &str) -> Self {
         let layers = count(params, |layer| format!("text_model.encoder.layers.{layer}.layer_norm1.weight"));
         Self {
             beyond: (prefix == "cond_stage_model.model.").then_some(layers),
@@ -28,7 +29,7 @@ impl OpenClipNames {
     }
 
     /// Where the tensor of a parameter is.
-    pub fn recipe(&self, param: &str) -> Option<Recipe> {
+    pub(super) fn recipe(&self, param: &str) -> Option<Recipe> {
         match param {
             "text_projection.weight" => return Some(Recipe::with("text_projection", Transform::Transpose)),
             "visual_projection.weight" => return Some(Recipe::with("visual.proj", Transform::Transpose)),
@@ -55,7 +56,7 @@ impl OpenClipNames {
     }
 
     /// Why a tensor is left out on purpose, if it is.
-    pub fn ignored(&self, tensor: &str) -> Option<&'static str> {
+    pub(super) fn ignored(&self, tensor: &str) -> Option<&'static str> {
         let layer = |tensor: &str| tensor.strip_prefix("transformer.resblocks.")?.split('.').next()?.parse::<usize>().ok();
         match tensor {
             "logit_scale" | "logit_bias" => Some("scales similarities in the training loss only"),
@@ -95,32 +96,38 @@ fn block(tail: &[&str]) -> Option<(String, Transform)> {
 ///
 /// # Errors
 /// With the key whose value is missing or not supported.
-pub fn config(value: &Value) -> Result<Value, String> {
+pub(crate) fn config(value: &Value) -> Result<Value, OpenClipFault> {
     let model = value.get("model_cfg").unwrap_or(value);
-    let number = |object: &Value, key: &str, default: Option<u64>| match object.get(key) {
-        None => default.ok_or_else(|| format!("it has no key `{key}`")),
-        Some(value) => value.as_u64().filter(|n| *n > 0).ok_or_else(|| format!("`{key}` = {value} is not a size")),
+    let number = |object: &Value, key: &'static str, default: Option<u64>| match object.get(key) {
+        None => default.ok_or(OpenClipFault::MissingKey { key }),
+        Some(value) => {
+            let size = value.as_u64().filter(|size| *size > 0);
+            size.ok_or_else(|| OpenClipFault::NotASize { key, value: value.to_string() })
+        }
     };
-    let half = |key: &str| model.get(key).filter(|half| half.is_object()).ok_or_else(|| format!("it has no object `{key}`"));
+    let half = |key: &'static str| {
+        let half = model.get(key).filter(|half| half.is_object());
+        half.ok_or(OpenClipFault::MissingObject { key })
+    };
     let (text, vision) = (half("text_cfg")?, half("vision_cfg")?);
     for (half, keys) in [
         (text, ["hf_model_name", "embed_cls", "proj_bias", "no_causal_mask", "ls_init_value"].as_slice()),
         (vision, ["timm_model_name", "attentional_pool", "no_ln_pre", "final_ln_after_pool", "ls_init_value"].as_slice()),
     ] {
-        let set = |key: &&&str| half.get(**key).is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false)));
-        if let Some(key) = keys.iter().find(set) {
-            return Err(format!("`{key}` is set, which is not supported; give a transformers configuration with --config"));
+        let set = |key: &&'static str| half.get(*key).is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false)));
+        if let Some(key) = keys.iter().copied().find(set) {
+            return Err(OpenClipFault::Unsupported { key });
         }
     }
     let activation = match model.get("quick_gelu") {
         None | Some(Value::Bool(false)) => "gelu",
         Some(Value::Bool(true)) => "quick_gelu",
-        Some(other) => return Err(format!("`quick_gelu` = {other} is not true or false")),
+        Some(other) => return Err(OpenClipFault::NotAFlag { key: "quick_gelu", value: other.to_string() }),
     };
     let wide = |object: &Value, width: u64| match object.get("mlp_ratio").map(Value::as_f64) {
         None => Ok(4 * width),
         Some(Some(ratio)) if ratio > 0.0 && ratio < 1e3 => Ok((width as f64 * ratio) as u64),
-        _ => Err("`mlp_ratio` is not a number".to_string()),
+        _ => Err(OpenClipFault::NotANumber { key: "mlp_ratio" }),
     };
     let (text_width, vision_width) = (number(text, "width", Some(512))?, number(vision, "width", Some(768))?);
     let head_width = number(vision, "head_width", Some(64))?;

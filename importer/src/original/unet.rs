@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::count;
+use super::recipe::count;
 
 /// Where every level of the network begins in the flat lists.
 #[derive(Clone, Debug)]
-pub struct UnetNames {
+pub(super) struct UnetNames {
     down: Vec<Level>,
     up: Vec<Level>,
 }
@@ -21,13 +21,13 @@ struct Level {
 
 impl UnetNames {
     /// Reads the levels off the network's parameters.
-    pub fn of(params: &BTreeSet<&str>) -> Self {
+    pub(super) fn of(params: &BTreeSet<&str>) -> Self {
         // The first input block is the convolution before all levels; a downsampler is a block of its own.
         Self { down: levels(params, "down_blocks", 1, "downsamplers"), up: levels(params, "up_blocks", 0, "") }
     }
 
     /// The original name of a parameter.
-    pub fn original(&self, param: &str) -> Option<String> {
+    pub(super) fn original(&self, param: &str) -> Option<String> {
         let segments: Vec<&str> = param.split('.').collect();
         Some(match segments.as_slice() {
             ["time_embedding", linear, kind] => format!("time_embed.{}.{kind}", sequential(linear)?),

@@ -3,22 +3,22 @@
 
 use std::collections::BTreeSet;
 
-use super::{Recipe, Transform, count};
+use super::recipe::{Recipe, Transform, count};
 
 /// The number of levels, from which the decoder's are counted down.
 #[derive(Clone, Debug)]
-pub struct VaeNames {
+pub(super) struct VaeNames {
     levels: usize,
 }
 
 impl VaeNames {
     /// Reads it off the network's parameters.
-    pub fn of(params: &BTreeSet<&str>) -> Self {
+    pub(super) fn of(params: &BTreeSet<&str>) -> Self {
         Self { levels: count(params, |level| format!("decoder.up_blocks.{level}.resnets.0.norm1.weight")) }
     }
 
     /// Where the tensor of a parameter is.
-    pub fn recipe(&self, param: &str) -> Option<Recipe> {
+    pub(super) fn recipe(&self, param: &str) -> Option<Recipe> {
         let Some((half, inner)) = param.split_once('.').filter(|(half, _)| matches!(*half, "encoder" | "decoder")) else {
             // `quant_conv` and `post_quant_conv`.
             return Some(Recipe::same(param));

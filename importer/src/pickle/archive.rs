@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::error::PickleFault;
+
 /// Most entries that are looked at.
 const MOST_ENTRIES: u64 = 1 << 20;
 /// Bytes of the record at the end of an archive, without its comment.
@@ -13,31 +15,30 @@ const COMMENT: usize = 0xffff;
 ///
 /// # Errors
 /// When the archive is damaged, an entry is compressed, or the entries are larger than the file.
-pub fn program(bytes: &[u8]) -> Result<&[u8], String> {
-    let damaged = || "its archive is damaged or cut short; download it again".to_string();
-    let (mut position, count) = directory(bytes).ok_or_else(damaged)?;
+pub(super) fn program(bytes: &[u8]) -> Result<&[u8], PickleFault> {
+    let (mut position, count) = directory(bytes).ok_or(PickleFault::DamagedArchive)?;
     let mut total = 0u64;
     let mut program = None;
     for _ in 0..count {
-        let entry = Entry::at(bytes, position).ok_or_else(damaged)?;
+        let entry = Entry::at(bytes, position).ok_or(PickleFault::DamagedArchive)?;
         position = entry.next;
         let name = String::from_utf8_lossy(entry.name).chars().take(80).collect::<String>();
         if entry.method != 0 || entry.stored != entry.size {
-            return Err(format!("the entry {name:?} of its archive is compressed, which torch.save never does"));
+            return Err(PickleFault::Compressed { entry: name });
         }
         total = total.saturating_add(entry.size);
         if total > bytes.len() as u64 {
-            return Err("the entries of its archive are larger than the file".into());
+            return Err(PickleFault::Overlapping);
         }
         if name == "data.pkl" || name.ends_with("/data.pkl") {
-            let range = entry.data(bytes).ok_or_else(damaged)?;
+            let range = entry.data(bytes).ok_or(PickleFault::DamagedArchive)?;
             if program.replace(range).is_some() {
-                return Err("its archive holds several descriptions (data.pkl)".into());
+                return Err(PickleFault::SeveralPrograms);
             }
         }
     }
-    let range = program.ok_or_else(|| "its archive holds no data.pkl, so torch.save did not write it".to_string())?;
-    bytes.get(range).ok_or_else(damaged)
+    let range = program.ok_or(PickleFault::NoProgram)?;
+    bytes.get(range).ok_or(PickleFault::DamagedArchive)
 }
 
 /// Start of the central directory and number of its entries.

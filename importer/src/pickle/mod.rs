@@ -17,10 +17,10 @@ use dmdx_graph::weights::MappedFile;
 use dmdx_graph::{DType, Weight};
 use pytorch_reader::{PytorchReader, Tensor};
 
-use crate::error::{ImportError, Result};
-use crate::hf::safetensors::TensorFile;
-use crate::limits::Limits;
+use crate::error::{ImportError, PickleFault, Result};
+use crate::limits::{Limits, within};
 use crate::path::OpenFile;
+use crate::tensor_file::TensorFile;
 
 /// Bytes of a description that are fine in any file; in larger ones an eighth of the file is.
 const SMALL_PROGRAM: u64 = 1 << 20;
@@ -38,42 +38,37 @@ const WRAPPERS: [&str; 2] = ["state_dict.", "model_state_dict."];
 /// When the file is damaged, is no archive or stream of `torch.save`, names anything but tensors, or exceeds a limit.
 pub fn read(open: &OpenFile, limits: &Limits) -> Result<TensorFile> {
     let path = open.path.as_path();
-    let fail = |reason: String| ImportError::PickleContents { path: path.into(), reason };
-    if open.length > limits.mapped_bytes {
-        return Err(over(path, "the size in bytes", open.length.into(), limits.mapped_bytes, "mapped_bytes"));
-    }
+    let fail = |fault| ImportError::PickleContents { path: path.into(), fault };
+    within(path, "the size in bytes", open.length, limits.mapped_bytes, "mapped_bytes")?;
     let map = MappedFile::new(path, &open.file).map_err(|error| ImportError::Read { path: path.into(), error })?;
     check_program(path, map.bytes(), limits)?;
     // The reader's own sentences are about its inside, and may be several.
     let damaged = |error: &dyn std::fmt::Display| {
         let reason: String = error.to_string().chars().take(200).collect();
         let reason = reason.replace('\n', " ").replace(". ", "; ");
-        fail(format!("{}; download it again or take a safetensors file", reason.trim_end_matches('.')))
+        fail(PickleFault::Reader { reason: reason.trim_end_matches('.').into() })
     };
     let reader = PytorchReader::new(same_file(open)).map_err(|error| damaged(&error))?;
     let (tensors, notes) = unwrapped(reader.into_tensors().into_iter().collect());
     if tensors.is_empty() {
-        return Err(fail("it holds no tensors by name; take a state_dict or a safetensors file".into()));
+        return Err(fail(PickleFault::NoTensors));
     }
     check_sizes(path, &tensors, open.length, limits)?;
     let mut weights = BTreeMap::new();
     for (name, tensor) in tensors {
-        let dtype = dtype_of(&tensor).ok_or_else(|| {
-            fail(format!(
-                "tensor {name:?} has type {:?}; only F64, F32, F16, BF16, I64, I32, U8 and Bool are read",
-                tensor.dtype()
-            ))
-        })?;
+        let unknown = || PickleFault::Dtype { tensor: name.clone(), dtype: format!("{:?}", tensor.dtype()) };
+        let dtype = dtype_of(&tensor).ok_or_else(|| fail(unknown()))?;
         let bytes = tensor.read().map_err(|error| damaged(&error))?;
         let weight = Weight::owned(bytes.into(), dtype, tensor.shape().to_vec());
-        weights.insert(name.clone(), weight.map_err(|reason| fail(format!("tensor {name:?} {reason}")))?);
+        let weight = weight.map_err(|reason| fail(PickleFault::Tensor { tensor: name.clone(), reason }))?;
+        weights.insert(name, weight);
     }
     Ok(TensorFile { path: path.into(), file: Arc::new(map), tensors: weights, metadata: BTreeMap::new(), notes })
 }
 
 /// Finds the pickled programs of a file and walks over them.
 fn check_program(path: &Path, bytes: &[u8], limits: &Limits) -> Result<()> {
-    let fail = |reason: String| ImportError::PickleContents { path: path.into(), reason };
+    let fail = |fault| ImportError::PickleContents { path: path.into(), fault };
     let programs = match bytes {
         [b'P', b'K', ..] => vec![archive::program(bytes).map_err(fail)?],
         _ => program::stream(bytes).map_err(fail)?,
@@ -83,19 +78,10 @@ fn check_program(path: &Path, bytes: &[u8], limits: &Limits) -> Result<()> {
     let mut room = SMALL_PROGRAM.max(2 * bytes.len() as u64).max(MOST_GROWTH * described);
     for program in programs {
         length = length.saturating_add(program.len() as u64);
-        if length > limits.pickle_bytes {
-            return Err(over(
-                path,
-                "the size of the pickled description in bytes",
-                length.into(),
-                limits.pickle_bytes,
-                "pickle_bytes",
-            ));
-        }
+        within(path, "the size of the pickled description in bytes", length, limits.pickle_bytes, "pickle_bytes")?;
         // Every byte of it may become a value in memory many times as large.
         if length > SMALL_PROGRAM.max(bytes.len() as u64 / 8) {
-            let all = bytes.len();
-            return Err(fail(format!("its pickled description has {length} bytes of {all}, too many for one of tensors")));
+            return Err(fail(PickleFault::Description { described: length, length: bytes.len() }));
         }
         room -= program::check(program, room).map_err(fail)?;
     }
@@ -121,32 +107,17 @@ fn unwrapped(tensors: BTreeMap<String, Tensor>) -> (BTreeMap<String, Tensor>, Ve
 }
 
 /// A view can be larger than what is stored: the sum is bounded before anything is read.
-fn check_sizes(path: &Path, tensors: &BTreeMap<String, Tensor>, file: u64, limits: &Limits) -> Result<()> {
-    if tensors.len() > limits.tensors {
-        return Err(over(path, "the number of tensors", tensors.len() as u128, limits.tensors as u64, "tensors"));
-    }
+fn check_sizes(path: &Path, tensors: &BTreeMap<String, Tensor>, length: u64, limits: &Limits) -> Result<()> {
+    within(path, "the number of tensors", tensors.len(), limits.tensors, "tensors")?;
     let mut total = 0u128;
     for (name, tensor) in tensors {
-        if name.len() > limits.name_bytes {
-            return Err(over(path, "the length of a tensor's name", name.len() as u128, limits.name_bytes as u64, "name_bytes"));
-        }
-        if tensor.shape().len() > limits.rank {
-            return Err(over(path, "a tensor's number of dimensions", tensor.shape().len() as u128, limits.rank as u64, "rank"));
-        }
-        if tensor.byte_len() as u64 > limits.tensor_bytes {
-            return Err(over(
-                path,
-                "the size of a tensor in bytes",
-                tensor.byte_len() as u128,
-                limits.tensor_bytes,
-                "tensor_bytes",
-            ));
-        }
+        within(path, "the length of a tensor's name", name.len(), limits.name_bytes, "name_bytes")?;
+        within(path, "a tensor's number of dimensions", tensor.shape().len(), limits.rank, "rank")?;
+        within(path, "the size of a tensor in bytes", tensor.byte_len(), limits.tensor_bytes, "tensor_bytes")?;
         total += tensor.byte_len() as u128;
     }
-    if total > 2 * u128::from(file) {
-        let reason = format!("its tensors would take {total} bytes, more than twice the file's {file}; take a safetensors file");
-        return Err(ImportError::PickleContents { path: path.into(), reason });
+    if total > 2 * u128::from(length) {
+        return Err(ImportError::PickleContents { path: path.into(), fault: PickleFault::Views { total, length } });
     }
     Ok(())
 }
@@ -176,8 +147,4 @@ fn same_file(open: &OpenFile) -> PathBuf {
 #[cfg(not(target_os = "linux"))]
 fn same_file(open: &OpenFile) -> PathBuf {
     open.path.clone()
-}
-
-fn over(path: &Path, what: &str, value: u128, limit: u64, setting: &'static str) -> ImportError {
-    ImportError::Limit { path: path.into(), what: what.into(), value, limit: limit.into(), setting }
 }

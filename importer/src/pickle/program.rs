@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::sizes::Sizes;
+use crate::error::PickleFault;
 
 /// Pickles at the start of a file of PyTorch before 1.6: magic number, version, system, object, storage keys.
 const STREAM_PICKLES: usize = 5;
@@ -60,9 +61,9 @@ const ALLOWED_MORE: [&str; 13] = [
 ///
 /// # Errors
 /// When it is no such file, or damaged.
-pub fn stream(bytes: &[u8]) -> Result<Vec<&[u8]>, String> {
+pub(super) fn stream(bytes: &[u8]) -> Result<Vec<&[u8]>, PickleFault> {
     if !bytes.starts_with(STREAM_MAGIC) {
-        return Err("it is neither an archive nor a stream of torch.save; save its state_dict again with torch.save".into());
+        return Err(PickleFault::NotOfTorch);
     }
     let mut rest = bytes;
     let mut programs = Vec::new();
@@ -78,7 +79,7 @@ pub fn stream(bytes: &[u8]) -> Result<Vec<&[u8]>, String> {
 ///
 /// # Errors
 /// With everything that no tensor needs, or when more than `limit` bytes would be taken.
-pub fn check(program: &[u8], limit: u64) -> Result<u64, String> {
+pub(super) fn check(program: &[u8], limit: u64) -> Result<u64, PickleFault> {
     let mut foreign = BTreeSet::new();
     end(program, |opcode, argument| {
         if opcode != b'c' {
@@ -97,37 +98,33 @@ pub fn check(program: &[u8], limit: u64) -> Result<u64, String> {
             end(program, |opcode, argument| sizes.step(opcode, argument))?;
             Ok(sizes.taken())
         }
-        false => {
-            let names = crate::defects::shortened(&foreign.into_iter().collect::<Vec<_>>());
-            Err(format!("it names {names}, which no tensor needs; nothing of it was run, take a safetensors file"))
-        }
+        false => Err(PickleFault::Foreign { names: foreign.into_iter().collect() }),
     }
 }
 
 /// The position behind the STOP of the first program; `step` is told every instruction and the bytes behind its code.
-fn end(bytes: &[u8], mut step: impl FnMut(u8, &[u8]) -> Result<(), String>) -> Result<usize, String> {
-    let short = || "its pickled description is cut short; download it again".to_string();
+fn end(bytes: &[u8], mut step: impl FnMut(u8, &[u8]) -> Result<(), PickleFault>) -> Result<usize, PickleFault> {
     let mut at = 0usize;
     loop {
-        let opcode = *bytes.get(at).ok_or_else(short)?;
-        let rest = bytes.get(at + 1..).ok_or_else(short)?;
+        let opcode = *bytes.get(at).ok_or(PickleFault::CutShort)?;
+        let rest = bytes.get(at + 1..).ok_or(PickleFault::CutShort)?;
         let argument = match opcode {
             b'.' => return Ok(at + 1),
             b'c' => {
-                let module = line(rest).ok_or_else(short)?;
-                let name = line(rest.get(module.len() + 1..).ok_or_else(short)?).ok_or_else(short)?;
+                let module = line(rest).ok_or(PickleFault::CutShort)?;
+                let name = line(rest.get(module.len() + 1..).ok_or(PickleFault::CutShort)?).ok_or(PickleFault::CutShort)?;
                 module.len() + name.len() + 2
             }
             // Lines of text.
-            b'I' | b'L' | b'F' | b'V' | b'S' | b'g' | b'p' | b'P' => line(rest).ok_or_else(short)?.len() + 1,
+            b'I' | b'L' | b'F' | b'V' | b'S' | b'g' | b'p' | b'P' => line(rest).ok_or(PickleFault::CutShort)?.len() + 1,
             b'K' | b'h' | b'q' | 0x80 => 1,
             b'M' => 2,
             b'J' | b'j' | b'r' => 4,
             b'G' | 0x95 => 8,
             // Lengths of one, four and eight bytes with that many bytes after them.
-            b'U' | b'C' | 0x8a | 0x8c => counted::<1>(rest).ok_or_else(short)?,
-            b'X' | b'T' | b'B' | 0x8b => counted::<4>(rest).ok_or_else(short)?,
-            0x8d | 0x8e | 0x96 => counted::<8>(rest).ok_or_else(short)?,
+            b'U' | b'C' | 0x8a | 0x8c => counted::<1>(rest).ok_or(PickleFault::CutShort)?,
+            b'X' | b'T' | b'B' | 0x8b => counted::<4>(rest).ok_or(PickleFault::CutShort)?,
+            0x8d | 0x8e | 0x96 => counted::<8>(rest).ok_or(PickleFault::CutShort)?,
             // Instructions without an argument.
             b'('
             | b'0'
@@ -151,13 +148,10 @@ fn end(bytes: &[u8], mut step: impl FnMut(u8, &[u8]) -> Result<(), String>) -> R
             | 0x85..=0x89
             | 0x8f..=0x91
             | 0x94 => 0,
-            0x93 => {
-                let how = "it names its classes as pickle's protocol 4 does";
-                return Err(format!("{how}; save it again with torch.save's default protocol"));
-            }
-            _ => return Err(format!("its pickled description has the instruction {opcode:#04x}, which no tensor needs")),
+            0x93 => return Err(PickleFault::Protocol),
+            _ => return Err(PickleFault::Instruction { opcode }),
         };
-        step(opcode, rest.get(..argument).ok_or_else(short)?)?;
+        step(opcode, rest.get(..argument).ok_or(PickleFault::CutShort)?)?;
         at += 1 + argument;
     }
 }

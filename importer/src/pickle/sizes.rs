@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::error::PickleFault;
+
 /// Bytes that every value counts for beside its text, about a quarter of what the reader takes for it.
 const VALUE: u64 = 24;
 /// What a tensor or a reference to a storage counts for at the least: their copies share all but the shape and the name.
@@ -19,7 +21,7 @@ struct Slot {
 }
 
 /// The reader's stack, marks and memo, by their sizes.
-pub struct Sizes {
+pub(super) struct Sizes {
     stack: Vec<Slot>,
     marks: Vec<usize>,
     memo: BTreeMap<u32, Slot>,
@@ -29,12 +31,12 @@ pub struct Sizes {
 
 impl Sizes {
     /// Nothing yet of `limit` bytes.
-    pub fn new(limit: u64) -> Self {
+    pub(super) fn new(limit: u64) -> Self {
         Self { stack: Vec::new(), marks: Vec::new(), memo: BTreeMap::new(), taken: 0, limit }
     }
 
     /// The bytes that are taken by now.
-    pub fn taken(&self) -> u64 {
+    pub(super) fn taken(&self) -> u64 {
         self.taken
     }
 
@@ -42,7 +44,7 @@ impl Sizes {
     ///
     /// # Errors
     /// When more than the limit would be taken, or a value is asked for that is not there.
-    pub fn step(&mut self, opcode: u8, argument: &[u8]) -> Result<(), String> {
+    pub(super) fn step(&mut self, opcode: u8, argument: &[u8]) -> Result<(), PickleFault> {
         match opcode {
             b'(' => {
                 self.marks.push(self.stack.len());
@@ -61,11 +63,11 @@ impl Sizes {
                 self.push(top)
             }
             b'g' | b'h' | b'j' => {
-                let slot = *self.memo.get(&index(opcode, argument)?).ok_or_else(missing)?;
+                let slot = *self.memo.get(&index(opcode, argument)?).ok_or(PickleFault::MissingValue)?;
                 self.push(slot)
             }
             b'p' | b'q' | b'r' => self.put(index(opcode, argument)?),
-            0x94 => self.put(u32::try_from(self.memo.len()).map_err(|_| missing())?),
+            0x94 => self.put(u32::try_from(self.memo.len()).map_err(|_| PickleFault::MissingValue)?),
             // Containers take over what they hold.
             b't' | b'l' | b'd' | 0x91 => {
                 let bytes = self.pop_marked()?;
@@ -111,11 +113,10 @@ impl Sizes {
         }
     }
 
-    fn take(&mut self, bytes: u64) -> Result<(), String> {
+    fn take(&mut self, bytes: u64) -> Result<(), PickleFault> {
         self.taken = self.taken.saturating_add(bytes);
         if self.taken > self.limit {
-            let limit = self.limit;
-            return Err(format!("its pickled description asks for more than {limit} bytes, too many for a file of its size"));
+            return Err(PickleFault::Growth { limit: self.limit });
         }
         Ok(())
     }
@@ -124,22 +125,22 @@ impl Sizes {
         self.taken = self.taken.saturating_sub(bytes);
     }
 
-    fn push(&mut self, slot: Slot) -> Result<(), String> {
+    fn push(&mut self, slot: Slot) -> Result<(), PickleFault> {
         self.stack.push(slot);
         self.take(slot.bytes)
     }
 
-    fn value(&mut self, bytes: u64) -> Result<(), String> {
+    fn value(&mut self, bytes: u64) -> Result<(), PickleFault> {
         self.push(Slot { bytes, memo: None, rebuilds: false })
     }
 
     /// Pushes a container of values that were taken already.
-    fn regain(&mut self, held: u64) -> Result<(), String> {
+    fn regain(&mut self, held: u64) -> Result<(), PickleFault> {
         self.free(held);
         self.value(held.saturating_add(VALUE))
     }
 
-    fn join(&mut self, count: u8) -> Result<(), String> {
+    fn join(&mut self, count: u8) -> Result<(), PickleFault> {
         let mut bytes = 0u64;
         for _ in 0..count {
             bytes = bytes.saturating_add(self.pop()?.bytes);
@@ -148,14 +149,14 @@ impl Sizes {
     }
 
     /// The value on top takes over values that were above it.
-    fn grow(&mut self, bytes: u64) -> Result<(), String> {
+    fn grow(&mut self, bytes: u64) -> Result<(), PickleFault> {
         let mut top = self.pop()?;
         top.bytes = top.bytes.saturating_add(bytes);
         self.stack.push(top);
         Ok(())
     }
 
-    fn put(&mut self, at: u32) -> Result<(), String> {
+    fn put(&mut self, at: u32) -> Result<(), PickleFault> {
         let slot = Slot { memo: Some(at), ..self.pop()? };
         self.stack.push(slot);
         let before = self.memo.insert(at, slot);
@@ -163,36 +164,32 @@ impl Sizes {
         self.take(slot.bytes)
     }
 
-    fn top(&self) -> Result<Slot, String> {
+    fn top(&self) -> Result<Slot, PickleFault> {
         let above = self.marks.last().is_none_or(|mark| *mark < self.stack.len());
-        self.stack.last().copied().filter(|_| above).ok_or_else(missing)
+        self.stack.last().copied().filter(|_| above).ok_or(PickleFault::MissingValue)
     }
 
-    fn pop(&mut self) -> Result<Slot, String> {
+    fn pop(&mut self) -> Result<Slot, PickleFault> {
         let top = self.top()?;
         self.stack.pop();
         Ok(top)
     }
 
     /// Takes off everything above the last mark; the bytes of all together.
-    fn pop_marked(&mut self) -> Result<u64, String> {
-        let mark = self.marks.pop().ok_or_else(missing)?;
+    fn pop_marked(&mut self) -> Result<u64, PickleFault> {
+        let mark = self.marks.pop().ok_or(PickleFault::MissingValue)?;
         self.free(VALUE);
         Ok(self.stack.drain(mark..).fold(0, |sum, slot| sum.saturating_add(slot.bytes)))
     }
 }
 
 /// The memo's place that an instruction names: one byte, four, or a line of digits.
-fn index(opcode: u8, argument: &[u8]) -> Result<u32, String> {
+fn index(opcode: u8, argument: &[u8]) -> Result<u32, PickleFault> {
     match (opcode, argument) {
         (b'h' | b'q', [place]) => Some(u32::from(*place)),
         (b'j' | b'r', &[a, b, c, d]) => Some(u32::from_le_bytes([a, b, c, d])),
         (b'g' | b'p', line) => line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok()?.parse().ok()),
         _ => None,
     }
-    .ok_or_else(missing)
-}
-
-fn missing() -> String {
-    "its pickled description uses a value that is not there; download it again".into()
+    .ok_or(PickleFault::MissingValue)
 }

@@ -4,11 +4,11 @@ use dmdx_graph::Op;
 use dmdx_graph::ir::PoolRule;
 use serde_json::Value;
 
-use crate::Result;
 use crate::arch::config::Config;
+use crate::error::Result;
 
 /// The transformer that both halves have.
-pub struct EncoderConfig {
+pub(super) struct EncoderConfig {
     pub hidden_size: usize,
     pub intermediate_size: usize,
     pub num_hidden_layers: usize,
@@ -32,22 +32,13 @@ impl EncoderConfig {
             num_hidden_layers: config.count("num_hidden_layers", 12)?,
             num_attention_heads,
             layer_norm_eps: config.number("layer_norm_eps", 1e-5)?,
-            activation: activation(config, "quick_gelu")?,
+            activation: config.hidden_act("quick_gelu")?,
         })
     }
 }
 
-/// The operation that `hidden_act` names in transformers.
-pub fn activation(config: &Config<'_>, default: &str) -> Result<Op> {
-    Ok(match config.choice("hidden_act", default, &["quick_gelu", "gelu", "gelu_new", "gelu_pytorch_tanh", "relu"])? {
-        "quick_gelu" => Op::QuickGelu,
-        "relu" => Op::Relu,
-        name => Op::Gelu { tanh: name != "gelu" },
-    })
-}
-
 /// `CLIPTextConfig`.
-pub struct TextConfig {
+pub(super) struct TextConfig {
     pub encoder: EncoderConfig,
     pub vocab_size: usize,
     pub max_position_embeddings: usize,
@@ -57,7 +48,7 @@ pub struct TextConfig {
 
 impl TextConfig {
     /// Reads and checks it.
-    pub fn read(config: &Config<'_>) -> Result<Self> {
+    pub(super) fn read(config: &Config<'_>) -> Result<Self> {
         let eos = config.get("eos_token_id").map_or(Some(49407), Value::as_i64);
         Ok(Self {
             encoder: EncoderConfig::read(config, [512, 2048, 8])?,
@@ -76,7 +67,7 @@ impl TextConfig {
 }
 
 /// `CLIPVisionConfig`.
-pub struct VisionConfig {
+pub(super) struct VisionConfig {
     pub encoder: EncoderConfig,
     pub num_channels: usize,
     pub image_size: usize,
@@ -86,7 +77,7 @@ pub struct VisionConfig {
 
 impl VisionConfig {
     /// Reads and checks it.
-    pub fn read(config: &Config<'_>) -> Result<Self> {
+    pub(super) fn read(config: &Config<'_>) -> Result<Self> {
         let image_size = config.size("image_size", 224)?;
         let patch_size = config.size("patch_size", 32)?;
         if patch_size > image_size {

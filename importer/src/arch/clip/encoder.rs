@@ -3,12 +3,11 @@
 use dmdx_graph::ValueId;
 
 use super::config::EncoderConfig;
-use crate::Result;
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
-/// `x [b, s, d]` through all layers at `encoder`; the result holds the hidden states, the embeddings first. Each is
-/// marked `hidden_states.i` at the root of the network, as `output_hidden_states=True` numbers them.
-pub fn encoder(scope: &mut Scope<'_>, x: ValueId, config: &EncoderConfig, causal: bool) -> Result<Vec<ValueId>> {
+/// `x [b, s, d]` through all layers at `encoder`; the result holds the hidden states, the embeddings first.
+pub(super) fn encoder(scope: &mut Scope<'_>, x: ValueId, config: &EncoderConfig, causal: bool) -> Result<Vec<ValueId>> {
     let mut hidden_states = vec![x];
     let mut x = x;
     for i in 0..config.num_hidden_layers {
@@ -36,4 +35,11 @@ fn layer(m: &mut Scope<'_>, x: ValueId, config: &EncoderConfig, causal: bool) ->
         m.linear("fc2", wide, config.hidden_size, true)
     })?;
     m.add(x, fed)
+}
+
+/// Marks each state `hidden_states.i` at the root of the network, as `output_hidden_states=True` numbers them.
+pub(super) fn mark_hidden_states(root: &mut Scope<'_>, hidden_states: &[ValueId]) {
+    for (i, state) in hidden_states.iter().enumerate() {
+        root.mark(&format!("hidden_states.{i}"), *state);
+    }
 }

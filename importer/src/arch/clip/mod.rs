@@ -5,15 +5,12 @@ mod encoder;
 mod text;
 mod vision;
 
-pub use config::activation;
 use config::{TextConfig, VisionConfig};
-use dmdx_graph::ValueId;
 use serde_json::Value;
 
 use super::config::Config;
-use super::scope::Scope;
-use super::{ArchGraphs, Ignored};
-use crate::Result;
+use super::graphs::{ArchGraphs, Ignored};
+use crate::error::Result;
 
 /// Buffers that older files hold, and the temperature of the training loss.
 const IGNORED: [Ignored; 3] = [
@@ -23,7 +20,7 @@ const IGNORED: [Ignored; 3] = [
 ];
 
 /// The part `text_encoder`; `…WithProjection` in the class decides.
-pub fn build_text(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build_text(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     let text = TextConfig::read(&config)?;
     let projection = class.ends_with("WithProjection").then_some(text.projection_dim);
@@ -32,7 +29,7 @@ pub fn build_text(class: &str, value: &Value) -> Result<ArchGraphs> {
 }
 
 /// The part `vision_encoder`; `…WithProjection` in the class decides.
-pub fn build_vision(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build_vision(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     let vision = VisionConfig::read(&config)?;
     let projection = class.ends_with("WithProjection").then_some(vision.projection_dim);
@@ -41,7 +38,7 @@ pub fn build_vision(class: &str, value: &Value) -> Result<ArchGraphs> {
 }
 
 /// `CLIPModel`: both parts, projected into the shared space of `projection_dim`.
-pub fn build_both(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build_both(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     let projection = config.size("projection_dim", 512)?;
     let text_config = half(&config, "text_config", "text_config_dict")?;
@@ -69,11 +66,4 @@ fn half<'a>(config: &Config<'a>, key: &str, copy: &str) -> Result<Config<'a>> {
 
 fn graphs(class: &str, parts: Vec<(String, dmdx_graph::Graph)>, warnings: Vec<String>) -> ArchGraphs {
     ArchGraphs { class: class.into(), parts, ignored: IGNORED.to_vec(), renames: Vec::new(), warnings }
-}
-
-/// Marks `hidden_states.i`.
-fn mark_hidden_states(scope: &mut Scope<'_>, hidden_states: &[ValueId]) {
-    for (i, state) in hidden_states.iter().enumerate() {
-        scope.mark(&format!("hidden_states.{i}"), *state);
-    }
 }

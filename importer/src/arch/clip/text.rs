@@ -3,13 +3,13 @@
 use dmdx_graph::{Dim, Graph, Op, Type};
 
 use super::config::TextConfig;
-use super::encoder::encoder;
-use crate::Result;
+use super::encoder::{encoder, mark_hidden_states};
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
 /// `input_ids [b, s]` → `last_hidden_state [b, s, d]`, then `pooler_output [b, d]` or, with projection,
 /// `text_embeds [b, p]`, then `penultimate_hidden_state [b, s, d]` (`hidden_states[-2]`, which SDXL and SD3 use).
-pub fn text_encoder(class: &str, config: &TextConfig, projection: Option<usize>) -> Result<Graph> {
+pub(super) fn text_encoder(class: &str, config: &TextConfig, projection: Option<usize>) -> Result<Graph> {
     let mut graph = Graph::new(class);
     let b = graph.symbol("b", "batch", 2);
     let s = graph.symbol("s", "text tokens", config.max_position_embeddings);
@@ -39,7 +39,7 @@ pub fn text_encoder(class: &str, config: &TextConfig, projection: Option<usize>)
         Some(width) => ("text_embeds", scope.linear("text_projection", pooled, width, false)?),
         None => ("pooler_output", pooled),
     };
-    super::mark_hidden_states(&mut scope, &hidden_states);
+    mark_hidden_states(&mut scope, &hidden_states);
     graph.output("last_hidden_state", last)?;
     graph.output(pooled.0, pooled.1)?;
     graph.output("penultimate_hidden_state", hidden_states[hidden_states.len() - 2])?;

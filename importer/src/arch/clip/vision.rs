@@ -3,13 +3,13 @@
 use dmdx_graph::{Dim, Graph, Op, Shape, Type};
 
 use super::config::VisionConfig;
-use super::encoder::encoder;
-use crate::Result;
+use super::encoder::{encoder, mark_hidden_states};
 use crate::arch::scope::{Conv, Scope};
+use crate::error::Result;
 
 /// `pixel_values [b, c, size, size]` → `last_hidden_state [b, 1 + patches, d]`, then `pooler_output [b, d]` or, with
 /// projection, `image_embeds [b, p]`.
-pub fn vision_encoder(class: &str, config: &VisionConfig, projection: Option<usize>) -> Result<Graph> {
+pub(super) fn vision_encoder(class: &str, config: &VisionConfig, projection: Option<usize>) -> Result<Graph> {
     let mut graph = Graph::new(class);
     let b = graph.symbol("b", "batch", 1);
     let side = Dim::constant(config.image_size);
@@ -42,7 +42,7 @@ pub fn vision_encoder(class: &str, config: &VisionConfig, projection: Option<usi
         Some(width) => ("image_embeds", scope.linear("visual_projection", pooled, width, false)?),
         None => ("pooler_output", pooled),
     };
-    super::mark_hidden_states(&mut scope, &hidden_states);
+    mark_hidden_states(&mut scope, &hidden_states);
     graph.output("last_hidden_state", last)?;
     graph.output(pooled.0, pooled.1)?;
     Ok(graph)

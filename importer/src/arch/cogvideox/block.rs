@@ -2,16 +2,16 @@
 
 use dmdx_graph::{Op, ValueId};
 
-use crate::Result;
 use crate::arch::adaptive::{add_gated, feed_forward, modulate, modulation};
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
 /// Fixed in `CogVideoXBlock` for the norms of queries and keys.
 const QK_NORM_EPS: f64 = 1e-6;
 
 /// What the blocks of one network have in common.
 #[derive(Clone, Copy)]
-pub struct BlockStyle {
+pub(super) struct BlockStyle {
     pub heads: usize,
     pub attention_bias: bool,
     /// The feed-forward layer approximates GELU.
@@ -21,7 +21,7 @@ pub struct BlockStyle {
 
 /// What all norms over the width of the tokens have in common.
 #[derive(Clone, Copy)]
-pub struct NormStyle {
+pub(super) struct NormStyle {
     /// They have a weight and a bias.
     pub affine: bool,
     pub eps: f64,
@@ -29,7 +29,7 @@ pub struct NormStyle {
 
 impl NormStyle {
     /// `torch.nn.LayerNorm`, applied to each of `values [.., c]` with the same parameters.
-    pub fn apply<const N: usize>(self, scope: &mut Scope<'_>, name: &str, values: [ValueId; N]) -> Result<[ValueId; N]> {
+    pub(super) fn apply<const N: usize>(self, scope: &mut Scope<'_>, name: &str, values: [ValueId; N]) -> Result<[ValueId; N]> {
         let mut m = scope.child(name);
         let mut inputs = vec![values[0]];
         if self.affine {
@@ -49,7 +49,7 @@ impl NormStyle {
 
 /// Patches `image [b, n, c]`, `text [b, s, c]` and the condition `time [b, d]` → both anew. `rope` holds the cosines and
 /// sines `[n, c/heads]` by which patches are rotated.
-pub fn block(
+pub(super) fn block(
     scope: &mut Scope<'_>,
     name: &str,
     [image, text]: [ValueId; 2],

@@ -3,15 +3,15 @@
 use serde_json::Value;
 
 use super::block::NormStyle;
-use crate::Result;
 use crate::arch::config::{Config, LARGEST_SIZE};
+use crate::error::Result;
 
 /// Largest side of a patch, also in time; released networks have 2.
 const LARGEST_PATCH: usize = 64;
 
 /// How tokens know their place.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Positions {
+pub(super) enum Positions {
     /// Sines and cosines are added to the patches (CogVideoX-2b).
     Sincos,
     /// Queries and keys are rotated by tables that the caller gives.
@@ -21,7 +21,7 @@ pub enum Positions {
 }
 
 /// Everything that shapes the network.
-pub struct CogVideoXConfig {
+pub(super) struct CogVideoXConfig {
     pub num_attention_heads: usize,
     pub attention_head_dim: usize,
     pub in_channels: usize,
@@ -55,12 +55,12 @@ pub struct CogVideoXConfig {
 
 impl CogVideoXConfig {
     /// Width of all tokens, for all heads together.
-    pub fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         self.num_attention_heads * self.attention_head_dim
     }
 
     /// Reads and checks it.
-    pub fn read(config: &Config<'_>) -> Result<Self> {
+    pub(super) fn read(config: &Config<'_>) -> Result<Self> {
         config.choice("timestep_activation_fn", "silu", &["silu", "swish"])?;
         // Nothing is dropped outside training.
         config.unused(&["dropout"]);
@@ -138,7 +138,7 @@ impl CogVideoXConfig {
     }
 
     /// Text and patches of the latents that the network was trained on; sizes of at most 2^20 cannot overflow here.
-    pub fn table_rows(&self) -> usize {
+    pub(super) fn table_rows(&self) -> usize {
         let patches = (self.sample_height / self.patch_size) * (self.sample_width / self.patch_size);
         self.max_text_seq_length + patches * self.latent_frames
     }

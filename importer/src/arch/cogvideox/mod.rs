@@ -10,17 +10,17 @@ use dmdx_graph::{Dim, Graph, Op, Type, ValueId};
 use patches::{Grid, patch_embed, tokens_of, unpatchify_video};
 use serde_json::Value;
 
-use super::ArchGraphs;
 use super::adaptive::{MAX_PERIOD, condition_mlp, modulate, modulation};
 use super::config::Config;
+use super::graphs::ArchGraphs;
 use super::scope::Scope;
-use crate::Result;
+use crate::error::Result;
 
 /// The part `transformer`: `hidden_states [b, F, c, H, W], encoder_hidden_states [b, s, d], timestep [b]`, `ofs [b]` where
 /// the network has it, and `rope_cos, rope_sin [f*h*w, e]` where positions are rotary → `sample [b, F, c', H, W]`, with
 /// `H = patch*h` and `F = f` or, with patches in time, a multiple of it. A network with a table of positions takes latents
 /// and text of the table's size only.
-pub fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     let net = CogVideoXConfig::read(&config)?;
     let mut graph = Graph::new(class);

@@ -3,15 +3,21 @@
 use dmdx_graph::{Dim, Op, ValueId};
 
 use super::config::{CogVideoXConfig, Positions};
-use crate::Result;
 use crate::arch::adaptive::unpatchify;
 use crate::arch::scope::{Conv, Scope};
+use crate::error::Result;
 
 /// Frames (in patches), rows and columns of the grid of patches.
-pub type Grid = [Dim; 3];
+pub(super) type Grid = [Dim; 3];
 
 /// `video [b, frames, c, H, W]` and `text [b, s, d]` → `[b, s + f*h*w, width]`: text first, then one token per patch.
-pub fn patch_embed(m: &mut Scope<'_>, net: &CogVideoXConfig, video: ValueId, text: ValueId, grid: &Grid) -> Result<ValueId> {
+pub(super) fn patch_embed(
+    m: &mut Scope<'_>,
+    net: &CogVideoXConfig,
+    video: ValueId,
+    text: ValueId,
+    grid: &Grid,
+) -> Result<ValueId> {
     let text = m.linear("text_proj", text, net.width(), true)?;
     let mut image = match net.patch_size_t {
         None => flat_patches(m, net, video, grid)?,
@@ -63,12 +69,12 @@ fn deep_patches(m: &mut Scope<'_>, net: &CogVideoXConfig, video: ValueId, grid: 
 }
 
 /// Number of patches.
-pub fn tokens_of([f, h, w]: &Grid) -> Dim {
+pub(super) fn tokens_of([f, h, w]: &Grid) -> Dim {
     f.times(h).times(w)
 }
 
 /// `x [b, f*h*w, c'*frames*patch*patch]` → `[b, f*frames, c', h*patch, w*patch]`.
-pub fn unpatchify_video(m: &mut Scope<'_>, net: &CogVideoXConfig, x: ValueId, grid: &Grid) -> Result<ValueId> {
+pub(super) fn unpatchify_video(m: &mut Scope<'_>, net: &CogVideoXConfig, x: ValueId, grid: &Grid) -> Result<ValueId> {
     let [f, h, w] = grid;
     let (batch, elements) = (m.dim(x, 0), m.dim(x, 2));
     let (channels, frames, count) = (net.out_channels, net.patch_size_t.unwrap_or(1), m.dim(x, 0).times(f));

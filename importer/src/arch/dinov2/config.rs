@@ -3,9 +3,8 @@
 use dmdx_graph::Op;
 use serde_json::json;
 
-use crate::Result;
-use crate::arch::clip::activation;
 use crate::arch::config::Config;
+use crate::error::Result;
 
 /// Keys that concern training or the class for dense tasks.
 const UNUSED: [&str; 10] = [
@@ -22,7 +21,7 @@ const UNUSED: [&str; 10] = [
 ];
 
 /// `Dinov2Config`.
-pub struct Dinov2Config {
+pub(super) struct Dinov2Config {
     pub hidden_size: usize,
     pub num_hidden_layers: usize,
     pub num_attention_heads: usize,
@@ -35,7 +34,7 @@ pub struct Dinov2Config {
 }
 
 /// What follows attention in every layer.
-pub enum FeedForward {
+pub(super) enum FeedForward {
     /// Two linear layers around an activation.
     Mlp {
         /// Width between them.
@@ -52,7 +51,7 @@ pub enum FeedForward {
 
 impl Dinov2Config {
     /// Reads and checks it.
-    pub fn read(config: &Config<'_>) -> Result<Self> {
+    pub(super) fn read(config: &Config<'_>) -> Result<Self> {
         // The kind with registers has the same keys and more tokens.
         config.fixed(&[("model_type", json!("dinov2"))])?;
         let hidden_size = config.size("hidden_size", 768)?;
@@ -82,7 +81,7 @@ impl Dinov2Config {
     }
 
     /// Side of the grid of patches that the table of positions was trained for.
-    pub fn grid(&self) -> usize {
+    pub(super) fn grid(&self) -> usize {
         self.image_size / self.patch_size
     }
 }
@@ -94,7 +93,7 @@ fn feed_forward(config: &Config<'_>, hidden_size: usize) -> Result<FeedForward> 
     }
     // As transformers computes it: truncated, and never too large since both factors are limited.
     let width = (hidden_size as f64 * ratio) as usize;
-    let activation = activation(config, "gelu")?;
+    let activation = config.hidden_act("gelu")?;
     Ok(match config.flag("use_swiglu_ffn", false)? {
         // Two thirds, rounded up to a multiple of 8: about as many parameters as without the gate.
         true => FeedForward::SwiGlu { width: (width * 2 / 3).next_multiple_of(8) },

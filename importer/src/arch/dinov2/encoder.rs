@@ -4,11 +4,11 @@ use dmdx_graph::ir::Interpolation;
 use dmdx_graph::{Op, ValueId};
 
 use super::config::{Dinov2Config, FeedForward};
-use crate::Result;
 use crate::arch::scope::{Conv, Scope};
+use crate::error::Result;
 
 /// `pixels [b, c, patch*h, patch*w]` → `[b, 1 + h*w, d]`.
-pub fn embeddings(m: &mut Scope<'_>, pixels: ValueId, dino: &Dinov2Config) -> Result<ValueId> {
+pub(super) fn embeddings(m: &mut Scope<'_>, pixels: ValueId, dino: &Dinov2Config) -> Result<ValueId> {
     let width = dino.hidden_size;
     let grid = m.child("patch_embeddings").conv2d("projection", pixels, width, Conv::patches(dino.patch_size, true))?;
     let patches = m.flatten_image(grid)?;
@@ -36,7 +36,7 @@ fn positions(m: &mut Scope<'_>, grid: ValueId, dino: &Dinov2Config) -> Result<Va
 }
 
 /// All layers at `encoder`.
-pub fn encoder(m: &mut Scope<'_>, x: ValueId, dino: &Dinov2Config) -> Result<ValueId> {
+pub(super) fn encoder(m: &mut Scope<'_>, x: ValueId, dino: &Dinov2Config) -> Result<ValueId> {
     let mut x = x;
     for i in 0..dino.num_hidden_layers {
         x = m.module(&format!("layer.{i}"), |m| layer(m, x, dino))?;

@@ -7,9 +7,9 @@ use dmdx_graph::{Graph, Type};
 use serde_json::Value;
 
 use super::config::Config;
+use super::graphs::{ArchGraphs, Ignored};
 use super::scope::Scope;
-use super::{ArchGraphs, Ignored};
-use crate::Result;
+use crate::error::Result;
 use config::Dinov2Config;
 
 const IGNORED: [Ignored; 1] =
@@ -17,7 +17,7 @@ const IGNORED: [Ignored; 1] =
 
 /// The part `vision_encoder`: `pixel_values [b, c, patch*h, patch*w]` → `last_hidden_state [b, 1 + h*w, d]`, the token of
 /// the whole picture first, and `pooler_output [b, d]`, that token alone.
-pub fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     let dino = Dinov2Config::read(&config)?;
 

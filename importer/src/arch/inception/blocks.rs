@@ -2,15 +2,15 @@
 
 use dmdx_graph::{Op, ValueId};
 
-use crate::Result;
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
 /// Fixed in `BasicConv2d`.
 const BATCH_NORM_EPS: f64 = 1e-3;
 
 /// How the last branch of a block pools over 3×3 neighbours.
 #[derive(Clone, Copy)]
-pub enum Pooling {
+pub(super) enum Pooling {
     /// The mean.
     Average {
         /// Padding counts as zeros.
@@ -22,19 +22,19 @@ pub enum Pooling {
 
 /// Kernel, stride and padding of a convolution, each vertical and horizontal.
 #[derive(Clone, Copy)]
-pub struct Window {
+pub(super) struct Window {
     kernel: [usize; 2],
     stride: usize,
     padding: [usize; 2],
 }
 
 /// A square kernel without padding.
-pub fn valid(kernel: usize, stride: usize) -> Window {
+pub(super) fn valid(kernel: usize, stride: usize) -> Window {
     Window { kernel: [kernel; 2], stride, padding: [0; 2] }
 }
 
 /// `BasicConv2d`: convolution without bias, batch norm by its running statistics, ReLU.
-pub fn basic_conv(m: &mut Scope<'_>, name: &str, x: ValueId, channels: usize, window: Window) -> Result<ValueId> {
+pub(super) fn basic_conv(m: &mut Scope<'_>, name: &str, x: ValueId, channels: usize, window: Window) -> Result<ValueId> {
     let from = m.size(x, 1);
     m.module(name, |m| {
         let [height, width] = window.kernel;
@@ -63,7 +63,7 @@ fn batch_norm(m: &mut Scope<'_>, x: ValueId, channels: usize) -> Result<ValueId>
 }
 
 /// A convolution that keeps the size.
-pub fn same_conv(m: &mut Scope<'_>, name: &str, x: ValueId, channels: usize, kernel: [usize; 2]) -> Result<ValueId> {
+pub(super) fn same_conv(m: &mut Scope<'_>, name: &str, x: ValueId, channels: usize, kernel: [usize; 2]) -> Result<ValueId> {
     basic_conv(m, name, x, channels, Window { kernel, stride: 1, padding: kernel.map(|side| side / 2) })
 }
 
@@ -73,7 +73,7 @@ fn chain(m: &mut Scope<'_>, x: ValueId, steps: &[(&str, usize, [usize; 2])]) -> 
 }
 
 /// Every other position takes the largest of 3×3.
-pub fn halving_pool(m: &mut Scope<'_>, x: ValueId) -> Result<ValueId> {
+pub(super) fn halving_pool(m: &mut Scope<'_>, x: ValueId) -> Result<ValueId> {
     m.op(Op::MaxPool2d { kernel: [3; 2], stride: [2; 2], padding: [0; 4] }, &[x])
 }
 
@@ -88,7 +88,7 @@ fn pool_branch(m: &mut Scope<'_>, x: ValueId, channels: usize, pooling: Pooling)
 }
 
 /// `InceptionA`.
-pub fn block_a(m: &mut Scope<'_>, x: ValueId, pool_features: usize, pooling: Pooling) -> Result<ValueId> {
+pub(super) fn block_a(m: &mut Scope<'_>, x: ValueId, pool_features: usize, pooling: Pooling) -> Result<ValueId> {
     let branches = [
         same_conv(m, "branch1x1", x, 64, [1, 1])?,
         chain(m, x, &[("branch5x5_1", 48, [1, 1]), ("branch5x5_2", 64, [5, 5])])?,
@@ -99,7 +99,7 @@ pub fn block_a(m: &mut Scope<'_>, x: ValueId, pool_features: usize, pooling: Poo
 }
 
 /// `InceptionB`: half as large.
-pub fn block_b(m: &mut Scope<'_>, x: ValueId) -> Result<ValueId> {
+pub(super) fn block_b(m: &mut Scope<'_>, x: ValueId) -> Result<ValueId> {
     let double = chain(m, x, &[("branch3x3dbl_1", 64, [1, 1]), ("branch3x3dbl_2", 96, [3, 3])])?;
     let branches = [
         basic_conv(m, "branch3x3", x, 384, valid(3, 2))?,
@@ -110,7 +110,7 @@ pub fn block_b(m: &mut Scope<'_>, x: ValueId) -> Result<ValueId> {
 }
 
 /// `InceptionC`: 7×7 as rows after columns, `width` channels inside.
-pub fn block_c(m: &mut Scope<'_>, x: ValueId, width: usize, pooling: Pooling) -> Result<ValueId> {
+pub(super) fn block_c(m: &mut Scope<'_>, x: ValueId, width: usize, pooling: Pooling) -> Result<ValueId> {
     let (row, column) = ([1, 7], [7, 1]);
     let single = [("branch7x7_1", width, [1, 1]), ("branch7x7_2", width, row), ("branch7x7_3", 192, column)];
     let double = [
@@ -130,7 +130,7 @@ pub fn block_c(m: &mut Scope<'_>, x: ValueId, width: usize, pooling: Pooling) ->
 }
 
 /// `InceptionD`: half as large.
-pub fn block_d(m: &mut Scope<'_>, x: ValueId) -> Result<ValueId> {
+pub(super) fn block_d(m: &mut Scope<'_>, x: ValueId) -> Result<ValueId> {
     let small = same_conv(m, "branch3x3_1", x, 192, [1, 1])?;
     let large = [("branch7x7x3_1", 192, [1, 1]), ("branch7x7x3_2", 192, [1, 7]), ("branch7x7x3_3", 192, [7, 1])];
     let large = chain(m, x, &large)?;
@@ -143,7 +143,7 @@ pub fn block_d(m: &mut Scope<'_>, x: ValueId) -> Result<ValueId> {
 }
 
 /// `InceptionE`: two branches end in a row and a column side by side.
-pub fn block_e(m: &mut Scope<'_>, x: ValueId, pooling: Pooling) -> Result<ValueId> {
+pub(super) fn block_e(m: &mut Scope<'_>, x: ValueId, pooling: Pooling) -> Result<ValueId> {
     let single = same_conv(m, "branch3x3_1", x, 384, [1, 1])?;
     let double = chain(m, x, &[("branch3x3dbl_1", 448, [1, 1]), ("branch3x3dbl_2", 384, [3, 3])])?;
     let branches = [

@@ -15,9 +15,9 @@ use dmdx_graph::{Graph, Op, Type, ValueId};
 use serde_json::Value;
 
 use super::config::Config;
+use super::graphs::{ArchGraphs, Ignored};
 use super::scope::Scope;
-use super::{ArchGraphs, Ignored};
-use crate::Result;
+use crate::error::Result;
 use blocks::{Pooling, basic_conv, valid};
 
 const IGNORED: [Ignored; 2] = [
@@ -66,7 +66,7 @@ impl InceptionConfig {
 ///
 /// Pictures are from -1 to 1, or from 0 to 1 with `normalize_input`; with `resize_input` they may have any size and are
 /// interpolated linearly, as pytorch-fid does both.
-pub fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     let inception = InceptionConfig::read(&config)?;
     let mut graph = Graph::new(class);

@@ -2,12 +2,12 @@
 
 use dmdx_graph::{Op, ValueId};
 
-use crate::Result;
-use crate::arch::Rename;
+use crate::arch::graphs::Rename;
 use crate::arch::scope::{Conv, Scope};
+use crate::error::Result;
 
 /// A network's slices.
-pub struct Network {
+pub(super) struct Network {
     /// From the picture on.
     pub slices: &'static [Slice],
     /// Torchvision's names, and those of `lpips.LPIPS.lins`.
@@ -17,7 +17,7 @@ pub struct Network {
 }
 
 /// Layers between two comparisons.
-pub struct Slice {
+pub(super) struct Slice {
     /// Side of the window of which the largest is taken at every other position first.
     pool: Option<usize>,
     /// Convolutions with ReLU after each.
@@ -42,7 +42,7 @@ const fn rename(old: &'static str, new: &'static str) -> Rename {
 }
 
 /// `lpips.pretrained_networks.vgg16`.
-pub const VGG16: Network = Network {
+pub(super) const VGG16: Network = Network {
     slices: &[
         Slice { pool: None, convs: &[layer(0, 64, 3), layer(2, 64, 3)] },
         Slice { pool: Some(2), convs: &[layer(5, 128, 3), layer(7, 128, 3)] },
@@ -74,7 +74,7 @@ pub const VGG16: Network = Network {
 };
 
 /// `lpips.pretrained_networks.alexnet`.
-pub const ALEX: Network = Network {
+pub(super) const ALEX: Network = Network {
     slices: &[
         Slice { pool: None, convs: &[Layer { number: 0, channels: 64, kernel: 11, stride: 4, padding: 2 }] },
         Slice { pool: Some(3), convs: &[layer(3, 192, 5)] },
@@ -98,7 +98,7 @@ pub const ALEX: Network = Network {
 };
 
 /// One slice of `x [n, c, h, w]`.
-pub fn slice(m: &mut Scope<'_>, x: ValueId, slice: &Slice) -> Result<ValueId> {
+pub(super) fn slice(m: &mut Scope<'_>, x: ValueId, slice: &Slice) -> Result<ValueId> {
     let mut x = x;
     if let Some(side) = slice.pool {
         x = m.op(Op::MaxPool2d { kernel: [side; 2], stride: [2; 2], padding: [0; 4] }, &[x])?;

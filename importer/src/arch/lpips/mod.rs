@@ -16,9 +16,9 @@ use dmdx_graph::{Graph, Op, Type, ValueId};
 use serde_json::{Value, json};
 
 use super::config::Config;
+use super::graphs::{ArchGraphs, Ignored};
 use super::scope::Scope;
-use super::{ArchGraphs, Ignored};
-use crate::Result;
+use crate::error::Result;
 use layers::Network;
 
 const IGNORED: [Ignored; 2] = [
@@ -34,7 +34,7 @@ const NORM_EPS: f64 = 1e-10;
 
 /// The part `lpips`: two pictures `in0, in1 [b, 3, 16*h, 16*w]` from -1 to 1 → `distance [b]`. The map of each layer's
 /// distance, `[b, 1, rows, columns]`, is marked `lin0` to `lin4`.
-pub fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     let network = match config.choice("net", "alex", &["alex", "vgg", "vgg16"])? {
         "alex" => layers::ALEX,

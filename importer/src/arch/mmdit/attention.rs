@@ -3,13 +3,13 @@
 
 use dmdx_graph::ValueId;
 
-use super::block::NORM_EPS;
-use crate::Result;
+use super::config::NORM_EPS;
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
 /// The kind of one attention.
 #[derive(Clone, Copy)]
-pub struct AttentionStyle {
+pub(super) struct AttentionStyle {
     pub heads: usize,
     /// Queries and keys are normalised, each head for itself.
     pub qk_norm: bool,
@@ -25,7 +25,7 @@ const IMAGE: Names = Names { projections: ["to_q", "to_k", "to_v"], norms: ["nor
 const TEXT: Names = Names { projections: ["add_q_proj", "add_k_proj", "add_v_proj"], norms: ["norm_added_q", "norm_added_k"] };
 
 /// The picture tokens `x [b, n, c]` attend to themselves.
-pub fn self_attention(scope: &mut Scope<'_>, name: &str, x: ValueId, style: AttentionStyle) -> Result<ValueId> {
+pub(super) fn self_attention(scope: &mut Scope<'_>, name: &str, x: ValueId, style: AttentionStyle) -> Result<ValueId> {
     let width = scope.size(x, 2);
     scope.module(name, |m| {
         let inputs = project(m, &IMAGE, x, style)?;
@@ -37,7 +37,7 @@ pub fn self_attention(scope: &mut Scope<'_>, name: &str, x: ValueId, style: Atte
 
 /// Picture tokens `image [b, n, c]` and text tokens `text [b, s, c]` attend to both; the last block's text is not projected
 /// at the end, as nobody reads it.
-pub fn joint_attention(
+pub(super) fn joint_attention(
     scope: &mut Scope<'_>,
     name: &str,
     [image, text]: [ValueId; 2],

@@ -3,16 +3,14 @@
 use dmdx_graph::ValueId;
 
 use super::attention::{AttentionStyle, joint_attention, self_attention};
-use crate::Result;
+use super::config::NORM_EPS;
 use crate::arch::adaptive::{add_gated, feed_forward, modulate, modulation, plain_norm};
 use crate::arch::scope::Scope;
-
-/// Fixed in `JointTransformerBlock` and in the norm before the end.
-pub const NORM_EPS: f64 = 1e-6;
+use crate::error::Result;
 
 /// The kind of one block.
 #[derive(Clone, Copy)]
-pub struct BlockStyle {
+pub(super) struct BlockStyle {
     pub attention: AttentionStyle,
     /// The picture tokens also attend to themselves alone.
     pub dual_attention: bool,
@@ -21,7 +19,7 @@ pub struct BlockStyle {
 }
 
 /// `image [b, n, c]`, `text [b, s, c]` and the condition `time [b, c]` → both anew; the last block returns no text.
-pub fn joint_block(
+pub(super) fn joint_block(
     scope: &mut Scope<'_>,
     name: &str,
     [image, text]: [ValueId; 2],
@@ -100,7 +98,7 @@ fn dual_norm(scope: &mut Scope<'_>, name: &str, x: ValueId, time: ValueId) -> Re
 }
 
 /// `AdaLayerNormContinuous`, whose scale comes before its shift.
-pub fn norm_continuous(scope: &mut Scope<'_>, name: &str, x: ValueId, time: ValueId) -> Result<ValueId> {
+pub(super) fn norm_continuous(scope: &mut Scope<'_>, name: &str, x: ValueId, time: ValueId) -> Result<ValueId> {
     let width = scope.size(x, 2);
     scope.module(name, |m| {
         let [scale, shift] = modulation(m, time, width)?;

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::Result;
 use crate::arch::config::{Config, LARGEST_SIZE};
+use crate::error::Result;
 
 /// Largest side of a patch; released networks have 2.
 const LARGEST_PATCH: usize = 64;
@@ -11,8 +11,11 @@ const LARGEST_PATCH: usize = 64;
 /// Largest side of the table of positions; SD3.5-Medium has 384.
 const LARGEST_TABLE: usize = 4096;
 
+/// Fixed in `JointTransformerBlock`, in its attention and in the norm before the end.
+pub(super) const NORM_EPS: f64 = 1e-6;
+
 /// Everything that shapes the network.
-pub struct MmditConfig {
+pub(super) struct MmditConfig {
     /// Side of the latents that the network was trained on.
     pub sample_size: usize,
     pub patch_size: usize,
@@ -36,7 +39,7 @@ pub struct MmditConfig {
 
 impl MmditConfig {
     /// Reads and checks it.
-    pub fn read(config: &Config<'_>) -> Result<Self> {
+    pub(super) fn read(config: &Config<'_>) -> Result<Self> {
         let num_attention_heads = config.size("num_attention_heads", 18)?;
         let width = num_attention_heads * config.size("attention_head_dim", 64)?;
         if width > LARGEST_SIZE {

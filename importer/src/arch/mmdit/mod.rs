@@ -10,11 +10,11 @@ use config::MmditConfig;
 use dmdx_graph::{Dim, Graph, Op, Type, ValueId};
 use serde_json::Value;
 
-use super::ArchGraphs;
 use super::adaptive::{MAX_PERIOD, condition_mlp, unpatchify};
 use super::config::Config;
+use super::graphs::ArchGraphs;
 use super::scope::{Conv, Scope};
-use crate::Result;
+use crate::error::Result;
 
 /// Width of the timestep's sines and cosines, fixed in `CombinedTimestepTextProjEmbeddings`.
 const TIME_WIDTH: usize = 256;
@@ -25,7 +25,7 @@ const USUAL_TEXT: usize = 77 + 256;
 /// The part `transformer`: `hidden_states [b, c, H, W], encoder_hidden_states [b, s, d], pooled_projections [b, p],
 /// timestep [b]` → `sample [b, c', H, W]`, with `H = patch*h`. Rows and columns of patches are at most the side of the
 /// table of positions.
-pub fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     let net = MmditConfig::read(&config)?;
     let mut graph = Graph::new(class);

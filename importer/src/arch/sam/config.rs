@@ -3,12 +3,11 @@
 use dmdx_graph::Op;
 use serde_json::Value;
 
-use crate::Result;
-use crate::arch::clip::activation;
 use crate::arch::config::Config;
+use crate::error::Result;
 
 /// `SamVisionConfig`.
-pub struct SamConfig {
+pub(super) struct SamConfig {
     pub hidden_size: usize,
     pub output_channels: usize,
     pub num_hidden_layers: usize,
@@ -28,7 +27,7 @@ pub struct SamConfig {
 
 impl SamConfig {
     /// Reads and checks it.
-    pub fn read(config: &Config<'_>) -> Result<Self> {
+    pub(super) fn read(config: &Config<'_>) -> Result<Self> {
         let hidden_size = config.size("hidden_size", 768)?;
         let num_attention_heads = config.size("num_attention_heads", 12)?;
         if hidden_size % num_attention_heads != 0 {
@@ -60,7 +59,7 @@ impl SamConfig {
             num_channels: config.size("num_channels", 3)?,
             image_size,
             patch_size,
-            activation: activation(config, "gelu")?,
+            activation: config.hidden_act("gelu")?,
             layer_norm_eps: config.number("layer_norm_eps", 1e-6)?,
             qkv_bias: config.flag("qkv_bias", true)?,
             use_abs_pos: config.flag("use_abs_pos", true)?,
@@ -73,12 +72,12 @@ impl SamConfig {
     }
 
     /// Side of the grid of patches.
-    pub fn grid(&self) -> usize {
+    pub(super) fn grid(&self) -> usize {
         self.image_size / self.patch_size
     }
 
     /// Side of the windows of a layer, 0 when it attends globally.
-    pub fn window(&self, layer: usize) -> usize {
+    pub(super) fn window(&self, layer: usize) -> usize {
         if self.global_attn_indexes.contains(&(layer as u64)) { 0 } else { self.window_size }
     }
 }

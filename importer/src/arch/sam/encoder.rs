@@ -3,14 +3,14 @@
 use dmdx_graph::{Dim, Op, ValueId};
 
 use super::config::SamConfig;
-use crate::Result;
 use crate::arch::scope::{Conv, Scope};
+use crate::error::Result;
 
 /// Fixed in `SamLayerNorm`, which the neck uses.
 const NECK_NORM_EPS: f64 = 1e-6;
 
 /// `pixels [b, c, size, size]` → `[b, o, grid, grid]`.
-pub fn vision_encoder(m: &mut Scope<'_>, pixels: ValueId, sam: &SamConfig) -> Result<ValueId> {
+pub(super) fn vision_encoder(m: &mut Scope<'_>, pixels: ValueId, sam: &SamConfig) -> Result<ValueId> {
     let grid = sam.grid();
     let mut x = m.module("patch_embed", |m| {
         let x = m.conv2d("projection", pixels, sam.hidden_size, Conv::patches(sam.patch_size, true))?;

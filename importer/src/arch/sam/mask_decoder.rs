@@ -4,8 +4,8 @@ use dmdx_graph::{Dim, Op, ValueId};
 
 use super::two_way::{Streams, two_way};
 use super::whole_config::WholeConfig;
-use crate::Result;
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
 /// Fixed in `SamLayerNorm`, which the upscaling uses.
 const UPSCALE_NORM_EPS: f64 = 1e-6;
@@ -14,7 +14,7 @@ const HYPERNETWORK_DEPTH: usize = 3;
 
 /// `image [b, c, g, g]` (its dense prompt added), `positions [1, g*g, c]` and `points [b, p, n, c]` → masks
 /// `[b, p, m, 4g, 4g]` as logits and scores `[b, p, m]`, the single-mask answer left out as by `multimask_output=True`.
-pub fn mask_decoder(
+pub(super) fn mask_decoder(
     m: &mut Scope<'_>,
     [image, positions, points]: [ValueId; 3],
     sam: &WholeConfig,

@@ -11,9 +11,9 @@ use dmdx_graph::{Dim, Graph, Op, Type, ValueId};
 use serde_json::Value;
 
 use super::config::Config;
+use super::graphs::{ArchGraphs, Ignored, Rename};
 use super::scope::Scope;
-use super::{ArchGraphs, Ignored, Rename};
-use crate::Result;
+use crate::error::Result;
 use config::SamConfig;
 use whole_config::WholeConfig;
 
@@ -39,7 +39,7 @@ const RENAMES: [Rename; 1] = [Rename { old: "prompt_encoder.shared_embedding.", 
 ///
 /// `SamModel` has the part `sam` as well, from pictures and points to masks; a file without its tensors, or a
 /// configuration without `prompt_encoder_config` and `mask_decoder_config`, gives the encoder alone.
-pub fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     if class != "SamModel" {
         let sam = SamConfig::read(&config)?;

@@ -5,8 +5,8 @@ use std::f64::consts::TAU;
 use dmdx_graph::{DType, Dim, Op, ValueId};
 
 use super::whole_config::WholeConfig;
-use crate::Result;
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
 /// Labels of points: background, a padding point that stands for nothing, outside the object, on the object.
 const BACKGROUND: i32 = -1;
@@ -23,7 +23,7 @@ fn positional_embedding(m: &mut Scope<'_>, coordinates: ValueId, table: ValueId)
 }
 
 /// The positions of all patches, `[1, grid*grid, 2f]`: `SamModel.get_image_wide_positional_embeddings`.
-pub fn image_positions(m: &mut Scope<'_>, table: ValueId, grid: usize) -> Result<ValueId> {
+pub(super) fn image_positions(m: &mut Scope<'_>, table: ValueId, grid: usize) -> Result<ValueId> {
     let corner = m.slice(table, 0, 0, 1)?;
     let corner = m.slice(corner, 1, 0, 1)?;
     let one = m.affine(corner, 0.0, 1.0)?;
@@ -41,7 +41,7 @@ pub fn image_positions(m: &mut Scope<'_>, table: ValueId, grid: usize) -> Result
 
 /// `points [b, p, n, 2]` in pixels and `labels [b, p, n]` → `[b, p, n + 1, c]`. As no boxes are given, the reference adds a
 /// background point of its own.
-pub fn points(m: &mut Scope<'_>, points: ValueId, labels: ValueId, table: ValueId, sam: &WholeConfig) -> Result<ValueId> {
+pub(super) fn points(m: &mut Scope<'_>, points: ValueId, labels: ValueId, table: ValueId, sam: &WholeConfig) -> Result<ValueId> {
     let scale = 1.0 / sam.image_size as f64;
     // Centres of pixels, from 0..size to -1..1.
     let coordinates = m.affine(points, 2.0 * scale, scale - 1.0)?;

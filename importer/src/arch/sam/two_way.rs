@@ -3,14 +3,14 @@
 use dmdx_graph::{Dim, Op, ValueId};
 
 use super::whole_config::WholeConfig;
-use crate::Result;
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
 /// Fixed by `torch.nn.LayerNorm`'s default.
 const FINAL_NORM_EPS: f64 = 1e-5;
 
 /// Tokens and picture, `[b, p, t, c]` and `[b*p, 1, positions, c]`.
-pub struct Streams {
+pub(super) struct Streams {
     /// The tokens.
     pub tokens: ValueId,
     /// The picture.
@@ -19,7 +19,7 @@ pub struct Streams {
 
 /// Both streams through all layers; what they were at first, and the picture's `positions`, are added before every
 /// attention but the first.
-pub fn two_way(m: &mut Scope<'_>, input: &Streams, positions: ValueId, sam: &WholeConfig) -> Result<Streams> {
+pub(super) fn two_way(m: &mut Scope<'_>, input: &Streams, positions: ValueId, sam: &WholeConfig) -> Result<Streams> {
     let start = input.tokens;
     let mut streams = Streams { tokens: start, image: input.image };
     for i in 0..sam.num_hidden_layers {

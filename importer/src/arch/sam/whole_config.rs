@@ -4,12 +4,11 @@ use dmdx_graph::Op;
 use serde_json::json;
 
 use super::config::SamConfig;
-use crate::Result;
-use crate::arch::clip::activation;
 use crate::arch::config::Config;
+use crate::error::Result;
 
 /// What `SamModel` has beside the vision encoder: `SamPromptEncoderConfig` and `SamMaskDecoderConfig`.
-pub struct WholeConfig {
+pub(super) struct WholeConfig {
     /// Width of all tokens, and channels of the picture's embedding.
     pub hidden_size: usize,
     /// Side of the pictures that points are given in.
@@ -27,7 +26,7 @@ pub struct WholeConfig {
 
 impl WholeConfig {
     /// Reads and checks both objects; all three have to agree on widths and grids.
-    pub fn read(vision: &Config<'_>, prompt: &Config<'_>, decoder: &Config<'_>, sam: &SamConfig) -> Result<Self> {
+    pub(super) fn read(vision: &Config<'_>, prompt: &Config<'_>, decoder: &Config<'_>, sam: &SamConfig) -> Result<Self> {
         let hidden_size = prompt.size("hidden_size", 256)?;
         if hidden_size != sam.output_channels {
             let supported = format!("`vision_config.output_channels` = {} is needed", sam.output_channels);
@@ -67,7 +66,7 @@ impl WholeConfig {
             hidden_size,
             image_size,
             mlp_dim: decoder.size("mlp_dim", 2048)?,
-            activation: activation(decoder, "relu")?,
+            activation: decoder.hidden_act("relu")?,
             layer_norm_eps: decoder.number("layer_norm_eps", 1e-6)?,
             num_hidden_layers: decoder.count("num_hidden_layers", 2)?,
             num_attention_heads,

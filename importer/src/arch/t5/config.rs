@@ -3,8 +3,8 @@
 use dmdx_graph::Op;
 use serde_json::json;
 
-use crate::Result;
 use crate::arch::config::Config;
+use crate::error::Result;
 
 /// Keys that concern the decoder, training or the tokenizer.
 const UNUSED: [&str; 7] = [
@@ -18,7 +18,7 @@ const UNUSED: [&str; 7] = [
 ];
 
 /// `T5Config`, the encoder's half.
-pub struct T5Config {
+pub(super) struct T5Config {
     pub vocab_size: usize,
     pub d_model: usize,
     pub d_kv: usize,
@@ -35,7 +35,7 @@ pub struct T5Config {
 
 impl T5Config {
     /// Reads and checks it.
-    pub fn read(config: &Config<'_>) -> Result<Self> {
+    pub(super) fn read(config: &Config<'_>) -> Result<Self> {
         // UMT5 has the same keys and another layout of position tables.
         config.fixed(&[("model_type", json!("t5"))])?;
         let num_buckets = config.size("relative_attention_num_buckets", 32)?;

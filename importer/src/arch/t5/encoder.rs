@@ -3,11 +3,11 @@
 use dmdx_graph::{Op, ValueId};
 
 use super::config::T5Config;
-use crate::Result;
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
 /// `x [b, s, d]` → `[b, s, d]`; `mask [b, 1, 1, s]` is added to the scores.
-pub fn encoder(m: &mut Scope<'_>, x: ValueId, mask: Option<ValueId>, t5: &T5Config) -> Result<ValueId> {
+pub(super) fn encoder(m: &mut Scope<'_>, x: ValueId, mask: Option<ValueId>, t5: &T5Config) -> Result<ValueId> {
     let length = m.dim(x, 1);
     let mut first = m.child("block.0.layer.0.SelfAttention.relative_attention_bias");
     let table = first.param("weight", &[t5.num_buckets, t5.num_heads])?;

@@ -7,9 +7,9 @@ use dmdx_graph::{DType, Graph, Op, Type};
 use serde_json::Value;
 
 use super::config::Config;
+use super::graphs::{ArchGraphs, Ignored, Rename};
 use super::scope::Scope;
-use super::{ArchGraphs, Ignored, Rename};
-use crate::Result;
+use crate::error::Result;
 use config::T5Config;
 
 /// Added to the score of a masked token, as the reference does in float32.
@@ -29,7 +29,7 @@ const RENAMES: [Rename; 1] = [Rename { old: "encoder.embed_tokens.", new: "share
 /// The part `text_encoder`: `input_ids [b, s]` → `last_hidden_state [b, s, d]`, every token seen by every other, as
 /// diffusers' pipelines of SD3 and CogVideoX call it; and `text_encoder_masked`, the same with an `attention_mask [b, s]`
 /// (1 for tokens, 0 for padding that is not looked at) as second input.
-pub fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     let t5 = T5Config::read(&config)?;
     let parts = vec![

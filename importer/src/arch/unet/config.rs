@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::Result;
 use crate::arch::config::{Config, LARGEST_COUNT};
+use crate::error::Result;
 
 /// Most levels: the latent's side is a multiple of `2^(levels - 1)`.
 const MOST_LEVELS: usize = 16;
@@ -13,7 +13,7 @@ const MOST_TRANSFORMER_BLOCKS: usize = 4096;
 
 /// Transformer blocks per attention layer of one level.
 #[derive(Clone)]
-pub enum Depth {
+pub(super) enum Depth {
     /// As many in every layer.
     Uniform(usize),
     /// One number per layer.
@@ -27,7 +27,7 @@ impl Depth {
     }
 
     /// Blocks of layer `layer`; lists were checked to be long enough.
-    pub fn at(&self, layer: usize) -> usize {
+    pub(super) fn at(&self, layer: usize) -> usize {
         match self {
             Depth::Uniform(depth) => *depth,
             Depth::Each(depths) => depths.get(layer).copied().unwrap_or(1),
@@ -37,7 +37,7 @@ impl Depth {
 
 /// What one resolution level of the network has.
 #[derive(Clone)]
-pub struct Level {
+pub(super) struct Level {
     pub channels: usize,
     pub layers: usize,
     /// Whether its downward block attends to the text.
@@ -52,7 +52,7 @@ pub struct Level {
 }
 
 /// The pooled text and size conditioning of SDXL.
-pub struct TextTime {
+pub(super) struct TextTime {
     /// Width of the pooled text embedding.
     pub text_width: usize,
     /// Size, crop and target numbers per picture.
@@ -62,7 +62,7 @@ pub struct TextTime {
 }
 
 /// Everything that shapes the network.
-pub struct UnetConfig {
+pub(super) struct UnetConfig {
     pub in_channels: usize,
     pub out_channels: usize,
     /// Side of the latents that the network was trained on, if the configuration says so.
@@ -87,7 +87,7 @@ pub struct UnetConfig {
 
 impl UnetConfig {
     /// Reads and checks it.
-    pub fn read(config: &Config<'_>) -> Result<Self> {
+    pub(super) fn read(config: &Config<'_>) -> Result<Self> {
         refuse_variants(config)?;
         let channels = config.sizes("block_out_channels", &[320, 640, 1280, 1280])?;
         if channels.len() > MOST_LEVELS {
@@ -171,14 +171,10 @@ fn levels(config: &Config<'_>, channels: &[usize]) -> Result<Vec<Level>> {
     let count = channels.len();
     let (plain_down, cross_down) = ("DownBlock2D", "CrossAttnDownBlock2D");
     let (plain_up, cross_up) = ("UpBlock2D", "CrossAttnUpBlock2D");
-    let down =
-        config.choices("down_block_types", &[cross_down, cross_down, cross_down, plain_down], &[plain_down, cross_down])?;
-    let up = config.choices("up_block_types", &[plain_up, cross_up, cross_up, cross_up], &[plain_up, cross_up])?;
-    for (key, types) in [("down_block_types", &down), ("up_block_types", &up)] {
-        if types.len() != count {
-            return Err(config.refused(key, &format!("`block_out_channels` has {count} levels, one type for each is needed")));
-        }
-    }
+    let usual_down = [cross_down, cross_down, cross_down, plain_down];
+    let usual_up = [plain_up, cross_up, cross_up, cross_up];
+    let down = config.choice_per_level("down_block_types", &usual_down, &[plain_down, cross_down], count)?;
+    let up = config.choice_per_level("up_block_types", &usual_up, &[plain_up, cross_up], count)?;
     let layers = config.size_per_level("layers_per_block", 2, count)?;
     if layers.iter().any(|layers| *layers > LARGEST_COUNT) {
         return Err(config.refused("layers_per_block", &format!("at most {LARGEST_COUNT} are supported")));

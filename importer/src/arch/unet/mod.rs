@@ -8,16 +8,16 @@ use dmdx_graph::{Dim, Graph, Op, Type, ValueId};
 use serde_json::Value;
 use transformer::{TransformerStyle, transformer};
 
-use super::ArchGraphs;
 use super::adaptive::{MAX_PERIOD, condition_mlp};
 use super::config::Config;
+use super::graphs::ArchGraphs;
 use super::resnet::{ResnetStyle, downsample, resnet, upsample};
 use super::scope::{Conv, Scope};
-use crate::Result;
+use crate::error::Result;
 
 /// The part `unet`: `sample [b, c, H, W], timestep [b], encoder_hidden_states [b, s, d]` and for SDXL
 /// `text_embeds [b, p], time_ids [b, 6]` → `sample [b, c', H, W]`, with `H = 2^(levels-1)*h`.
-pub fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     let unet = UnetConfig::read(&config)?;
     let mut graph = Graph::new(class);

@@ -2,8 +2,8 @@
 
 use dmdx_graph::{Op, ValueId};
 
-use crate::Result;
 use crate::arch::scope::{Conv, Scope};
+use crate::error::Result;
 
 /// Fixed in `Transformer2DModel`.
 const GROUP_NORM_EPS: f64 = 1e-6;
@@ -12,7 +12,7 @@ const LAYER_NORM_EPS: f64 = 1e-5;
 
 /// What the transformers of one block have in common.
 #[derive(Clone, Copy)]
-pub struct TransformerStyle {
+pub(super) struct TransformerStyle {
     pub heads: usize,
     pub groups: usize,
     /// Projections are linear layers instead of 1x1 convolutions.
@@ -21,7 +21,7 @@ pub struct TransformerStyle {
 }
 
 /// `x [b, c, h, w]` attends to itself and to `text [b, s, d]`, `depth` times.
-pub fn transformer(
+pub(super) fn transformer(
     scope: &mut Scope<'_>,
     name: &str,
     x: ValueId,

@@ -3,21 +3,21 @@
 use dmdx_graph::{Op, ValueId};
 
 use super::config::VaeConfig;
-use crate::Result;
 use crate::arch::resnet::{ResnetStyle, resnet};
 use crate::arch::scope::{Conv, Scope};
+use crate::error::Result;
 
 /// Fixed in `Encoder` and `Decoder`.
 const NORM_EPS: f64 = 1e-6;
 
 /// `ResnetBlock2D` without a timestep.
-pub fn plain_resnet(m: &mut Scope<'_>, i: usize, x: ValueId, channels: usize, vae: &VaeConfig) -> Result<ValueId> {
+pub(super) fn plain_resnet(m: &mut Scope<'_>, i: usize, x: ValueId, channels: usize, vae: &VaeConfig) -> Result<ValueId> {
     let style = ResnetStyle { groups: vae.norm_num_groups, eps: NORM_EPS, output_scale: 1.0 };
     resnet(m, &format!("resnets.{i}"), x, None, channels, style)
 }
 
 /// `UNetMidBlock2D`: residual block, attention with one head, residual block.
-pub fn mid_block(scope: &mut Scope<'_>, x: ValueId, vae: &VaeConfig) -> Result<ValueId> {
+pub(super) fn mid_block(scope: &mut Scope<'_>, x: ValueId, vae: &VaeConfig) -> Result<ValueId> {
     let channels = scope.size(x, 1);
     scope.module("mid_block", |m| {
         let mut x = plain_resnet(m, 0, x, channels, vae)?;
@@ -46,7 +46,7 @@ fn attention(m: &mut Scope<'_>, x: ValueId, groups: usize) -> Result<ValueId> {
 }
 
 /// The last three modules of both halves.
-pub fn head(m: &mut Scope<'_>, x: ValueId, channels: usize, vae: &VaeConfig) -> Result<ValueId> {
+pub(super) fn head(m: &mut Scope<'_>, x: ValueId, channels: usize, vae: &VaeConfig) -> Result<ValueId> {
     let x = m.group_norm("conv_norm_out", x, vae.norm_num_groups, NORM_EPS)?;
     let x = m.module("conv_act", |m| m.op(Op::Silu, &[x]))?;
     m.conv2d("conv_out", x, channels, Conv::same(3))

@@ -1,13 +1,13 @@
 //! The typed configuration of `AutoencoderKL`, with diffusers' defaults.
 
-use crate::Result;
 use crate::arch::config::Config;
+use crate::error::Result;
 
 /// Most levels: the picture's side is a multiple of `2^(levels - 1)`.
 const MOST_LEVELS: usize = 16;
 
 /// Everything that shapes the two halves.
-pub struct VaeConfig {
+pub(super) struct VaeConfig {
     /// Side of the pictures that the network was trained on.
     pub sample_size: usize,
     pub in_channels: usize,
@@ -24,7 +24,7 @@ pub struct VaeConfig {
 
 impl VaeConfig {
     /// Reads and checks it.
-    pub fn read(config: &Config<'_>) -> Result<Self> {
+    pub(super) fn read(config: &Config<'_>) -> Result<Self> {
         config.choice("act_fn", "silu", &["silu", "swish"])?;
         // These concern pipelines: they scale latents and choose precision.
         config.unused(&["scaling_factor", "shift_factor", "latents_mean", "latents_std", "force_upcast"]);
@@ -34,11 +34,7 @@ impl VaeConfig {
             return Err(config.refused("block_out_channels", &format!("at most {MOST_LEVELS} levels are supported")));
         }
         for (key, block) in [("down_block_types", "DownEncoderBlock2D"), ("up_block_types", "UpDecoderBlock2D")] {
-            if config.choices(key, &[block], &[block])?.len() != levels {
-                return Err(
-                    config.refused(key, &format!("`block_out_channels` has {levels} levels, one type for each is needed"))
-                );
-            }
+            config.choice_per_level(key, &[block], &[block], levels)?;
         }
         Ok(Self {
             sample_size: config.square("sample_size")?.unwrap_or(32),

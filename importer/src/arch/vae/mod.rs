@@ -5,14 +5,15 @@ mod config;
 
 use blocks::{head, mid_block, plain_resnet};
 use config::VaeConfig;
-use dmdx_graph::{Dim, Graph, Op, Type, ValueId};
+use dmdx_graph::{Graph, Type};
 use serde_json::Value;
 
+use super::autoencoder::{latent_symbols, mean_and_logvar};
 use super::config::Config;
+use super::graphs::{ArchGraphs, Rename};
 use super::resnet::{downsample, upsample};
 use super::scope::{Conv, Scope};
-use super::{ArchGraphs, Rename};
-use crate::Result;
+use crate::error::Result;
 
 /// Attention modules of autoencoders saved before diffusers 0.18.
 const RENAMES: [Rename; 4] = [
@@ -22,12 +23,9 @@ const RENAMES: [Rename; 4] = [
     Rename { old: "proj_attn", new: "to_out.0" },
 ];
 
-/// Limits of the logarithm of the variance (`DiagonalGaussianDistribution`).
-pub const LOGVAR_RANGE: (f64, f64) = (-30.0, 20.0);
-
 /// The parts `vae_encoder`: `sample [b, c, 2^k*h, 2^k*w]` → `mean, logvar [b, l, h, w]`, and `vae_decoder`:
 /// `latent [b, l, h, w]` → `sample [b, c', 2^k*h, 2^k*w]`, with `k = levels - 1`.
-pub fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     let vae = VaeConfig::read(&config)?;
     Ok(ArchGraphs {
@@ -39,16 +37,9 @@ pub fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     })
 }
 
-/// Batch, latent height and latent width.
-fn symbols(graph: &mut Graph, vae: &VaeConfig) -> [Dim; 3] {
-    let usual = (vae.sample_size >> (vae.block_out_channels.len() - 1)).max(1);
-    let b = graph.symbol("b", "batch", 1);
-    [b, graph.symbol("h", "latent height", usual), graph.symbol("w", "latent width", usual)]
-}
-
 fn encoder(vae: &VaeConfig) -> Result<Graph> {
     let mut graph = Graph::new("AutoencoderKL.encode");
-    let [b, h, w] = symbols(&mut graph, vae);
+    let [b, h, w] = latent_symbols(&mut graph, [vae.sample_size; 2], vae.block_out_channels.len());
     let last = vae.block_out_channels.len() - 1;
     let factor = 1 << last;
     let sample = graph.input("sample", Type::f32([b, vae.in_channels.into(), h.scaled(factor), w.scaled(factor)]))?;
@@ -72,22 +63,15 @@ fn encoder(vae: &VaeConfig) -> Result<Graph> {
     if vae.use_quant_conv {
         x = scope.conv2d("quant_conv", x, moments, Conv::same(1))?;
     }
-    let mean = half(&mut scope, x, 0, vae.latent_channels)?;
-    let logvar = half(&mut scope, x, vae.latent_channels, vae.latent_channels)?;
-    let (min, max) = LOGVAR_RANGE;
-    let logvar = scope.op(Op::Clamp { min, max }, &[logvar])?;
+    let [mean, logvar] = mean_and_logvar(&mut scope, x, vae.latent_channels)?;
     graph.output("mean", mean)?;
     graph.output("logvar", logvar)?;
     Ok(graph)
 }
 
-fn half(scope: &mut Scope<'_>, x: ValueId, start: usize, length: usize) -> Result<ValueId> {
-    scope.op(Op::Slice { axis: 1, start: start.into(), length: length.into() }, &[x])
-}
-
 fn decoder(vae: &VaeConfig) -> Result<Graph> {
     let mut graph = Graph::new("AutoencoderKL.decode");
-    let [b, h, w] = symbols(&mut graph, vae);
+    let [b, h, w] = latent_symbols(&mut graph, [vae.sample_size; 2], vae.block_out_channels.len());
     let last = vae.block_out_channels.len() - 1;
     let latent = graph.input("latent", Type::f32([b, vae.latent_channels.into(), h, w]))?;
 

@@ -6,9 +6,9 @@ use super::config::VideoVaeConfig;
 use super::conv::{Cache, causal_conv, pointwise_conv};
 use super::frames;
 use super::norm::{Condition, spatial_norm};
-use crate::Result;
 use crate::arch::resnet;
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
 /// Fixed in `CogVideoXEncoder3D`.
 const NORM_OUT_EPS: f64 = 1e-6;
@@ -17,7 +17,7 @@ const NORM_OUT_EPS: f64 = 1e-6;
 const MID_LAYERS: usize = 2;
 
 /// One batch of frames on its way through a half.
-pub struct Pass<'p> {
+pub(super) struct Pass<'p> {
     pub vae: &'p VideoVaeConfig,
     /// Shared by all batches.
     pub cache: &'p mut Cache,
@@ -27,13 +27,13 @@ pub struct Pass<'p> {
 
 impl Pass<'_> {
     /// `CogVideoXMidBlock3D`.
-    pub fn mid_block(&mut self, m: &mut Scope<'_>, x: ValueId) -> Result<ValueId> {
+    pub(super) fn mid_block(&mut self, m: &mut Scope<'_>, x: ValueId) -> Result<ValueId> {
         let channels = m.size(x, 1);
         m.module("mid_block", |m| self.resnets(m, x, channels, MID_LAYERS))
     }
 
     /// Residual blocks, the first of which may change the number of channels.
-    pub fn resnets(&mut self, m: &mut Scope<'_>, x: ValueId, channels: usize, count: usize) -> Result<ValueId> {
+    pub(super) fn resnets(&mut self, m: &mut Scope<'_>, x: ValueId, channels: usize, count: usize) -> Result<ValueId> {
         (0..count).try_fold(x, |x, i| m.module(&format!("resnets.{i}"), |m| self.resnet(m, x, channels)))
     }
 
@@ -62,13 +62,13 @@ impl Pass<'_> {
     }
 
     /// The last three modules of both halves.
-    pub fn head(&mut self, m: &mut Scope<'_>, x: ValueId, channels: usize) -> Result<ValueId> {
+    pub(super) fn head(&mut self, m: &mut Scope<'_>, x: ValueId, channels: usize) -> Result<ValueId> {
         let x = self.norm_silu(m, "norm_out", "conv_act", x, NORM_OUT_EPS)?;
         causal_conv(m, "conv_out", x, channels, self.cache)
     }
 
     /// `CogVideoXDownsample3D`: half the height and width, and with `time` half the frames.
-    pub fn downsample(&mut self, m: &mut Scope<'_>, x: ValueId, time: bool) -> Result<ValueId> {
+    pub(super) fn downsample(&mut self, m: &mut Scope<'_>, x: ValueId, time: bool) -> Result<ValueId> {
         let x = if time { frames::halve(m, x)? } else { x };
         let x = frames::each_frame(m, x, |m, x| resnet::downsample(m, x, 0))?;
         m.mark("downsamplers.0", x);
@@ -76,7 +76,7 @@ impl Pass<'_> {
     }
 
     /// `CogVideoXUpsample3D`: twice the height and width, and with `time` twice the frames.
-    pub fn upsample(&mut self, m: &mut Scope<'_>, x: ValueId, time: bool) -> Result<ValueId> {
+    pub(super) fn upsample(&mut self, m: &mut Scope<'_>, x: ValueId, time: bool) -> Result<ValueId> {
         let frames = m.size(x, 2);
         let x = if time { frames::stretch(m, x, frames::doubled(frames))? } else { x };
         let x = frames::each_frame(m, x, resnet::upsample)?;

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::Result;
 use crate::arch::config::Config;
+use crate::error::Result;
 
 /// Most levels: the picture's side is a multiple of `2^(levels - 1)`.
 const MOST_LEVELS: usize = 8;
@@ -12,10 +12,10 @@ const MOST_LEVELS: usize = 8;
 const MOST_LAYERS: usize = 32;
 
 /// Levels whose sampling changes the number of frames: `log2` of the temporal compression.
-pub const TIME_LEVELS: usize = 2;
+pub(super) const TIME_LEVELS: usize = 2;
 
 /// Everything that shapes the two halves.
-pub struct VideoVaeConfig {
+pub(super) struct VideoVaeConfig {
     /// Height and width of the videos that the network was trained on.
     pub sample_size: [usize; 2],
     pub in_channels: usize,
@@ -31,7 +31,7 @@ pub struct VideoVaeConfig {
 
 impl VideoVaeConfig {
     /// Reads and checks it.
-    pub fn read(config: &Config<'_>) -> Result<Self> {
+    pub(super) fn read(config: &Config<'_>) -> Result<Self> {
         config.choice("act_fn", "silu", &["silu", "swish"])?;
         config.fixed(&[
             ("temporal_compression_ratio", json!(1 << TIME_LEVELS)),
@@ -47,11 +47,7 @@ impl VideoVaeConfig {
             return Err(config.refused("block_out_channels", &supported));
         }
         for (key, block) in [("down_block_types", "CogVideoXDownBlock3D"), ("up_block_types", "CogVideoXUpBlock3D")] {
-            if config.choices(key, &[block; 4], &[block])?.len() != levels {
-                return Err(
-                    config.refused(key, &format!("`block_out_channels` has {levels} levels, one type for each is needed"))
-                );
-            }
+            config.choice_per_level(key, &[block; 4], &[block], levels)?;
         }
         Ok(Self {
             sample_size: [config.size("sample_height", 480)?, config.size("sample_width", 720)?],
@@ -66,7 +62,7 @@ impl VideoVaeConfig {
     }
 
     /// The number of levels below the highest resolution.
-    pub fn last(&self) -> usize {
+    pub(super) fn last(&self) -> usize {
         self.block_out_channels.len() - 1
     }
 }

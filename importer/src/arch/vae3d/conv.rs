@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 use dmdx_graph::{Op, ValueId};
 
-use crate::Result;
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
 /// Side of the causal kernels in all three directions.
 const KERNEL: usize = 3;
 
 /// What each causal convolution, by its path, read in the batch of frames before: its last frames go before the next.
-pub type Cache = BTreeMap<String, ValueId>;
+pub(super) type Cache = BTreeMap<String, ValueId>;
 
 /// A convolution that sees no later frame: before the video stand the last frames of the batch before, or else copies of
 /// the first one.
-pub fn causal_conv(m: &mut Scope<'_>, name: &str, x: ValueId, channels: usize, cache: &mut Cache) -> Result<ValueId> {
+pub(super) fn causal_conv(m: &mut Scope<'_>, name: &str, x: ValueId, channels: usize, cache: &mut Cache) -> Result<ValueId> {
     m.module(name, |m| {
         let before = match cache.get(m.path()).copied() {
             Some(previous) => {
@@ -36,12 +36,12 @@ pub fn causal_conv(m: &mut Scope<'_>, name: &str, x: ValueId, channels: usize, c
 }
 
 /// A causal convolution with a kernel of 1, which sees single elements.
-pub fn pointwise_causal_conv(m: &mut Scope<'_>, name: &str, x: ValueId, channels: usize) -> Result<ValueId> {
+pub(super) fn pointwise_causal_conv(m: &mut Scope<'_>, name: &str, x: ValueId, channels: usize) -> Result<ValueId> {
     m.module(name, |m| m.module("conv", |m| conv(m, x, channels, 1)))
 }
 
 /// A plain convolution with a kernel of 1.
-pub fn pointwise_conv(m: &mut Scope<'_>, name: &str, x: ValueId, channels: usize) -> Result<ValueId> {
+pub(super) fn pointwise_conv(m: &mut Scope<'_>, name: &str, x: ValueId, channels: usize) -> Result<ValueId> {
     m.module(name, |m| conv(m, x, channels, 1))
 }
 

@@ -4,22 +4,22 @@ use dmdx_graph::{Op, ValueId, ir::ReduceKind};
 
 use super::config::TIME_LEVELS;
 use crate::arch::scope::Scope;
-use crate::{ImportError, Result};
+use crate::error::{ImportError, Result};
 
 /// What the released networks were trained on and generate.
-pub const DEFAULT_FRAMES: usize = 49;
+pub(super) const DEFAULT_FRAMES: usize = 49;
 
 /// Most frames of a video: a graph grows with their number.
-pub const MOST_FRAMES: usize = 1024;
+pub(super) const MOST_FRAMES: usize = 1024;
 
 /// Pixel frames that the encoder takes at once.
-pub const ENCODED_AT_ONCE: usize = 8;
+pub(super) const ENCODED_AT_ONCE: usize = 8;
 
 /// Latent frames that the decoder takes at once.
-pub const DECODED_AT_ONCE: usize = 2;
+pub(super) const DECODED_AT_ONCE: usize = 2;
 
 /// Checks a number of pixel frames.
-pub fn checked(class: &str, frames: usize) -> Result<usize> {
+pub(super) fn checked(class: &str, frames: usize) -> Result<usize> {
     if (1..=MOST_FRAMES).contains(&frames) {
         return Ok(frames);
     }
@@ -27,24 +27,24 @@ pub fn checked(class: &str, frames: usize) -> Result<usize> {
 }
 
 /// Latent frames of a video.
-pub fn encoded(frames: usize) -> usize {
+pub(super) fn encoded(frames: usize) -> usize {
     frames.div_ceil(1 << TIME_LEVELS)
 }
 
 /// The shortest video of so many latent frames.
-pub fn shortest_video(latent_frames: usize) -> usize {
+pub(crate) fn shortest_video(latent_frames: usize) -> usize {
     latent_frames.saturating_sub(1).saturating_mul(1 << TIME_LEVELS).saturating_add(1)
 }
 
 /// First frame and length of every batch: `at_once` frames each, and what remains goes to the first.
-pub fn batches(frames: usize, at_once: usize) -> Vec<(usize, usize)> {
+pub(super) fn batches(frames: usize, at_once: usize) -> Vec<(usize, usize)> {
     let count = (frames / at_once).max(1);
     let first = frames - (count - 1) * at_once;
     (0..count).map(|i| if i == 0 { (0, first) } else { (first + (i - 1) * at_once, at_once) }).collect()
 }
 
 /// Twice as many frames; a single one stays, and so does the first of an odd number.
-pub fn doubled(frames: usize) -> usize {
+pub(super) fn doubled(frames: usize) -> usize {
     match frames {
         1 => 1,
         odd if odd % 2 == 1 => 2 * odd - 1,
@@ -53,7 +53,7 @@ pub fn doubled(frames: usize) -> usize {
 }
 
 /// Repeats frames until there are `wanted`; the first one stays single if that number is odd.
-pub fn stretch(m: &mut Scope<'_>, x: ValueId, wanted: usize) -> Result<ValueId> {
+pub(super) fn stretch(m: &mut Scope<'_>, x: ValueId, wanted: usize) -> Result<ValueId> {
     let frames = m.size(x, 2);
     if frames == wanted {
         return Ok(x);
@@ -70,7 +70,7 @@ pub fn stretch(m: &mut Scope<'_>, x: ValueId, wanted: usize) -> Result<ValueId> 
 }
 
 /// The mean of each pair of frames; of an odd number, the first one stays.
-pub fn halve(m: &mut Scope<'_>, x: ValueId) -> Result<ValueId> {
+pub(super) fn halve(m: &mut Scope<'_>, x: ValueId) -> Result<ValueId> {
     let frames = m.size(x, 2);
     if frames == 1 {
         return Ok(x);
@@ -102,7 +102,7 @@ fn with_first_apart(
 }
 
 /// `body` of every frame as a picture: `[b, c, f, h, w]` → `[b*f, c, h, w]` → `[b, c', f, h', w']`.
-pub fn each_frame(
+pub(super) fn each_frame(
     m: &mut Scope<'_>,
     x: ValueId,
     body: impl FnOnce(&mut Scope<'_>, ValueId) -> Result<ValueId>,

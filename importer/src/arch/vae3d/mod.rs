@@ -14,29 +14,29 @@ mod norm;
 use blocks::Pass;
 use config::{TIME_LEVELS, VideoVaeConfig};
 use conv::{Cache, causal_conv};
-use dmdx_graph::{Dim, Graph, Op, Type, ValueId};
-pub use frames::shortest_video;
+use dmdx_graph::{Graph, Type, ValueId};
+pub(super) use frames::shortest_video;
 use norm::Condition;
 use serde_json::Value;
 
-use super::ArchGraphs;
+use super::autoencoder::{latent_symbols, mean_and_logvar};
 use super::config::Config;
+use super::graphs::ArchGraphs;
 use super::scope::Scope;
-use super::vae::LOGVAR_RANGE;
-use crate::Result;
+use crate::error::Result;
 
 /// The reference class.
-pub const CLASS: &str = "AutoencoderKLCogVideoX";
+pub(super) const CLASS: &str = "AutoencoderKLCogVideoX";
 
 /// As [`build_for_frames`], for the 49 frames of the released networks.
-pub fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
+pub(super) fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     build_for_frames(class, value, frames::DEFAULT_FRAMES)
 }
 
 /// The parts `vae_encoder`: `sample [b, c, frames, 2^k*h, 2^k*w]` → `mean, logvar [b, l, f, h, w]`, and `vae_decoder`:
 /// `latent [b, l, f, h, w]` → `sample [b, c', frames', 2^k*h, 2^k*w]`, with `k = levels - 1` and `f` a quarter of
 /// `frames`, rounded up. An even `f` decodes to `4*f` frames, an odd one to `4*f - 3`.
-pub fn build_for_frames(class: &str, value: &Value, frames: usize) -> Result<ArchGraphs> {
+pub(super) fn build_for_frames(class: &str, value: &Value, frames: usize) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
     let vae = VideoVaeConfig::read(&config)?;
     let frames = frames::checked(class, frames)?;
@@ -47,17 +47,9 @@ pub fn build_for_frames(class: &str, value: &Value, frames: usize) -> Result<Arc
     ))
 }
 
-/// Batch, latent height and latent width.
-fn symbols(graph: &mut Graph, vae: &VideoVaeConfig) -> [Dim; 3] {
-    let usual = |size: usize| (size >> vae.last()).max(1);
-    let [height, width] = vae.sample_size;
-    let b = graph.symbol("b", "batch", 1);
-    [b, graph.symbol("h", "latent height", usual(height)), graph.symbol("w", "latent width", usual(width))]
-}
-
 fn encoder(vae: &VideoVaeConfig, frames: usize) -> Result<Graph> {
     let mut graph = Graph::new("AutoencoderKLCogVideoX.encode");
-    let [b, h, w] = symbols(&mut graph, vae);
+    let [b, h, w] = latent_symbols(&mut graph, vae.sample_size, vae.block_out_channels.len());
     let side = 1 << vae.last();
     let dims = [b, vae.in_channels.into(), frames.into(), h.scaled(side), w.scaled(side)];
     let sample = graph.input("sample", Type::f32(dims))?;
@@ -76,10 +68,7 @@ fn encoder(vae: &VideoVaeConfig, frames: usize) -> Result<Graph> {
             pass.head(m, x, 2 * vae.latent_channels)
         })
     })?;
-    let mean = scope.slice(moments, 1, 0, vae.latent_channels)?;
-    let logvar = scope.slice(moments, 1, vae.latent_channels, vae.latent_channels)?;
-    let (min, max) = LOGVAR_RANGE;
-    let logvar = scope.op(Op::Clamp { min, max }, &[logvar])?;
+    let [mean, logvar] = mean_and_logvar(&mut scope, moments, vae.latent_channels)?;
     graph.output("mean", mean)?;
     graph.output("logvar", logvar)?;
     Ok(graph)
@@ -87,7 +76,7 @@ fn encoder(vae: &VideoVaeConfig, frames: usize) -> Result<Graph> {
 
 fn decoder(vae: &VideoVaeConfig, frames: usize) -> Result<Graph> {
     let mut graph = Graph::new("AutoencoderKLCogVideoX.decode");
-    let [b, h, w] = symbols(&mut graph, vae);
+    let [b, h, w] = latent_symbols(&mut graph, vae.sample_size, vae.block_out_channels.len());
     let latent = graph.input("latent", Type::f32([b, vae.latent_channels.into(), frames::encoded(frames).into(), h, w]))?;
     let mut scope = Scope::new(&mut graph);
     let sample = in_batches(&mut scope, latent, frames::DECODED_AT_ONCE, |scope, x, cache| {

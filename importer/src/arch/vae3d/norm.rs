@@ -6,14 +6,14 @@ use dmdx_graph::{Op, ValueId};
 
 use super::conv::pointwise_causal_conv;
 use super::frames;
-use crate::Result;
 use crate::arch::scope::Scope;
+use crate::error::Result;
 
 /// Fixed in `CogVideoXSpatialNorm3D`.
 const NORM_EPS: f64 = 1e-6;
 
 /// The latent frames of one batch and what they are enlarged to.
-pub struct Condition {
+pub(super) struct Condition {
     latent: ValueId,
     /// How often the present height and width are the latent's.
     scale: usize,
@@ -23,12 +23,12 @@ pub struct Condition {
 
 impl Condition {
     /// The condition of a batch whose latent is `latent [b, l, f, h, w]`.
-    pub fn new(latent: ValueId) -> Self {
+    pub(super) fn new(latent: ValueId) -> Self {
         Self { latent, scale: 1, enlarged: BTreeMap::new() }
     }
 
     /// Height and width have doubled.
-    pub fn double(&mut self) {
+    pub(super) fn double(&mut self) {
         self.scale *= 2;
     }
 
@@ -51,7 +51,13 @@ impl Condition {
 }
 
 /// `x [b, c, f, h, w]`, normed, times one map of the latent, plus another.
-pub fn spatial_norm(m: &mut Scope<'_>, name: &str, x: ValueId, groups: usize, condition: &mut Condition) -> Result<ValueId> {
+pub(super) fn spatial_norm(
+    m: &mut Scope<'_>,
+    name: &str,
+    x: ValueId,
+    groups: usize,
+    condition: &mut Condition,
+) -> Result<ValueId> {
     let (channels, frames) = (m.size(x, 1), m.size(x, 2));
     m.module(name, |m| {
         let latent = condition.enlarged(m, frames)?;

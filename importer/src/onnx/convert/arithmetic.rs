@@ -1,17 +1,16 @@
 //! Arithmetic on constants and sizes.
 
-use dmdx_graph::{DType, Dim};
+use dmdx_graph::{DType, Dim, Shape};
 
-use super::Converter;
-use super::constant::{Constant, Data, broadcast_places, broadcast_shape};
-use super::fold::Folded;
+use super::constant::{Constant, Data, Folded, broadcast_places, broadcast_shape};
+use super::converter::Converter;
 use super::site::Site;
-use super::sizes::{divide, known, minus};
-use crate::onnx::tensor::dtype_of;
+use super::sizes::{divide, known, minus, within_limits};
+use crate::onnx::tensor::{ELEMENT_TYPES, dtype_of};
 
 pub(super) fn cast(from: &Constant, site: &Site<'_>) -> Result<Constant, String> {
     let to = site.int("to", 0)?;
-    let dtype = dtype_of(to).ok_or_else(|| format!("it makes the element type {to}; {}", crate::onnx::tensor::ELEMENT_TYPES))?;
+    let dtype = dtype_of(to).ok_or_else(|| format!("it makes the element type {to}; {}", ELEMENT_TYPES))?;
     let data = match (&from.data, dtype) {
         (Data::Sizes(_), dtype) if dtype.is_float() => {
             return Err("it makes floats of sizes that are known only when the network runs".into());
@@ -152,7 +151,7 @@ fn of_sizes(op: &str, a: &Dim, b: &Dim) -> Option<Dim> {
 
 fn checked(values: Vec<Dim>, shape: Vec<usize>) -> Result<Constant, String> {
     for value in &values {
-        super::within_limits(&dmdx_graph::Shape(vec![value.clone()]))?;
+        within_limits(&Shape(vec![value.clone()]))?;
     }
     Ok(Constant::sizes(values, shape))
 }

@@ -26,6 +26,9 @@ pub(super) struct Constant {
     pub data: Data,
 }
 
+/// What an operation on constants gives; nothing when it cannot be computed from them.
+pub(super) type Folded = Result<Option<Constant>, String>;
+
 /// What is left of the limits on computed tensors.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -35,12 +38,12 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
         Self { tensor: limits.folded_tensor_bytes, left: limits.folded_bytes, total: limits.folded_bytes }
     }
 
     /// Takes the bytes of a tensor before it is made, eight per element, and gives its number of elements.
-    pub fn take(&mut self, shape: &[usize]) -> Result<usize, String> {
+    pub(super) fn take(&mut self, shape: &[usize]) -> Result<usize, String> {
         // A size of zero must not hide others from which distances are computed.
         let bytes = shape.iter().try_fold(8u64, |product, &size| product.checked_mul(size.max(1) as u64));
         let Some(bytes) = bytes.filter(|bytes| *bytes <= self.tensor) else {
@@ -58,16 +61,16 @@ impl Budget {
 }
 
 impl Constant {
-    pub fn ints(values: Vec<i64>, shape: Vec<usize>) -> Self {
+    pub(super) fn ints(values: Vec<i64>, shape: Vec<usize>) -> Self {
         Self { dtype: DType::I64, shape, data: Data::Ints(values) }
     }
 
-    pub fn floats(values: Vec<f64>, shape: Vec<usize>) -> Self {
+    pub(super) fn floats(values: Vec<f64>, shape: Vec<usize>) -> Self {
         Self { dtype: DType::F32, shape, data: Data::Floats(values) }
     }
 
     /// Integers of which some may contain symbols; they become plain integers when none does.
-    pub fn sizes(values: Vec<Dim>, shape: Vec<usize>) -> Self {
+    pub(super) fn sizes(values: Vec<Dim>, shape: Vec<usize>) -> Self {
         let data = match values.iter().map(known).collect() {
             Some(values) => Data::Ints(values),
             None => Data::Sizes(values),
@@ -76,7 +79,7 @@ impl Constant {
     }
 
     /// The elements of a weight.
-    pub fn of(weight: &Weight, budget: &mut Budget) -> Result<Self, String> {
+    pub(super) fn of(weight: &Weight, budget: &mut Budget) -> Result<Self, String> {
         budget.take(weight.shape())?;
         let data = match weight.dtype().is_float() {
             true => Data::Floats(weight.to_f64()),
@@ -86,7 +89,7 @@ impl Constant {
     }
 
     /// The tensor as a weight; sizes with symbols are none.
-    pub fn weight(&self) -> Result<Weight, String> {
+    pub(super) fn weight(&self) -> Result<Weight, String> {
         let (bytes, dtype) = match &self.data {
             Data::Ints(values) => (values.iter().flat_map(|value| value.to_le_bytes()).collect(), DType::I64),
             Data::Floats(values) => (encode(values.iter().copied(), self.dtype), self.dtype),
@@ -95,7 +98,7 @@ impl Constant {
         Weight::owned(bytes.into(), dtype, self.shape.clone())
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match &self.data {
             Data::Ints(values) => values.len(),
             Data::Floats(values) => values.len(),
@@ -104,7 +107,7 @@ impl Constant {
     }
 
     /// The only element as a number.
-    pub fn scalar(&self) -> Option<f64> {
+    pub(super) fn scalar(&self) -> Option<f64> {
         match &self.data {
             Data::Ints(values) if values.len() == 1 => Some(values[0] as f64),
             Data::Floats(values) if values.len() == 1 => Some(values[0]),
@@ -113,7 +116,7 @@ impl Constant {
     }
 
     /// The elements as integers.
-    pub fn to_ints(&self) -> Result<Vec<i64>, String> {
+    pub(super) fn to_ints(&self) -> Result<Vec<i64>, String> {
         match &self.data {
             Data::Ints(values) => Ok(values.clone()),
             Data::Sizes(_) => Err("needs sizes that are known only when the network runs".into()),
@@ -122,7 +125,7 @@ impl Constant {
     }
 
     /// The elements as sizes.
-    pub fn to_sizes(&self) -> Result<Vec<Dim>, String> {
+    pub(super) fn to_sizes(&self) -> Result<Vec<Dim>, String> {
         match &self.data {
             Data::Sizes(values) => Ok(values.clone()),
             Data::Ints(values) if values.len() <= MOST_SIZES => Ok(values.iter().map(|&value| integer(value)).collect()),
@@ -132,7 +135,7 @@ impl Constant {
     }
 
     /// The elements at these places of the row-major order.
-    pub fn picked(&self, places: &[usize], shape: Vec<usize>) -> Self {
+    pub(super) fn picked(&self, places: &[usize], shape: Vec<usize>) -> Self {
         let data = match &self.data {
             Data::Ints(values) => Data::Ints(places.iter().map(|&place| values[place]).collect()),
             Data::Floats(values) => Data::Floats(places.iter().map(|&place| values[place]).collect()),

@@ -1,10 +1,13 @@
 //! Matrix products, convolutions and pooling.
 
 use dmdx_graph::ir::ReduceKind;
-use dmdx_graph::{Dim, Op, Shape, ValueId};
+use dmdx_graph::{Dim, Op, ValueId};
 
+use super::converter::Converter;
+use super::einsum::einsum;
+use super::item::Item;
 use super::site::Site;
-use super::{Converter, Item};
+use crate::onnx::shown::shown;
 
 pub(super) fn convert<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<Option<Vec<Item>>, String> {
     let id = match site.node.op_type {
@@ -13,7 +16,7 @@ pub(super) fn convert<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<Opti
             c.push(Op::MatMul { transpose_a: false, transpose_b: false }, &[a, b])?
         }
         "Attention" => attention(c, site)?,
-        "Einsum" => super::einsum::einsum(c, site)?,
+        "Einsum" => einsum(c, site)?,
         "Gemm" => return gemm(c, site).map(Some),
         "Conv" => return conv(c, site).map(Some),
         "MaxPool" | "AveragePool" => return pool(c, site).map(Some),
@@ -35,9 +38,7 @@ fn attention(c: &mut Converter<'_>, site: &Site<'_>) -> Result<ValueId, String> 
         return Err("soft caps, caches and results beside the first are not supported".into());
     }
     let mut inputs = vec![c.value(site, 0)?, c.value(site, 1)?, c.value(site, 2)?];
-    if site.optional(3).is_some() {
-        inputs.push(c.value(site, 3)?);
-    }
+    inputs.extend(c.optional_value(site, 3)?);
     let width = c.shape(inputs[0]).0.get(3).and_then(Dim::known).filter(|width| *width > 0);
     let width = width.ok_or("its heads have no dimension of their own")?;
     let scale = site.float("scale", (width as f64).sqrt().recip())?;
@@ -48,10 +49,7 @@ fn gemm<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<Vec<Item>, String>
     let (alpha, beta) = (site.float("alpha", 1.0)?, site.float("beta", 1.0)?);
     let (transpose_a, transpose_b) = (site.int("transA", 0)? != 0, site.int("transB", 0)? != 0);
     let (a, b) = (c.value(site, 0)?, c.value(site, 1)?);
-    let bias = match site.optional(2) {
-        Some(_) => Some(c.value(site, 2)?),
-        None => None,
-    };
+    let bias = c.optional_value(site, 2)?;
     let is_vector = bias.is_none_or(|bias| c.shape(bias).0.first() == c.shape(b).0.first() && c.shape(bias).rank() == 1);
     if c.shape(a).rank() != 2 || c.shape(b).rank() != 2 {
         return Err("its inputs are not matrices".into());
@@ -78,15 +76,13 @@ fn padding<const N: usize>(site: &Site<'_>) -> Result<[usize; N], String> {
     match site.text("auto_pad", "NOTSET")? {
         "NOTSET" => site.sizes("pads", [0; N]),
         "VALID" => Ok([0; N]),
-        other => Err(format!("its padding `{}` is not supported; export it with explicit pads", crate::onnx::shown(other))),
+        other => Err(format!("its padding `{}` is not supported; export it with explicit pads", shown(other))),
     }
 }
 
 fn conv<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<Vec<Item>, String> {
     let mut inputs = vec![c.value(site, 0)?, c.value(site, 1)?];
-    if site.optional(2).is_some() {
-        inputs.push(c.value(site, 2)?);
-    }
+    inputs.extend(c.optional_value(site, 2)?);
     let [groups] = match site.int("group", 1)? {
         groups if (1..=1 << 31).contains(&groups) => [groups as usize],
         groups => return Err(format!("it has {groups} groups")),
@@ -132,10 +128,4 @@ fn pool<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<Vec<Item>, String>
         _ => Op::AvgPool2d { kernel, stride, padding, count_padding: site.int("count_include_pad", 0)? != 0 },
     };
     Ok(vec![Item::Value(c.push(op, &[x])?)])
-}
-
-/// Repeats a value along new leading dimensions, or along those of size 1.
-pub(super) fn expanded(c: &mut Converter<'_>, x: ValueId, shape: Vec<Dim>) -> Result<ValueId, String> {
-    let shape = Shape(shape);
-    if *c.shape(x) == shape { Ok(x) } else { c.push(Op::Expand { shape }, &[x]) }
 }

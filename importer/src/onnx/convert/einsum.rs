@@ -2,8 +2,9 @@
 
 use dmdx_graph::{Dim, Op, Shape, ValueId};
 
-use super::Converter;
+use super::converter::Converter;
 use super::site::Site;
+use crate::onnx::shown::shown;
 
 /// The letters of an equation.
 struct Equation {
@@ -13,7 +14,7 @@ struct Equation {
 
 impl Equation {
     fn parse(text: &str) -> Result<Self, String> {
-        let fail = || format!("its equation `{}` is not of the kind `ab,bc->ac`", crate::onnx::shown(text));
+        let fail = || format!("its equation `{}` is not of the kind `ab,bc->ac`", shown(text));
         let plain: Vec<u8> = text.bytes().filter(|byte| *byte != b' ').collect();
         let plain = String::from_utf8(plain).map_err(|_| fail())?;
         let (operands, result) = plain.split_once("->").ok_or_else(fail)?;

@@ -2,10 +2,12 @@
 
 use dmdx_graph::{Op, ValueId};
 
-use super::super::tensor::dtype_of;
 use super::constant::Constant;
+use super::converter::Converter;
+use super::item::Item;
 use super::site::Site;
-use super::{Converter, Item};
+use crate::onnx::shown::shown;
+use crate::onnx::tensor::{ELEMENT_TYPES, dtype_of};
 
 /// Stands for an open end of a range; no float of a network is larger.
 const UNBOUNDED: f64 = f32::MAX as f64;
@@ -23,7 +25,7 @@ pub(super) fn convert<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<Opti
         "Gelu" => match site.text("approximate", "none")? {
             "none" => Op::Gelu { tanh: false },
             "tanh" => Op::Gelu { tanh: true },
-            other => return Err(format!("its approximation `{}` is not known", crate::onnx::shown(other))),
+            other => return Err(format!("its approximation `{}` is not known", shown(other))),
         },
         "Erf" => return erf(c, site).map(Some),
         "Identity" => return Ok(Some(vec![site.input(0)?.clone()])),
@@ -138,7 +140,7 @@ fn dropout<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<Vec<Item>, Stri
 
 fn cast<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<Vec<Item>, String> {
     let to = site.int("to", 0)?;
-    let dtype = dtype_of(to).ok_or_else(|| format!("it makes the element type {to}; {}", crate::onnx::tensor::ELEMENT_TYPES))?;
+    let dtype = dtype_of(to).ok_or_else(|| format!("it makes the element type {to}; {}", ELEMENT_TYPES))?;
     // Comparisons of ids are numbers already.
     if let Item::IsId(..) = site.input(0)? {
         return Ok(vec![site.input(0)?.clone()]);

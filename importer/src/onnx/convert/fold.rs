@@ -3,10 +3,13 @@
 use dmdx_graph::Dim;
 
 use super::arithmetic::{binary, cast, choose, unary};
-use super::constant::Constant;
+use super::constant::{Constant, Folded};
+use super::converter::Converter;
+use super::item::Item;
 use super::rearrange::{concat, expand, gather, moved, slice, transpose, trilu};
 use super::site::Site;
-use super::{Converter, Item};
+use super::sizes::usizes;
+use crate::onnx::shown::shown;
 
 /// Operations that can be converted, here or elsewhere.
 const KNOWN: &str = "Abs Add And ArgMax Attention AveragePool BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv Cos Div \
@@ -18,8 +21,6 @@ const KNOWN: &str = "Abs Add And ArgMax Attention AveragePool BatchNormalization
 pub(super) fn is_known(op_type: &str) -> bool {
     KNOWN.split_whitespace().any(|known| known == op_type)
 }
-
-pub(super) type Folded = Result<Option<Constant>, String>;
 
 /// The result of a node that depends on nothing but constants and sizes.
 pub(super) fn fold(converter: &mut Converter<'_>, site: &Site<'_>) -> Folded {
@@ -88,7 +89,7 @@ fn constant(converter: &mut Converter<'_>, site: &Site<'_>) -> Result<Constant, 
             Ok(Constant::floats(values, vec![attribute.floats.len()]))
         }
         ("value_ints", 7) => Ok(Constant::ints(attribute.ints.clone(), vec![attribute.ints.len()])),
-        (name, _) => Err(format!("its value is given as `{}`, which is not read", crate::onnx::shown(name))),
+        (name, _) => Err(format!("its value is given as `{}`, which is not read", shown(name))),
     }
 }
 
@@ -115,19 +116,19 @@ fn of_constant_shape(converter: &mut Converter<'_>, shape: &Constant, site: &Sit
     let Ok(sizes) = shape.to_ints() else { return Ok(None) };
     let sizes = usizes(&sizes)?;
     let count = converter.budget.take(&sizes)?;
-    let value = match site.attribute("value", 4)?.and_then(|attribute| attribute.t) {
-        Some(tensor) => Constant::of(&converter.model.files.weight(tensor, &converter.model.options)?, &mut converter.budget)?,
-        None => Constant::floats(vec![0.0], vec![1]),
-    };
+    let value = filling(converter, site)?;
     if value.len() != 1 {
         return Err("its value has more than one element".into());
     }
     Ok(Some(value.picked(&vec![0; count], sizes)))
 }
 
-pub(super) fn usizes(sizes: &[i64]) -> Result<Vec<usize>, String> {
-    let sound: Option<Vec<usize>> = sizes.iter().map(|&size| usize::try_from(size).ok()).collect();
-    sound.filter(|sizes| sizes.len() <= 8).ok_or_else(|| format!("its shape {:?} is none", &sizes[..sizes.len().min(16)]))
+/// What a ConstantOfShape repeats.
+pub(super) fn filling(converter: &mut Converter<'_>, site: &Site<'_>) -> Result<Constant, String> {
+    match site.attribute("value", 4)?.and_then(|attribute| attribute.t) {
+        Some(tensor) => Constant::of(&converter.model.files.weight(tensor, &converter.model.options)?, &mut converter.budget),
+        None => Ok(Constant::floats(vec![0.0], vec![1])),
+    }
 }
 
 fn range(converter: &mut Converter<'_>, start: &Constant, limit: &Constant, step: Option<&Constant>) -> Folded {

@@ -3,9 +3,10 @@
 use dmdx_graph::ir::PoolRule;
 use dmdx_graph::{Dim, Op, Shape, ValueId};
 
+use super::converter::Converter;
+use super::item::{Form, Item, Position};
 use super::site::Site;
-use super::sizes::{axis, known, minus};
-use super::{Converter, Form, Item, Position, rearrange};
+use super::sizes::{axis, bounds, counted, known, minus};
 
 /// From here on an end means the last element.
 const OPEN_END: i64 = i32::MAX as i64;
@@ -28,12 +29,12 @@ fn slice<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<ValueId, String> 
     let mut x = c.value(site, 0)?;
     let rank = c.shape(x).rank();
     let (starts, ends) = (c.constant(site, 1)?.to_sizes()?, c.constant(site, 2)?.to_sizes()?);
-    let chosen = match site.optional(3) {
-        Some(_) => c.constant(site, 3)?.to_ints()?,
+    let chosen = match c.optional_constant(site, 3)? {
+        Some(axes) => axes.to_ints()?,
         None => (0..starts.len() as i64).collect(),
     };
-    let steps = match site.optional(4) {
-        Some(_) => c.constant(site, 4)?.to_ints()?,
+    let steps = match c.optional_constant(site, 4)? {
+        Some(steps) => steps.to_ints()?,
         None => vec![1; starts.len()],
     };
     if [ends.len(), chosen.len(), steps.len()] != [starts.len(); 3] {
@@ -63,7 +64,7 @@ fn range(start: &Dim, end: &Dim, step: i64, size: &Dim) -> Result<(Dim, Dim), St
         return Err(format!("its step is {step}; steps from 1 up are supported"));
     }
     if let (Some(start), Some(end), Some(size)) = (known(start), known(end), size.known()) {
-        let (start, count) = rearrange::bounds(start, end, 1, size)?;
+        let (start, count) = bounds(start, end, 1, size)?;
         return Ok((Dim::constant(start), Dim::constant(count)));
     }
     let place = |at: &Dim| match known(at) {
@@ -106,8 +107,8 @@ fn split<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<Vec<Item>, String
     let axis = axis(site.int("axis", 0)?, c.shape(x).rank())?;
     let size = c.shape(x).0[axis].clone();
     let count = site.node.outputs.len();
-    let lengths = match site.optional(1) {
-        Some(_) => c.constant(site, 1)?.to_sizes()?,
+    let lengths = match c.optional_constant(site, 1)? {
+        Some(lengths) => lengths.to_sizes()?,
         None => {
             // The last part is shorter where the size is no multiple.
             let size = size.known().ok_or("it splits a size that is known only when the network runs into equal parts")?;
@@ -137,11 +138,11 @@ fn gather<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<ValueId, String>
     let size = c.shape(data).0[axis].clone();
     if let Some(indices) = &indices {
         let at = indices.to_ints()?;
-        let counted: Option<Vec<Dim>> = at.iter().map(|&at| place(at, &size)).collect();
-        let counted = counted.ok_or_else(|| format!("an index lies outside the {size} elements of axis {axis}"))?;
-        let run = counted.array_windows().all(|[a, b]| a.offset(1) == *b);
-        if let (Some(first), true, true) = (counted.first(), run, indices.shape.len() <= 1) {
-            let part = part(c, data, axis, first.clone(), Dim::constant(counted.len()))?;
+        let places: Option<Vec<Dim>> = at.iter().map(|&at| place(at, &size)).collect();
+        let places = places.ok_or_else(|| format!("an index lies outside the {size} elements of axis {axis}"))?;
+        let run = places.array_windows().all(|[a, b]| a.offset(1) == *b);
+        if let (Some(first), true, true) = (places.first(), run, indices.shape.len() <= 1) {
+            let part = part(c, data, axis, first.clone(), Dim::constant(places.len()))?;
             if indices.shape.len() == 1 {
                 return Ok(part);
             }
@@ -163,10 +164,7 @@ fn gather<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<ValueId, String>
 /// Where an index that may count from the end lies on an axis.
 fn place(at: i64, size: &Dim) -> Option<Dim> {
     match size.known() {
-        Some(size) => {
-            let at = if at < 0 { at.checked_add(size as i64)? } else { at };
-            usize::try_from(at).ok().filter(|at| *at < size).map(Dim::constant)
-        }
+        Some(size) => counted(at, size).map(Dim::constant),
         None if at < 0 => Some(size.offset(at)),
         None if at < OPEN_END => Some(Dim::constant(at as usize)),
         None => None,

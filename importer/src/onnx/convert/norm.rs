@@ -1,12 +1,13 @@
 //! Normalisation, softmax and reductions.
 
 use dmdx_graph::ir::ReduceKind;
-use dmdx_graph::{Op, Shape, ValueId};
+use dmdx_graph::{Op, ValueId};
 
-use super::constant::Constant;
+use super::constant::{Constant, Data};
+use super::converter::Converter;
+use super::item::Item;
 use super::site::Site;
 use super::sizes::{axes, axis};
-use super::{Converter, Item};
 
 pub(super) fn convert<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<Option<Vec<Item>>, String> {
     let id = match site.node.op_type {
@@ -53,9 +54,7 @@ fn normalised_inputs<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<Vec<V
     }
     site.only("stash_type", 1)?;
     let mut inputs = vec![x, c.value(site, 1)?];
-    if site.optional(2).is_some() {
-        inputs.push(c.value(site, 2)?);
-    }
+    inputs.extend(c.optional_value(site, 2)?);
     Ok(inputs)
 }
 
@@ -76,7 +75,7 @@ fn batch_norm<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<ValueId, Str
     for index in 1..5 {
         let constant = c.constant(site, index)?;
         match &constant.data {
-            super::constant::Data::Floats(values) if constant.shape.len() == 1 => vectors.push(values.clone()),
+            Data::Floats(values) if constant.shape.len() == 1 => vectors.push(values.clone()),
             _ => return Err("its statistics are no vectors of floats".into()),
         }
     }
@@ -102,27 +101,13 @@ fn batch_norm<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<ValueId, Str
 fn reduce<'m>(c: &mut Converter<'m>, site: &Site<'_>, kind: ReduceKind) -> Result<ValueId, String> {
     let x = c.value(site, 0)?;
     let rank = c.shape(x).rank();
-    let given = match (site.ints("axes")?, site.optional(1)) {
-        (Some(axes), _) => axes.to_vec(),
-        (None, Some(_)) => c.constant(site, 1)?.to_ints()?,
-        (None, None) => Vec::new(),
+    let given = match site.ints("axes")? {
+        Some(axes) => axes.to_vec(),
+        None => c.optional_constant(site, 1)?.map_or(Ok(Vec::new()), |axes| axes.to_ints())?,
     };
     if given.is_empty() && site.int("noop_with_empty_axes", 0)? != 0 {
         return Ok(x);
     }
     let axes = if given.is_empty() { (0..rank).collect() } else { axes(&given, rank)? };
     c.push(Op::Reduce { kind, axes, keep_dims: site.int("keepdims", 1)? != 0 }, &[x])
-}
-
-/// The shape without, or with, dimensions of size 1.
-pub(super) fn squeezed(from: &Shape, axes: Option<&[i64]>) -> Result<Shape, String> {
-    let chosen = match axes {
-        Some(given) => self::axes(given, from.rank())?,
-        None => (0..from.rank()).filter(|&axis| from.0[axis].is(1)).collect(),
-    };
-    if let Some(axis) = chosen.iter().find(|&&axis| !from.0[axis].is(1)) {
-        return Err(format!("the size {} of axis {axis} is not 1", from.0[*axis]));
-    }
-    let kept = from.0.iter().enumerate().filter(|(axis, _)| !chosen.contains(axis));
-    Ok(Shape(kept.map(|(_, dim)| dim.clone()).collect()))
 }

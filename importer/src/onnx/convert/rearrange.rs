@@ -1,10 +1,12 @@
 //! Constants whose elements change their places.
 
-use super::Converter;
-use super::constant::{Constant, Data, broadcast_places, broadcast_shape, strides, walk};
-use super::fold::{Folded, usizes};
+use dmdx_graph::Shape;
+
+use super::constant::{Constant, Data, Folded, broadcast_places, broadcast_shape, strides, walk};
+use super::converter::Converter;
+use super::reshape::{moved_shape, permutation};
 use super::site::Site;
-use super::sizes::{self, axis, reshaped};
+use super::sizes::{self, axis, bounds, counted, usizes};
 
 pub(super) fn concat(converter: &mut Converter<'_>, inputs: &[Option<&Constant>], site: &Site<'_>) -> Folded {
     let Some(inputs) = inputs.iter().copied().collect::<Option<Vec<&Constant>>>() else { return Ok(None) };
@@ -30,12 +32,8 @@ pub(super) fn gather(
 ) -> Result<Constant, String> {
     let axis = axis(site.int("axis", 0)?, data.shape.len())?;
     let size = data.shape[axis];
-    let index = |index: i64| -> Result<usize, String> {
-        let counted = if index < 0 { index.checked_add(size as i64) } else { Some(index) };
-        let found = counted.and_then(|index| usize::try_from(index).ok()).filter(|index| *index < size);
-        found.ok_or_else(|| format!("the index {index} is not one of {size}"))
-    };
-    let indices_at: Vec<usize> = indices.to_ints()?.into_iter().map(index).collect::<Result<_, _>>()?;
+    let index = |index: i64| counted(index, size).ok_or_else(|| format!("the index {index} is not one of {size}"));
+    let indices_at: Vec<usize> = indices.to_ints()?.into_iter().map(index).collect::<Result<_, String>>()?;
     let shape = [&data.shape[..axis], &indices.shape, &data.shape[axis + 1..]].concat();
     converter.budget.take(&shape)?;
     let inner: usize = data.shape[axis + 1..].iter().product();
@@ -89,18 +87,6 @@ fn elements(start: i64, end: i64, step: i64, size: usize) -> Result<Vec<usize>, 
     Ok((last + 1..=first).rev().step_by(back).filter_map(|place| usize::try_from(place).ok()).collect())
 }
 
-/// The first element and the number of elements of a slice of an axis of known size.
-pub(super) fn bounds(start: i64, end: i64, step: i64, size: usize) -> Result<(usize, usize), String> {
-    if step < 1 {
-        return Err(format!("its step is {step}; steps from 1 up are supported"));
-    }
-    let size = i64::try_from(size).map_err(|_| "an axis is too long")?;
-    let place = |at: i64| if at < 0 { at.saturating_add(size) } else { at }.clamp(0, size);
-    let (start, end) = (place(start), place(end));
-    let count = (end - start).max(0) as u64;
-    Ok((start as usize, count.div_ceil(step as u64) as usize))
-}
-
 pub(super) fn expand(converter: &mut Converter<'_>, from: &Constant, shape: &Constant) -> Folded {
     let Ok(wanted) = shape.to_ints() else { return Ok(None) };
     let shape = broadcast_shape(&from.shape, &usizes(&wanted)?).ok_or("its shape does not fit its input")?;
@@ -115,15 +101,15 @@ pub(super) fn moved(
     site: &Site<'_>,
 ) -> Result<Constant, String> {
     converter.budget.take(&from.shape)?;
-    let before = dmdx_graph::Shape::known(&from.shape);
-    let shape = super::shape::moved_shape(&before, second, site)?;
+    let before = Shape::known(&from.shape);
+    let shape = moved_shape(&before, second, site)?;
     let shape = shape.sizes().ok_or("its shape is not known")?;
     Ok(Constant { dtype: from.dtype, shape, data: from.data.clone() })
 }
 
 pub(super) fn transpose(converter: &mut Converter<'_>, from: &Constant, site: &Site<'_>) -> Result<Constant, String> {
     converter.budget.take(&from.shape)?;
-    let order = super::shape::permutation(site, from.shape.len())?;
+    let order = permutation(site, from.shape.len())?;
     let distances = strides(&from.shape);
     let shape: Vec<usize> = order.iter().map(|&axis| from.shape[axis]).collect();
     let steps: Vec<usize> = order.iter().map(|&axis| distances[axis]).collect();
@@ -146,11 +132,4 @@ pub(super) fn trilu(from: &Constant, diagonal: Option<&Constant>, site: &Site<'_
         Data::Sizes(_) => return Err("it works on sizes".into()),
     }
     Ok(result)
-}
-
-/// The shape that a Reshape's second input asks for.
-pub(super) fn asked(from: &dmdx_graph::Shape, shape: &Constant, site: &Site<'_>) -> Result<dmdx_graph::Shape, String> {
-    let wanted = shape.to_sizes()?;
-    super::within_limits(&dmdx_graph::Shape(wanted.clone()))?;
-    reshaped(from, &wanted, site.int("allowzero", 0)? != 0)
 }

@@ -3,21 +3,20 @@
 use dmdx_graph::ir::Interpolation;
 use dmdx_graph::{Dim, Op, Shape, ValueId};
 
-use super::constant::{Constant, Data};
-use super::dense::expanded;
-use super::norm::squeezed;
+use super::constant::Data;
+use super::converter::Converter;
+use super::fold::filling;
+use super::item::Item;
+use super::reshape::{moved_shape, permutation};
 use super::site::Site;
-use super::sizes::{axes, axis, broadcast, divide};
-use super::{Converter, Item, rearrange};
+use super::sizes::{axis, broadcast, divide, within_limits};
+use crate::onnx::shown::shown;
 
 pub(super) fn convert<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<Option<Vec<Item>>, String> {
     let id = match site.node.op_type {
         "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => {
             let x = c.value(site, 0)?;
-            let second = match site.optional(1) {
-                Some(_) => Some(c.constant(site, 1)?),
-                None => None,
-            };
+            let second = c.optional_constant(site, 1)?;
             let shape = moved_shape(&c.shape(x).clone(), second.as_deref(), site)?;
             c.push(Op::Reshape { shape }, &[x])?
         }
@@ -35,43 +34,6 @@ pub(super) fn convert<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<Opti
     Ok(Some(vec![Item::Value(id)]))
 }
 
-/// The shape after Reshape, Flatten, Squeeze or Unsqueeze.
-pub(super) fn moved_shape(from: &Shape, second: Option<&Constant>, site: &Site<'_>) -> Result<Shape, String> {
-    // Axes were attributes before version 13, which is not read, and are an input since.
-    let given = second.filter(|_| site.node.op_type != "Reshape").map(Constant::to_ints).transpose()?;
-    match site.node.op_type {
-        "Reshape" => rearrange::asked(from, second.ok_or("it lacks a shape")?, site),
-        "Squeeze" => squeezed(from, given.as_deref()),
-        "Unsqueeze" => {
-            let given = given.ok_or("it lacks axes")?;
-            let rank = from.rank() + given.len();
-            let chosen = axes(&given, rank)?;
-            let mut dims = from.0.iter().cloned();
-            let dims = (0..rank).map(|axis| if chosen.contains(&axis) { Some(Dim::constant(1)) } else { dims.next() });
-            Ok(Shape(dims.collect::<Option<Vec<Dim>>>().ok_or("its axes do not fit")?))
-        }
-        _ => {
-            let given = site.int("axis", 1)?;
-            let split = if given == from.rank() as i64 { from.rank() } else { axis(given, from.rank())? };
-            let product = |dims: &[Dim]| Shape(dims.to_vec()).elements();
-            Ok(Shape(vec![product(&from.0[..split]), product(&from.0[split..])]))
-        }
-    }
-}
-
-/// The order of dimensions of a Transpose: reversed unless it is given.
-pub(super) fn permutation(site: &Site<'_>, rank: usize) -> Result<Vec<usize>, String> {
-    let Some(given) = site.ints("perm")? else { return Ok((0..rank).rev().collect()) };
-    let order: Vec<usize> = given.iter().filter_map(|&axis| usize::try_from(axis).ok()).collect();
-    let mut sorted = order.clone();
-    sorted.sort_unstable();
-    if given.len() == rank && sorted.iter().copied().eq(0..rank) {
-        Ok(order)
-    } else {
-        Err(format!("its order {given:?} is not one of {rank} dimensions"))
-    }
-}
-
 fn concat<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<ValueId, String> {
     let inputs = (0..site.inputs.len()).map(|index| c.value(site, index)).collect::<Result<Vec<_>, _>>()?;
     let first = *inputs.first().ok_or("it has no inputs")?;
@@ -83,29 +45,25 @@ fn concat<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<ValueId, String>
 fn expand<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<ValueId, String> {
     if site.node.op_type == "ConstantOfShape" {
         let wanted = c.constant(site, 0)?.to_sizes()?;
-        let tensor = site.attribute("value", 4)?.and_then(|attribute| attribute.t);
-        let value = match tensor {
-            Some(tensor) => Constant::of(&c.model.files.weight(tensor, &c.model.options)?, &mut c.budget)?,
-            None => Constant::floats(vec![0.0], vec![1]),
-        };
+        let value = filling(c, site)?;
         if !matches!(&value.data, Data::Floats(values) if values.len() == 1) {
             return Err("it makes integers of a shape that is known only when the network runs".into());
         }
         let name = format!("{}.value", site.node.outputs.first().copied().unwrap_or_default());
         let scalar = c.param(&name, value.picked(&[0], vec![]).weight()?)?;
-        return expanded(c, scalar, wanted);
+        return c.expanded(scalar, Shape(wanted));
     }
     let x = c.value(site, 0)?;
     let wanted = Shape(c.constant(site, 1)?.to_sizes()?);
-    super::within_limits(&wanted)?;
+    within_limits(&wanted)?;
     let shape = broadcast(c.shape(x), &wanted).ok_or_else(|| format!("{} does not broadcast to {wanted}", c.shape(x)))?;
-    expanded(c, x, shape.0)
+    c.expanded(x, shape)
 }
 
 fn pad<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<ValueId, String> {
     let mode = site.text("mode", "constant")?;
     if mode != "constant" {
-        return Err(format!("its mode `{}` is not supported, only `constant`", crate::onnx::shown(mode)));
+        return Err(format!("its mode `{}` is not supported, only `constant`", shown(mode)));
     }
     let x = c.value(site, 0)?;
     let rank = c.shape(x).rank();
@@ -114,8 +72,8 @@ fn pad<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<ValueId, String> {
         Some(_) => c.scalar(site, 2).ok_or("its value has to be a finite number that is known")?,
         None => 0.0,
     };
-    let chosen = match site.optional(3) {
-        Some(_) => c.constant(site, 3)?.to_ints()?.iter().map(|&a| axis(a, rank)).collect::<Result<Vec<_>, _>>()?,
+    let chosen = match c.optional_constant(site, 3)? {
+        Some(axes) => axes.to_ints()?.iter().map(|&a| axis(a, rank)).collect::<Result<Vec<_>, _>>()?,
         None => (0..rank).collect(),
     };
     if sides.len() != 2 * chosen.len() {
@@ -139,10 +97,10 @@ fn resize<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<ValueId, String>
     }
     let policy = site.text("keep_aspect_ratio_policy", "stretch")?;
     if policy != "stretch" {
-        return Err(format!("its policy `{}` is not supported", crate::onnx::shown(policy)));
+        return Err(format!("its policy `{}` is not supported", shown(policy)));
     }
-    let sizes = match (site.optional(3), site.optional(2)) {
-        (Some(_), _) => c.constant(site, 3)?.to_sizes()?,
+    let sizes = match (c.optional_constant(site, 3)?, site.optional(2)) {
+        (Some(sizes), _) => sizes.to_sizes()?,
         (None, Some(_)) => scaled(c, site, x)?,
         (None, None) => return Err("it has neither scales nor sizes".into()),
     };
@@ -172,7 +130,7 @@ fn resize<'m>(c: &mut Converter<'m>, site: &Site<'_>) -> Result<ValueId, String>
         ("cubic", _) if halves && site.float("cubic_coeff_a", -0.75)? == -0.75 => {
             c.push(Op::Resize { mode: Interpolation::Bicubic, height: rows, width: columns }, &[x])
         }
-        _ => Err(format!("its mode `{}` with `{}` is not supported", crate::onnx::shown(mode), crate::onnx::shown(place))),
+        _ => Err(format!("its mode `{}` with `{}` is not supported", shown(mode), shown(place))),
     }
 }
 

@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use super::super::view::{Attribute, Node};
-use super::Item;
+use super::item::Item;
+use crate::onnx::shown::shown;
+use crate::onnx::view::{Attribute, Node};
 
 /// Attributes that need not be looked at in every case: they change nothing in the forms that are supported.
 const WITHOUT_EFFECT: [&str; 10] = [
@@ -29,16 +30,16 @@ pub(super) struct Site<'m> {
 }
 
 impl<'m> Site<'m> {
-    pub fn new(node: &'m Node<'m>, inputs: Vec<Option<Item>>, opset: i64) -> Self {
+    pub(super) fn new(node: &'m Node<'m>, inputs: Vec<Option<Item>>, opset: i64) -> Self {
         Self { node, inputs, opset, read: RefCell::default() }
     }
 
     /// Passes on the results of a node of which nothing was overlooked.
-    pub fn finish(&self, items: Vec<Item>) -> Result<Vec<Item>, String> {
+    pub(super) fn finish(&self, items: Vec<Item>) -> Result<Vec<Item>, String> {
         let read = self.read.borrow();
         let mut unread = self.node.attributes.iter().map(|attribute| attribute.name);
         if let Some(name) = unread.find(|name| !read.contains(*name) && !WITHOUT_EFFECT.contains(name)) {
-            return Err(format!("its attribute `{}` is not known", crate::onnx::shown(name)));
+            return Err(format!("its attribute `{}` is not known", shown(name)));
         }
         match self.results() > items.len() {
             true => Err(format!("its result {} is not supported", items.len())),
@@ -47,7 +48,7 @@ impl<'m> Site<'m> {
     }
 
     /// The attribute of this name and type.
-    pub fn attribute(&self, name: &str, kind: i64) -> Result<Option<&Attribute<'m>>, String> {
+    pub(super) fn attribute(&self, name: &str, kind: i64) -> Result<Option<&Attribute<'m>>, String> {
         self.read.borrow_mut().insert(name.into());
         match self.node.attributes.iter().find(|attribute| attribute.name == name) {
             Some(attribute) if attribute.kind != kind => {
@@ -58,30 +59,30 @@ impl<'m> Site<'m> {
     }
 
     /// An integer.
-    pub fn int(&self, name: &str, default: i64) -> Result<i64, String> {
+    pub(super) fn int(&self, name: &str, default: i64) -> Result<i64, String> {
         Ok(self.attribute(name, 2)?.map_or(default, |attribute| attribute.i.unwrap_or_default()))
     }
 
     /// A finite number.
-    pub fn float(&self, name: &str, default: f64) -> Result<f64, String> {
+    pub(super) fn float(&self, name: &str, default: f64) -> Result<f64, String> {
         let value = self.attribute(name, 1)?.map_or(default, |attribute| f64::from(attribute.f.unwrap_or_default()));
         if value.is_finite() { Ok(value) } else { Err(format!("its attribute `{name}` is {value}")) }
     }
 
     /// A text.
-    pub fn text(&self, name: &str, default: &'m str) -> Result<&'m str, String> {
+    pub(super) fn text(&self, name: &str, default: &'m str) -> Result<&'m str, String> {
         let bytes = self.attribute(name, 3)?.map(|attribute| attribute.s.unwrap_or_default());
         let text = bytes.map_or(Ok(default), std::str::from_utf8);
         text.map_err(|_| format!("its attribute `{name}` is not UTF-8"))
     }
 
     /// A list of integers, `None` if it is not given.
-    pub fn ints(&self, name: &str) -> Result<Option<&[i64]>, String> {
+    pub(super) fn ints(&self, name: &str) -> Result<Option<&[i64]>, String> {
         Ok(self.attribute(name, 7)?.map(|attribute| attribute.ints.as_slice()))
     }
 
     /// A list of sizes of a given length.
-    pub fn sizes<const N: usize>(&self, name: &str, default: [usize; N]) -> Result<[usize; N], String> {
+    pub(super) fn sizes<const N: usize>(&self, name: &str, default: [usize; N]) -> Result<[usize; N], String> {
         let Some(given) = self.ints(name)? else { return Ok(default) };
         let sizes: Option<Vec<usize>> =
             given.iter().map(|&size| usize::try_from(size).ok().filter(|size| *size <= 1 << 31)).collect();
@@ -90,22 +91,22 @@ impl<'m> Site<'m> {
     }
 
     /// An input that is there.
-    pub fn input(&self, index: usize) -> Result<&Item, String> {
+    pub(super) fn input(&self, index: usize) -> Result<&Item, String> {
         self.optional(index).ok_or_else(|| format!("its input {index} is missing"))
     }
 
     /// An input that may be left out.
-    pub fn optional(&self, index: usize) -> Option<&Item> {
+    pub(super) fn optional(&self, index: usize) -> Option<&Item> {
         self.inputs.get(index).and_then(Option::as_ref)
     }
 
     /// The number of results that something reads by name.
-    pub fn results(&self) -> usize {
+    pub(super) fn results(&self) -> usize {
         self.node.outputs.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1)
     }
 
     /// Refuses attribute values other than the one that is supported.
-    pub fn only(&self, name: &str, supported: i64) -> Result<(), String> {
+    pub(super) fn only(&self, name: &str, supported: i64) -> Result<(), String> {
         match self.int(name, supported)? {
             value if value == supported => Ok(()),
             value => Err(format!("its attribute `{name}` is {value}, only {supported} is supported")),

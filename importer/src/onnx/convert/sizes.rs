@@ -1,6 +1,14 @@
 //! Arithmetic on sizes that may be symbolic.
 
+use dmdx_graph::ir::Symbol;
 use dmdx_graph::{Dim, Shape};
+
+/// Terms that all sizes of one shape may have when they are multiplied out.
+const MOST_TERMS: usize = 256;
+/// Symbols in one term of a size.
+const MOST_FACTORS: usize = 8;
+/// Largest number in a size.
+const LARGEST: i64 = 1 << 40;
 
 /// An integer, which may be below zero.
 pub(super) fn integer(value: i64) -> Dim {
@@ -54,11 +62,15 @@ pub(super) fn broadcast(a: &Shape, b: &Shape) -> Option<Shape> {
     joined.collect::<Option<Vec<Dim>>>().map(Shape)
 }
 
+/// One of `count` numbers from 0, which below zero counts from the end.
+pub(super) fn counted(number: i64, count: usize) -> Option<usize> {
+    let from_start = if number < 0 { number.checked_add(i64::try_from(count).ok()?)? } else { number };
+    usize::try_from(from_start).ok().filter(|number| *number < count)
+}
+
 /// An axis that may count from the end.
 pub(super) fn axis(axis: i64, rank: usize) -> Result<usize, String> {
-    let counted = if axis < 0 { axis.checked_add(rank as i64) } else { Some(axis) };
-    let found = counted.and_then(|axis| usize::try_from(axis).ok()).filter(|axis| *axis < rank);
-    found.ok_or_else(|| format!("axis {axis} is not one of {rank} dimensions"))
+    counted(axis, rank).ok_or_else(|| format!("axis {axis} is not one of {rank} dimensions"))
 }
 
 /// Axes that may count from the end, ascending, each once.
@@ -97,4 +109,37 @@ pub(super) fn reshaped(from: &Shape, wanted: &[Dim], allow_zero: bool) -> Result
         None => {}
     }
     Ok(Shape(shape))
+}
+
+/// Refuses sizes with which later arithmetic would grow without bounds.
+pub(super) fn within_limits(shape: &Shape) -> Result<(), String> {
+    let sound =
+        |(factors, coefficient): (&[Symbol], i64)| factors.len() <= MOST_FACTORS && (-LARGEST..=LARGEST).contains(&coefficient);
+    let terms = shape.0.iter().fold(1usize, |product, dim| product.saturating_mul(dim.terms().count().max(1)));
+    if terms > MOST_TERMS || shape.rank() > 8 || !shape.0.iter().all(|dim| dim.terms().all(sound)) {
+        return Err("has a shape of too many dimensions or terms, or a size that is too large".into());
+    }
+    // With one factor left out no product of eight sizes overflows silently.
+    match shape.elements().terms().all(|(_, coefficient)| coefficient.unsigned_abs() <= 1 << 48) {
+        true => Ok(()),
+        false => Err("has a shape of more than 2^48 elements".into()),
+    }
+}
+
+/// The first element and the number of elements of a slice of an axis of known size.
+pub(super) fn bounds(start: i64, end: i64, step: i64, size: usize) -> Result<(usize, usize), String> {
+    if step < 1 {
+        return Err(format!("its step is {step}; steps from 1 up are supported"));
+    }
+    let size = i64::try_from(size).map_err(|_| "an axis is too long")?;
+    let place = |at: i64| if at < 0 { at.saturating_add(size) } else { at }.clamp(0, size);
+    let (start, end) = (place(start), place(end));
+    let count = (end - start).max(0) as u64;
+    Ok((start as usize, count.div_ceil(step as u64) as usize))
+}
+
+/// A shape of known sizes.
+pub(super) fn usizes(sizes: &[i64]) -> Result<Vec<usize>, String> {
+    let sound: Option<Vec<usize>> = sizes.iter().map(|&size| usize::try_from(size).ok()).collect();
+    sound.filter(|sizes| sizes.len() <= 8).ok_or_else(|| format!("its shape {:?} is none", &sizes[..sizes.len().min(16)]))
 }

@@ -4,6 +4,8 @@
 //! released models, from the shapes: every tensor of the denoising network has to have the shape that a known
 //! configuration gives it.
 
+mod known;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -11,15 +13,17 @@ use dmdx_graph::Weight;
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use super::known::{KNOWN, Known};
-use super::{Naming, params};
+use self::known::{KNOWN, Known};
 use crate::arch::{self, ArchGraphs};
 use crate::component::{Component, bind_component, sha256};
+use crate::defects::Defects;
 use crate::error::{ImportError, Result};
 use crate::hf::json::{self as hf_json, JsonFile};
 use crate::hf::tensors::Tensors;
 use crate::options::ImportOptions;
-use crate::pipeline::{Pipeline, Plan};
+use crate::original::{Naming, params};
+use crate::pipeline::Pipeline;
+use crate::plan::Plan;
 
 /// Where a network may lie: its folder in the diffusers layout, its prefix in the file, and a name that shows it.
 const PLACES: [(&str, &str, &str); 10] = [
@@ -104,7 +108,7 @@ pub(crate) fn pipeline(path: &Path, tensors: Tensors, options: &ImportOptions) -
     let others: Vec<String> = tensors.weights.keys().filter(|name| !known_prefix(name) && !beside(name)).cloned().collect();
     if !others.is_empty() {
         if options.deny_unused {
-            let defects = Box::new(crate::Defects { unused: others, ..Default::default() });
+            let defects = Box::new(Defects { unused: others, ..Default::default() });
             return Err(ImportError::Binding { class: plan.class, path: path.into(), defects });
         }
         notes.push(format!("{} tensor(s) belong to no network: {}", others.len(), crate::defects::shortened(&others)));
@@ -193,7 +197,7 @@ fn titles() -> Vec<String> {
 
 /// A configuration of this program.
 fn parse(path: &Path, text: &str) -> Result<Value> {
-    hf_json::parse_object(text, 32).map_err(|reason| ImportError::Json { path: path.into(), reason })
+    hf_json::parse_object(text, 32).map_err(|fault| ImportError::Json { path: path.into(), fault })
 }
 
 /// The only network of a single-file checkpoint.

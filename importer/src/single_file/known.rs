@@ -1,7 +1,7 @@
 //! The released models whose files are recognised by the shapes of their tensors, with their published configurations.
 
 /// A released model.
-pub struct Known {
+pub(super) struct Known {
     /// What people call it.
     pub title: &'static str,
     /// The class of its pipeline.
@@ -26,7 +26,7 @@ const SD3_ENCODERS: [(&str, &str); 4] = [
 ];
 
 /// Every model that is recognised.
-pub const KNOWN: [Known; 7] = [
+pub(super) const KNOWN: [Known; 7] = [
     Known {
         title: "Stable Diffusion XL base",
         pipeline: "StableDiffusionXLPipeline",
@@ -83,7 +83,7 @@ pub const KNOWN: [Known; 7] = [
 
 impl Known {
     /// The configuration of the network that belongs into a folder.
-    pub fn config(&self, folder: &str) -> Option<&'static str> {
+    pub(super) fn config(&self, folder: &str) -> Option<&'static str> {
         self.configs.iter().find(|(name, _)| *name == folder).map(|(_, config)| *config)
     }
 }

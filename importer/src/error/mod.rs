@@ -1,10 +1,25 @@
 //! The one error type of this crate. Every message is one sentence: what is wrong, where, and what to do.
 
+mod converted;
+mod json;
+mod lora;
+mod path;
+mod pickle;
+mod reference;
+mod safetensors;
+
 use std::path::{Path, PathBuf};
 
 use dmdx_graph::GraphError;
 
-use crate::defects::Defects;
+pub use self::converted::ConvertedFault;
+pub use self::json::{JsonFault, OpenClipFault};
+pub use self::lora::{LoraDefect, LoraFault};
+pub use self::path::PathRule;
+pub use self::pickle::PickleFault;
+pub use self::reference::ReferenceFault;
+pub use self::safetensors::SafetensorsFault;
+use crate::defects::{Defects, shortened};
 
 /// Why a checkpoint was refused, or why a file could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -45,14 +60,14 @@ pub enum ImportError {
         path: PathBuf,
     },
     /// A model names a file outside its folder, or one that is not an ordinary file.
-    #[error("`{}` names the file {name:?}, which {reason}", .file.display())]
+    #[error("`{}` names the file {name:?}, which {rule}", .file.display())]
     Path {
         /// The file that contains the name (an index, a pipeline), or the folder for fixed names.
         file: PathBuf,
         /// The name as written.
         name: String,
         /// The rule that it breaks and what to do.
-        reason: String,
+        rule: PathRule,
     },
     /// Something is larger than this importer accepts.
     #[error("`{}`: {what} is {value}, the limit is {limit}; raise `Limits::{setting}` if you trust the file", .path.display())]
@@ -69,12 +84,12 @@ pub enum ImportError {
         setting: &'static str,
     },
     /// A JSON file that is not what it should be.
-    #[error("`{}` is not valid JSON for this purpose: {reason}", .path.display())]
+    #[error("`{}` is not valid JSON for this purpose: {fault}", .path.display())]
     Json {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        reason: String,
+        fault: JsonFault,
     },
     /// A configuration that does not say of which class the network is.
     #[error("the configuration names no class; add `_class_name` (diffusers) or `architectures` (transformers)")]
@@ -166,12 +181,12 @@ pub enum ImportError {
         files: Vec<String>,
     },
     /// A pickle file that holds more than tensors, or is damaged.
-    #[error("`{}` is not read although pickle is allowed: {reason}", .path.display())]
+    #[error("`{}` is not read although pickle is allowed: {fault}", .path.display())]
     PickleContents {
         /// The file.
         path: PathBuf,
         /// What is wrong and what to do.
-        reason: String,
+        fault: PickleFault,
     },
     /// A file in an original layout whose shapes are those of no released model.
     #[error("`{}` holds a network in the original layout ({folder}) that is none of {}; give its configuration with --config", .path.display(), .known.join(", "))]
@@ -184,12 +199,12 @@ pub enum ImportError {
         known: Vec<String>,
     },
     /// A LoRA file that cannot be merged; every key that does not fit is listed.
-    #[error("the LoRA file `{}` cannot be merged: {reason}", .path.display())]
+    #[error("the LoRA file `{}` cannot be merged: {fault}", .path.display())]
     Lora {
         /// The file.
         path: PathBuf,
         /// What does not fit and what to do.
-        reason: String,
+        fault: LoraFault,
     },
     /// A tokenizer folder without a vocabulary.
     #[error("`{}` holds no tokenizer; it needs vocab.json with merges.txt, spiece.model, or tokenizer.json", .path.display())]
@@ -198,12 +213,12 @@ pub enum ImportError {
         path: PathBuf,
     },
     /// A safetensors file that breaks its format.
-    #[error("`{}` is not a usable safetensors file: {reason}", .path.display())]
+    #[error("`{}` is not a usable safetensors file: {fault}", .path.display())]
     Safetensors {
         /// The file.
         path: PathBuf,
         /// The rule that it breaks and what to do.
-        reason: String,
+        fault: SafetensorsFault,
     },
     /// A shard that the index names is not there.
     #[error("`{}` needs the shard {shard:?} ({tensors} tensors), which is not in the folder; download it again", .index.display())]
@@ -215,13 +230,15 @@ pub enum ImportError {
         /// How many tensors the index expects in it.
         tensors: usize,
     },
-    /// The index and its shards disagree.
-    #[error("`{}` does not fit its shards: {reason}", .index.display())]
+    /// The index places tensors in a shard that does not hold them.
+    #[error("`{}` does not fit its shards: {shard:?} lacks {}, which the index places there; download both again", .index.display(), shortened(.missing))]
     Index {
         /// The index.
         index: PathBuf,
-        /// Where they disagree.
-        reason: String,
+        /// The shard's name.
+        shard: String,
+        /// The tensors that it lacks.
+        missing: Vec<String>,
     },
     /// Weights and network do not fit; every defect is listed.
     #[error("the weights in `{}` do not fit {class}: {defects}", .path.display())]
@@ -252,30 +269,30 @@ pub enum ImportError {
         refused: Vec<String>,
     },
     /// NaN or infinite weights where they are refused.
-    #[error("the weights in `{}` hold {count} NaN or infinite values in {tensors}; take an undamaged file", .path.display())]
+    #[error("the weights in `{}` hold {count} NaN or infinite values in {}; take an undamaged file", .path.display(), shortened(.tensors))]
     Nonfinite {
         /// The folder or file.
         path: PathBuf,
         /// Number of such elements.
         count: u64,
-        /// The tensors, as a list in words.
-        tensors: String,
+        /// The tensors with them, sorted.
+        tensors: Vec<String>,
     },
     /// A converted file whose graph, configuration and weights do not belong together.
-    #[error("`{}` is not a converted model: {reason}", .path.display())]
+    #[error("`{}` is not a converted model: {fault}", .path.display())]
     Converted {
         /// The file.
         path: PathBuf,
         /// What is missing or wrong.
-        reason: String,
+        fault: ConvertedFault,
     },
     /// A file of reference inputs and outputs that cannot be used.
-    #[error("the reference file `{}`: {reason}", .path.display())]
+    #[error("the reference file `{}`: {fault}", .path.display())]
     Reference {
         /// The file.
         path: PathBuf,
         /// What is missing or wrong.
-        reason: String,
+        fault: ReferenceFault,
     },
     /// The user stopped the program while it was writing.
     #[error("stopped while writing `{}`; nothing was left there", .path.display())]
@@ -307,6 +324,14 @@ impl ImportError {
     /// Adds the file to an error that does not know it.
     pub fn at(self, path: &Path) -> Self {
         ImportError::In { path: path.into(), error: Box::new(self) }
+    }
+
+    /// A file or folder that cannot be read, or is not there.
+    pub(crate) fn reading(path: &Path, error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::NotFound => ImportError::NotFound { path: path.into() },
+            _ => ImportError::Read { path: path.into(), error },
+        }
     }
 
     /// Whether the reason is a class without a builder.

@@ -1,0 +1,171 @@
+//! What a pipeline consists of, from its `model_index.json`, before any weights are read.
+
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use crate::arch;
+use crate::component::{Component, sha256};
+use crate::error::{ImportError, JsonFault, PathRule, Result};
+use crate::hf::json::JsonFile;
+use crate::hf::{config, tokenizer};
+use crate::limits::within;
+use crate::options::ImportOptions;
+use crate::path::check_name;
+use crate::pipeline::Pipeline;
+
+/// Entries that no step from prompt to picture needs; they are left out with a note.
+const NOT_NEEDED: [&str; 3] = ["feature_extractor", "image_encoder", "safety_checker"];
+
+/// What an entry of `model_index.json` is.
+enum Kind {
+    Network,
+    Scheduler,
+    Tokenizer,
+}
+
+/// What a pipeline consists of, before its weights are read.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// The pipeline's class.
+    pub class: String,
+    /// `model_index.json`.
+    pub index: JsonFile,
+    /// Folder and class of every network.
+    pub networks: Vec<(String, String)>,
+    /// Configurations that are not read from a folder.
+    pub configs: IndexMap<String, JsonFile>,
+    /// The scheduler's configuration.
+    pub scheduler: Option<JsonFile>,
+    /// Names and SHA-256 of the files that are not weights.
+    pub files: Vec<(String, String)>,
+    /// What the user should know.
+    pub notes: Vec<String>,
+    /// The folder that the plan was read from.
+    pub folder: PathBuf,
+    /// Folder name and path of every tokenizer.
+    pub tokenizers: Vec<(String, PathBuf)>,
+}
+
+impl Plan {
+    /// Reads `model_index.json` of a folder, the scheduler's configuration, and where the tokenizers are. A folder of one
+    /// network is a plan of one network, in a place that its class decides.
+    ///
+    /// # Errors
+    /// When an entry has no form that diffusers writes, or a file is missing.
+    pub(crate) fn read(folder: &Path, options: &ImportOptions) -> Result<Self> {
+        let index = config::read(folder, "model_index.json", &options.limits, &options.files)?;
+        let path = folder.join("model_index.json");
+        let mut options = options.clone();
+        options.files.roots.push(folder.into());
+        let class = index.value.get("_class_name").and_then(Value::as_str).unwrap_or("(unnamed)");
+        let mut plan = Plan { class: class.chars().take(80).collect(), folder: folder.into(), ..Plan::default() };
+        for (name, class, kind) in entries(&path, &index.value, &options, &mut plan.notes)? {
+            let place = folder.join(&name);
+            match kind {
+                Kind::Network => plan.networks.push((name, class)),
+                Kind::Tokenizer => plan.tokenizers.push((name, place)),
+                Kind::Scheduler => {
+                    let json = config::read_scheduler(&place, &options.limits, &options.files)?;
+                    plan.files.push((name, sha256(json.text.as_bytes())));
+                    plan.scheduler = Some(json);
+                }
+            }
+        }
+        plan.index = index;
+        Ok(plan)
+    }
+
+    /// The configuration of a network.
+    ///
+    /// # Errors
+    /// When its folder has none.
+    pub(crate) fn config(&self, name: &str, class: &str, options: &ImportOptions) -> Result<JsonFile> {
+        let mut json = match self.configs.get(name) {
+            Some(json) => json.clone(),
+            None => config::read(&self.folder.join(name), "config.json", &options.limits, &options.files)?,
+        };
+        set_class(&mut json.value, class);
+        Ok(json)
+    }
+
+    /// The pipeline of these networks.
+    ///
+    /// # Errors
+    /// When a tokenizer cannot be read.
+    pub(crate) fn finish(self, components: IndexMap<String, Component>, options: &ImportOptions) -> Result<Pipeline> {
+        let mut files = self.files;
+        files.push(("model_index.json".into(), sha256(self.index.text.as_bytes())));
+        for (name, place) in &self.tokenizers {
+            for (file, bytes) in tokenizer::read(place, &options.limits, &options.files)? {
+                files.push((format!("{name}/{file}"), sha256(&bytes)));
+            }
+        }
+        let mut texts = vec![("model_index.json".to_string(), self.index.text)];
+        let scheduler = self.scheduler.map(|json| {
+            texts.push(("scheduler/scheduler_config.json".into(), json.text));
+            json.value
+        });
+        Ok(Pipeline {
+            class: self.class,
+            components,
+            scheduler,
+            tokenizers: self.tokenizers,
+            model_index: self.index.value,
+            notes: self.notes,
+            texts,
+            files,
+        })
+    }
+}
+
+/// The entries that name a class, with their names checked.
+fn entries(path: &Path, index: &Value, options: &ImportOptions, notes: &mut Vec<String>) -> Result<Vec<(String, String, Kind)>> {
+    let fail = |fault| ImportError::Json { path: path.into(), fault };
+    let map = index.as_object().ok_or_else(|| fail(JsonFault::NotAnObject))?;
+    let mut entries = Vec::new();
+    // Entries that are no list are settings, such as `force_zeros_for_empty_prompt`.
+    for (name, value) in map.iter().filter(|(name, _)| !name.starts_with('_')) {
+        let Some(list) = value.as_array() else { continue };
+        let class = match list.as_slice() {
+            [_, Value::Null] => continue,
+            [Value::String(_), Value::String(class)] => class.chars().take(80).collect::<String>(),
+            _ => return Err(fail(JsonFault::ComponentEntry { name: name.clone() })),
+        };
+        if NOT_NEEDED.contains(&name.as_str()) {
+            notes.push(format!("{name} ({class}) is not needed to generate and is left out"));
+            continue;
+        }
+        let refuse = |rule| ImportError::Path { file: path.into(), name: name.clone(), rule };
+        check_name(name).map_err(refuse)?;
+        if name.contains('/') {
+            return Err(refuse(PathRule::NotBeside));
+        }
+        let kind = match name.as_str() {
+            "scheduler" => Kind::Scheduler,
+            _ if class.contains("Tokenizer") => Kind::Tokenizer,
+            _ => Kind::Network,
+        };
+        entries.push((name.clone(), class, kind));
+    }
+    if entries.is_empty() {
+        return Err(fail(JsonFault::NoComponents));
+    }
+    within(path, "the number of components", entries.len(), options.limits.components, "components")?;
+    Ok(entries)
+}
+
+/// The reference library builds the class that the pipeline names, whatever the component's own file says.
+pub(crate) fn set_class(config: &mut Value, class: &str) -> Option<String> {
+    let own = arch::class_of(config).ok().map(str::to_string);
+    if own.as_deref() == Some(class) {
+        return None;
+    }
+    match config.get_mut("_class_name") {
+        Some(name) => *name = class.into(),
+        None => config["architectures"] = serde_json::json!([class]),
+    }
+    let own = own.unwrap_or_else(|| "none".into());
+    Some(format!("the pipeline names the class {class}, which is used; the configuration itself names {own}"))
+}
