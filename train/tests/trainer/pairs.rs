@@ -1,6 +1,7 @@
 use std::cell::Cell;
 use std::path::Path;
 
+use dmdx_graph::store::{Existing, NewFile};
 use dmdx_train::TrainError;
 use dmdx_train::data::{PairPlan, PairStore, ShardInputs, collect};
 use dmdx_train::recipe::PairDtype;
@@ -104,7 +105,7 @@ fn only_missing_or_damaged_shards_are_made_and_with_the_same_bytes() {
             if !complete {
                 std::fs::remove_file(folder.path().join("COMPLETE.json")).unwrap();
             }
-            std::fs::write(folder.path().join("pairs-00002.safetensors.tmp"), b"half").unwrap();
+            std::mem::forget(NewFile::create(&folder.path().join("pairs-00002.safetensors"), Existing::Replace).unwrap());
             assert_eq!(all(folder.path(), &plan()).unwrap().1, 1);
             assert_eq!(contents(folder.path()), wanted);
         }
