@@ -40,7 +40,7 @@ fn all(folder: &Path, plan: &PairPlan) -> Result<(PairStore, u32), TrainError> {
     Ok((store, calls.get()))
 }
 
-fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+pub fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut contents: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap())
@@ -151,7 +151,7 @@ fn pairs_of_something_else_are_refused_by_the_field() {
     for (wanted, other) in &others {
         for result in [all(folder.path(), other).map(drop), PairStore::open(folder.path(), other).map(drop)] {
             match result.unwrap_err() {
-                TrainError::PairsMismatch { field, .. } => assert_eq!(field, *wanted),
+                TrainError::StoreMismatch { field, .. } => assert_eq!(field, *wanted),
                 error => panic!("{wanted}: {error}"),
             }
         }

@@ -144,7 +144,16 @@ impl TensorFile {
         words.map_err(TrainError::read(&self.path))
     }
 
-    /// The four-byte values of a tensor; `native` turns them from little-endian into the machine's order.
+    /// The bytes of the tensor `name`, of whatever type; none where there is no such tensor.
+    ///
+    /// # Errors
+    /// [`TrainError::Read`].
+    pub fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>, TrainError> {
+        let Some((dtype, _, _)) = self.tensors.get(name) else { return Ok(None) };
+        self.words(name, *dtype, |_| ()).map_err(TrainError::read(&self.path))
+    }
+
+    /// The values of a tensor; `native` turns them from little-endian into the machine's order.
     fn words<T: bytemuck::Pod>(&self, name: &str, wanted: Dtype, native: impl FnOnce(&mut [T])) -> io::Result<Option<Vec<T>>> {
         let Some((_, _, range)) = self.tensors.get(name).filter(|(dtype, _, _)| *dtype == wanted) else { return Ok(None) };
         let mut values = vec![T::zeroed(); range.len() / size_of::<T>()];
