@@ -2,6 +2,7 @@
 //!
 //! A [`Graph`] is a list of single-result operations over symbolic shapes, with weights that are evaluated only when
 //! somebody streams them. The [`interp`] module defines what every [`Op`] means; [`rewrite`] changes graphs and logs why.
+//! [`mod@store`] is how every crate writes files and hashes them.
 
 pub mod error;
 pub mod infer;
@@ -9,6 +10,7 @@ pub mod interp;
 pub mod ir;
 pub mod json;
 pub mod rewrite;
+pub mod store;
 pub mod tables;
 pub mod text;
 pub mod verify;

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use dmdx_graph::store::{Existing, NewFolder};
+
 use crate::component::Component;
 use crate::error::{ImportError, Result};
 use crate::graph_file::{self, Model, WriteOptions};
@@ -34,18 +36,19 @@ pub fn convert(from: &Path, to: &Path, options: &ImportOptions, write: WriteOpti
 }
 
 fn convert_pipeline(pipeline: &Pipeline, to: &Path, options: &ImportOptions, stop: Option<&AtomicBool>) -> Result<Vec<PathBuf>> {
-    let fail = |error| ImportError::Write { path: to.into(), error };
+    let fail = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => ImportError::FolderExists { path: to.into() },
+        _ => ImportError::Write { path: to.into(), error },
+    };
     // --force replaces files; a whole folder of the user's is never removed.
     if to.symlink_metadata().is_ok() {
         return Err(ImportError::FolderExists { path: to.into() });
     }
-    let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let temporary = tempfile::Builder::new().prefix(".dmdx-").suffix(".part").tempdir_in(parent).map_err(fail)?;
-    // A temporary folder is private to the user; one inside it has the rights of any new folder.
-    let root = temporary.path().join("pipeline");
+    let new = NewFolder::create(to).map_err(fail)?;
+    let root = new.path();
     let mut files = Vec::new();
     for (name, bytes) in small_files(pipeline, options)? {
-        put(&root, &name, &bytes).map_err(fail)?;
+        put(root, &name, &bytes).map_err(fail)?;
         files.push(to.join(name));
     }
     for (folder, component) in &pipeline.components {
@@ -58,7 +61,7 @@ fn convert_pipeline(pipeline: &Pipeline, to: &Path, options: &ImportOptions, sto
             .map_err(|error| relocated(error, to))?;
         files.push(to.join(name));
     }
-    std::fs::rename(&root, to).map_err(fail)?;
+    new.publish(Existing::Keep).map_err(fail)?;
     files.sort_unstable();
     Ok(files)
 }

@@ -3,21 +3,22 @@
 //! the weights; `format` is what PyTorch's loaders ask for.
 
 use std::collections::BTreeMap;
-use std::io::{BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use dmdx_graph::store::{Existing, NewFile};
 use dmdx_graph::weights::byte_length;
 use dmdx_graph::{Graph, Weight, text};
 use indexmap::IndexMap;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::arch::{self, ArchGraphs};
 use crate::bind::bind;
 use crate::component::Component;
 use crate::error::{ConvertedFault, ImportError, Result};
 use crate::hf::json::{self, JsonFile};
-use crate::hf::safetensors::safetensors_dtype;
+use crate::hf::safetensors::{SafetensorsWriter, TensorEntry, safetensors_dtype};
 use crate::hf::tensors::Tensors;
 use crate::limits::within;
 use crate::options::ImportOptions;
@@ -66,33 +67,14 @@ impl<'a> From<&'a Component> for Model<'a> {
 /// When the file exists and is not to be replaced or is no regular file, a parameter has no weight, or the disk refuses;
 /// nothing is left.
 pub fn write(path: &Path, model: Model<'_>, options: WriteOptions<'_>) -> Result<()> {
-    let fail = |error| ImportError::Write { path: path.into(), error };
-    if !options.force && path.symlink_metadata().is_ok() {
-        return Err(ImportError::Exists { path: path.into() });
-    }
-    // The rename would put a file in the place of a device such as /dev/null, for those who may.
-    if path.metadata().is_ok_and(|there| !there.is_file()) {
-        return Err(fail(std::io::Error::other("something other than a regular file is there")));
-    }
-    let weights = collect(path, model.parts)?;
-    let header = header(path, model, &weights)?;
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let temporary = new_temporary(folder).map_err(fail)?;
-    write_to(&mut temporary.as_file(), path, &header, &weights, options.stop)?;
-    temporary.as_file().sync_all().map_err(fail)?;
-    let renamed = match options.force {
-        true => temporary.persist(path),
-        false => temporary.persist_noclobber(path),
+    let fail = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => ImportError::Exists { path: path.into() },
+        _ => ImportError::Write { path: path.into(), error },
     };
-    renamed.map_err(|error| match error.error.kind() {
-        std::io::ErrorKind::AlreadyExists => ImportError::Exists { path: path.into() },
-        _ => fail(error.error),
-    })?;
-    // The rename itself must reach the disk; some file systems cannot sync a folder, which loses nothing.
-    if let Ok(folder) = std::fs::File::open(folder) {
-        let _ = folder.sync_all();
-    }
-    Ok(())
+    let existing = if options.force { Existing::Replace } else { Existing::Keep };
+    let mut file = NewFile::create(path, existing).map_err(fail)?;
+    write_stream(&mut file, path, model, options.stop)?;
+    file.publish().map_err(fail)
 }
 
 /// Writes a model to anything; `path` is for messages.
@@ -100,46 +82,27 @@ pub fn write(path: &Path, model: Model<'_>, options: WriteOptions<'_>) -> Result
 /// # Errors
 /// As [`write()`].
 pub fn write_stream(out: &mut impl Write, path: &Path, model: Model<'_>, stop: Option<&AtomicBool>) -> Result<()> {
-    let weights = collect(path, model.parts)?;
-    let header = header(path, model, &weights)?;
-    write_to(out, path, &header, &weights, stop)
-}
-
-fn new_temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".dmdx-").suffix(".part");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // The user's umask decides who may read the result, as for any file.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder)
-}
-
-fn write_to(
-    out: &mut impl Write,
-    path: &Path,
-    header: &[u8],
-    weights: &[(&str, &Weight)],
-    stop: Option<&AtomicBool>,
-) -> Result<()> {
     let fail = |error| ImportError::Write { path: path.into(), error };
-    let mut out = BufWriter::with_capacity(1 << 20, out);
-    out.write_all(&(header.len() as u64).to_le_bytes()).map_err(fail)?;
-    out.write_all(header).map_err(fail)?;
+    let weights = collect(path, model.parts)?;
+    let entry = |(name, weight): &(&str, &Weight)| TensorEntry {
+        name: (*name).into(),
+        dtype: safetensors_dtype(weight.dtype()),
+        shape: weight.shape().to_vec(),
+    };
+    let mut writer = SafetensorsWriter::begin(out, &metadata(model), weights.iter().map(entry).collect()).map_err(fail)?;
     for (_, weight) in weights {
+        writer.tensor().map_err(fail)?;
         weight.with_bytes(|bytes| {
             for chunk in bytes.chunks(CHUNK) {
                 if stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
                     return Err(ImportError::Interrupted { path: path.into() });
                 }
-                out.write_all(chunk).map_err(fail)?;
+                writer.piece(chunk).map_err(fail)?;
             }
             Ok(())
         })?;
     }
-    out.flush().map_err(fail)
+    writer.finish().and_then(|out| out.flush()).map_err(fail)
 }
 
 /// Every weight once, largest element size first (so that all are aligned), then by name.
@@ -162,12 +125,15 @@ fn collect<'a>(path: &Path, parts: &'a IndexMap<String, Graph>) -> Result<Vec<(&
         }
     }
     let mut weights: Vec<(&str, &Weight)> = weights.into_iter().collect();
+    if let Some((name, _)) = weights.iter().find(|(_, weight)| byte_length(weight.dtype(), weight.shape()).is_none()) {
+        return Err(ImportError::Converted { path: path.into(), fault: ConvertedFault::TooLarge { param: (*name).into() } });
+    }
     weights.sort_by_key(|(_, weight)| std::cmp::Reverse(weight.dtype().size()));
     Ok(weights)
 }
 
-fn header(path: &Path, model: Model<'_>, weights: &[(&str, &Weight)]) -> Result<Vec<u8>> {
-    let fail = |fault| ImportError::Converted { path: path.into(), fault };
+/// What the header says beside the tensors.
+fn metadata(model: Model<'_>) -> BTreeMap<String, String> {
     let names: Vec<&String> = model.parts.keys().collect();
     let mut metadata = BTreeMap::from([
         ("format".to_string(), "pt".to_string()),
@@ -179,20 +145,7 @@ fn header(path: &Path, model: Model<'_>, weights: &[(&str, &Weight)]) -> Result<
     for (part, graph) in model.parts {
         metadata.insert(format!("{GRAPH_KEY}{part}"), text::print(graph));
     }
-    let mut entries = serde_json::Map::new();
-    entries.insert("__metadata__".into(), json!(metadata));
-    let mut offset = 0usize;
-    for (name, weight) in weights {
-        let length = byte_length(weight.dtype(), weight.shape());
-        let end = length.and_then(|length| offset.checked_add(length));
-        let end = end.ok_or_else(|| fail(ConvertedFault::TooLarge { param: (*name).into() }))?;
-        let dtype = safetensors_dtype(weight.dtype()).to_string();
-        entries.insert((*name).into(), json!({"dtype": dtype, "shape": weight.shape(), "data_offsets": [offset, end]}));
-        offset = end;
-    }
-    let mut header = Value::Object(entries).to_string().into_bytes();
-    header.resize(header.len().next_multiple_of(8), b' ');
-    Ok(header)
+    metadata
 }
 
 /// Whether the metadata of a safetensors file says that it holds a graph.
@@ -235,7 +188,7 @@ pub(crate) fn component(path: &Path, tensors: Tensors, options: &ImportOptions) 
         return Err(fail(ConvertedFault::Unused { tensors: report.unused }));
     }
     let config = JsonFile { text: config.clone(), value };
-    Ok(Component::new(network, config, report, tensors.files))
+    Ok(Component::new(network, config, report))
 }
 
 /// A converted graph stays what it is: the number of frames that is asked for has to be that of one of its parts.

@@ -17,6 +17,7 @@ use crate::original;
 use crate::path::split;
 use crate::pipeline::Pipeline;
 use crate::plan::{Plan, set_class};
+use crate::provenance::Origin;
 use crate::single_file;
 
 /// What a path holds.
@@ -52,8 +53,8 @@ pub(crate) fn import_any(path: &Path, options: &ImportOptions) -> Result<Importe
 pub fn import(path: &Path, options: &ImportOptions) -> Result<Component> {
     let mut component = import_as(path, None, options)?;
     let name = lora::component_name(path, &component);
-    let notes = lora::merge_files([(&name, &mut component)].into_iter(), false, options)?;
-    component.report.notes.extend(notes);
+    let merged = lora::merge_files([(&name, &mut component)].into_iter(), false, options)?;
+    component.report.notes.extend(merged.notes);
     Ok(component)
 }
 
@@ -146,8 +147,9 @@ pub fn import_pipeline(path: &Path, options: &ImportOptions) -> Result<Pipeline>
     } else {
         from_folder(path, options)?
     };
-    let notes = lora::merge_files(pipeline.components.iter_mut(), true, options)?;
-    pipeline.notes.extend(notes);
+    let merged = lora::merge_files(pipeline.components.iter_mut(), true, options)?;
+    pipeline.notes.extend(merged.notes);
+    pipeline.origin = Origin { path: path.into(), config: options.config.clone(), merged: merged.files };
     Ok(pipeline)
 }
 

@@ -26,6 +26,7 @@ pub mod path;
 pub mod pickle;
 mod pipeline;
 mod plan;
+pub mod provenance;
 pub mod reference;
 mod single_file;
 mod tensor_file;

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use crate::component::{Component, combined_hash};
+use crate::component::Component;
+use crate::error::Result;
+use crate::provenance::Origin;
 
 /// A pipeline of the diffusers layout.
 #[derive(Debug, Clone)]
@@ -24,15 +26,17 @@ pub struct Pipeline {
     pub notes: Vec<String>,
     /// Texts of `model_index.json` and of the scheduler's configuration, by relative path.
     pub(crate) texts: Vec<(String, String)>,
-    /// Names and SHA-256 of the files that are not weights.
-    pub(crate) files: Vec<(String, String)>,
+    /// Where it came from.
+    pub(crate) origin: Origin,
 }
 
 impl Pipeline {
-    /// SHA-256, in hexadecimal, over the sorted names and hashes of everything read: networks (their
-    /// [`Component::hash`]), scheduler, tokenizers and `model_index.json`. Reads every weight file once.
-    pub fn hash(&self) -> String {
-        let networks = self.components.iter().map(|(name, component)| (name.clone(), component.hash().to_string()));
-        combined_hash(networks.chain(self.files.iter().cloned()).collect())
+    /// SHA-256, in hexadecimal, of all files that the pipeline came from: that of [`crate::provenance::sha256`], with the
+    /// LoRA files that were merged and the configurations that were given. Reads every file once.
+    ///
+    /// # Errors
+    /// [`crate::ImportError::Read`].
+    pub fn hash(&self) -> Result<String> {
+        self.origin.sha256()
     }
 }

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::arch;
-use crate::component::{Component, sha256};
+use crate::component::Component;
 use crate::error::{ImportError, JsonFault, PathRule, Result};
 use crate::hf::json::JsonFile;
 use crate::hf::{config, tokenizer};
@@ -14,6 +14,7 @@ use crate::limits::within;
 use crate::options::ImportOptions;
 use crate::path::check_name;
 use crate::pipeline::Pipeline;
+use crate::provenance::Origin;
 
 /// Entries that no step from prompt to picture needs; they are left out with a note.
 const NOT_NEEDED: [&str; 3] = ["feature_extractor", "image_encoder", "safety_checker"];
@@ -38,8 +39,6 @@ pub(crate) struct Plan {
     pub configs: IndexMap<String, JsonFile>,
     /// The scheduler's configuration.
     pub scheduler: Option<JsonFile>,
-    /// Names and SHA-256 of the files that are not weights.
-    pub files: Vec<(String, String)>,
     /// What the user should know.
     pub notes: Vec<String>,
     /// The folder that the plan was read from.
@@ -68,7 +67,6 @@ impl Plan {
                 Kind::Tokenizer => plan.tokenizers.push((name, place)),
                 Kind::Scheduler => {
                     let json = config::read_scheduler(&place, &options.limits, &options.files)?;
-                    plan.files.push((name, sha256(json.text.as_bytes())));
                     plan.scheduler = Some(json);
                 }
             }
@@ -95,12 +93,8 @@ impl Plan {
     /// # Errors
     /// When a tokenizer cannot be read.
     pub(crate) fn finish(self, components: IndexMap<String, Component>, options: &ImportOptions) -> Result<Pipeline> {
-        let mut files = self.files;
-        files.push(("model_index.json".into(), sha256(self.index.text.as_bytes())));
-        for (name, place) in &self.tokenizers {
-            for (file, bytes) in tokenizer::read(place, &options.limits, &options.files)? {
-                files.push((format!("{name}/{file}"), sha256(&bytes)));
-            }
+        for (_, place) in &self.tokenizers {
+            tokenizer::read(place, &options.limits, &options.files)?;
         }
         let mut texts = vec![("model_index.json".to_string(), self.index.text)];
         let scheduler = self.scheduler.map(|json| {
@@ -115,7 +109,7 @@ impl Plan {
             model_index: self.index.value,
             notes: self.notes,
             texts,
-            files,
+            origin: Origin::default(),
         })
     }
 }

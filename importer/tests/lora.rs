@@ -62,8 +62,6 @@ fn one_network_takes_its_own_part() {
     let note = component.report.notes.last().unwrap();
     assert!(note.starts_with("the LoRA file peft.safetensors was merged with scale 0.5 into "), "{note}");
     assert!(note.ends_with(" of its modules belong to other networks and were left out"), "{note}");
-    let plain = import(&fixture("original/sdxl/sdxl.safetensors"), &ImportOptions { loras: Vec::new(), ..unet }).unwrap();
-    assert_ne!(component.hash(), plain.hash());
 }
 
 fn refusal(change: impl FnOnce(&mut std::collections::BTreeMap<String, common::Raw>)) -> String {

@@ -1,11 +1,17 @@
-//! Malformed safetensors files: every rule of the format has a sentence.
+//! Malformed safetensors files: every rule of the format has a sentence. Written ones hold what they were given.
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
+use std::collections::BTreeMap;
+use std::io::Cursor;
+
 use common::{copy, file_of, fixture, sentence};
+use dmdx_importer::hf::safetensors::{SafetensorsWriter, TensorEntry};
 use dmdx_importer::hf::tensors::open;
 use dmdx_importer::{ImportOptions, Limits};
+use safetensors::SafeTensors;
+use safetensors::tensor::Dtype;
 
 fn refused(bytes: &[u8]) -> String {
     refused_with(bytes, &ImportOptions::default())
@@ -141,4 +147,48 @@ fn every_storage_type_is_kept() {
     let half = open(&fixture("zoo/half_unet_sdxl"), &ImportOptions::default()).unwrap();
     assert!(half.weights.values().all(|weight| weight.dtype() == dmdx_graph::DType::F16));
     assert_eq!(half.notes, ["only the variant `fp16` is there (diffusion_pytorch_model.fp16.safetensors); it is used"]);
+}
+
+#[test]
+fn a_file_is_written_in_pieces_and_nothing_but_its_tensors() {
+    let entry = |name: &str, dtype, shape: &[usize]| TensorEntry { name: name.into(), dtype, shape: shape.to_vec() };
+    let entries = vec![entry("b", Dtype::F32, &[2, 2]), entry("none", Dtype::F16, &[0, 3]), entry("a", Dtype::U8, &[3])];
+    let text = |value: &str| BTreeMap::from([("format".to_string(), value.to_string())]);
+    let begin = || SafetensorsWriter::begin(Cursor::new(Vec::new()), &text("pt"), entries.clone()).unwrap();
+    let fill = |mut writer: SafetensorsWriter<Cursor<Vec<u8>>>| {
+        assert_eq!(writer.tensor().unwrap().name, "b");
+        (0..8).for_each(|i| writer.piece(&[i, 2 * i]).unwrap());
+        assert_eq!(writer.tensor().unwrap().name, "none");
+        assert_eq!(writer.peek().unwrap().name, "a");
+        writer.tensor().unwrap();
+        writer.piece(&[7, 8, 9]).unwrap();
+        writer
+    };
+    let bytes = fill(begin()).finish().unwrap().into_inner();
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+    assert_eq!(metadata.metadata().as_ref().unwrap()["format"], "pt");
+    let parsed = SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!((parsed.tensor("a").unwrap().data(), parsed.tensor("none").unwrap().shape()), (&[7u8, 8, 9][..], &[0, 3][..]));
+    assert_eq!(parsed.tensor("b").unwrap().data()[14..], [7, 14]);
+    let again = fill(begin()).finish_with(&text("tp")).unwrap().into_inner();
+    assert_eq!(bytes.len(), again.len());
+    assert_eq!(SafeTensors::read_metadata(&again).unwrap().1.metadata().as_ref().unwrap()["format"], "tp");
+    assert_eq!(SafeTensors::deserialize(&again).unwrap().tensor("a").unwrap().data(), [7, 8, 9]);
+
+    let misfit = |result: std::io::Result<()>, sentence: &str| {
+        assert_eq!(result.unwrap_err().to_string(), format!("its writer was given {sentence}"));
+    };
+    let mut writer = begin();
+    misfit(writer.piece(&[1]), "1 bytes too many for tensor none");
+    writer.tensor().unwrap();
+    misfit(writer.piece(&[0; 17]), "1 bytes too many for tensor b");
+    writer.piece(&[0; 15]).unwrap();
+    misfit(writer.tensor().map(drop), "1 bytes too few for tensor b");
+    misfit(writer.finish().map(drop), "1 bytes too few for tensor b");
+    misfit(begin().finish().map(drop), "tensor b not at all");
+    misfit(fill(begin()).tensor().map(drop), "one tensor more than the header names");
+    misfit(fill(begin()).finish_with(&text("much longer")).map(drop), "metadata of another length at the end");
+    let huge = vec![entry("x", Dtype::F64, &[usize::MAX, 2])];
+    let result = SafetensorsWriter::begin(Vec::new(), &text("pt"), huge).map(drop);
+    misfit(result, "tensor x of type F64 [18446744073709551615, 2]");
 }

@@ -115,12 +115,6 @@ impl Error {
         move |source| Self::Read { path, source }
     }
 
-    /// For `map_err` on writing `path`.
-    pub(crate) fn write(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Write { path, source }
-    }
-
     /// A defect of `path`.
     pub(crate) fn bundle(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
         Self::Bundle { path: path.into(), problem: problem.into() }

@@ -8,7 +8,6 @@ use std::path::Path;
 
 use common::copy_of_bundle;
 use dmdx_runtime::bundle::manifest::Manifest;
-use dmdx_runtime::bundle::sha256;
 use dmdx_runtime::{Bundle, Error};
 
 fn refusal(folder: &Path) -> String {
@@ -33,15 +32,6 @@ fn the_fixture_opens_and_its_manifest_is_canonical() {
     assert_eq!(&Manifest::parse(&text).unwrap(), bundle.manifest());
     assert!(bundle.file("unet/model.onnx").unwrap().is_file());
     assert!(bundle.file("dmdx.json").is_err(), "only listed files");
-}
-
-#[test]
-fn the_hash_is_sha256() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("abc");
-    fs::write(&path, "abc").unwrap();
-    // FIPS 180-2, appendix B.1.
-    assert_eq!(sha256(&path).unwrap(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
 #[test]

@@ -108,11 +108,15 @@ pub enum TrainError {
         /// What is wrong with it, as the rest of the sentence.
         problem: String,
     },
-    /// Stored ODE pairs were made for something else than this recipe.
+    /// Stored rows (ODE pairs, conditions) were made for something else than this recipe.
     #[error(
-        "the ODE pairs in {path} have {field} = {stored}, but this run needs {wanted}; give the run another folder, or delete the pairs"
+        "the {title} in {path} have {field} = {stored}, but this run needs {wanted}; give the run another folder, or delete the {name}"
     )]
-    PairsMismatch {
+    StoreMismatch {
+        /// What the rows are called in full.
+        title: &'static str,
+        /// What they are called.
+        name: &'static str,
         /// The shard or manifest that disagrees.
         path: PathBuf,
         /// The field of the provenance.
@@ -121,6 +125,46 @@ pub enum TrainError {
         stored: String,
         /// What the recipe asks for.
         wanted: String,
+    },
+    /// There is no pair or prompt of that number.
+    #[error("there is no {one} {number}, only {count}")]
+    NoRow {
+        /// What is numbered.
+        one: &'static str,
+        /// The number.
+        number: i64,
+        /// How many there are.
+        count: usize,
+    },
+    /// A network made more or fewer values than what it was given asks for.
+    #[error("{who} returned {found} values for {of}, but {wanted} are needed")]
+    Count {
+        /// Who made them.
+        who: &'static str,
+        /// How many values.
+        found: usize,
+        /// What they were made for.
+        of: String,
+        /// How many are needed.
+        wanted: usize,
+    },
+    /// The text encoders made other inputs than for the prompts before.
+    #[error("the text encoders made {found} for the prompts from number {first} on, but {wanted} before")]
+    Inputs {
+        /// The first of the prompts.
+        first: usize,
+        /// Names and shapes of what was made.
+        found: String,
+        /// Names and shapes of what was made before.
+        wanted: String,
+    },
+    /// What the teacher made cannot be stored.
+    #[error("the teacher made {what} that are not finite in the recipe's {key}")]
+    NotFinite {
+        /// What was made.
+        what: String,
+        /// The key that sets the stored precision.
+        key: &'static str,
     },
     /// A health check stopped the run.
     #[error("training stopped in phase {phase} at iteration {iteration}: {reason}")]

@@ -1,12 +1,10 @@
 //! Sizes and hashes of a bundle's files.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
+use dmdx_graph::store::hash;
 use dmdx_runtime::bundle::manifest::FileRecord;
-use sha2::{Digest, Sha256};
 
 use crate::error::{Result, io};
 
@@ -25,25 +23,9 @@ fn collect(folder: &Path, prefix: &str, records: &mut BTreeMap<String, FileRecor
         if path.is_dir() {
             collect(&path, &format!("{name}/"), records)?;
         } else {
-            records.insert(name, record(&path).map_err(io(&path, "read"))?);
+            let hash = hash::file(&path).map_err(io(&path, "read"))?;
+            records.insert(name, FileRecord { bytes: hash.bytes, sha256: hash.sha256 });
         }
     }
     Ok(())
-}
-
-fn record(path: &Path) -> std::io::Result<FileRecord> {
-    let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut block = vec![0u8; 1 << 20];
-    let mut bytes = 0;
-    loop {
-        let count = file.read(&mut block)?;
-        if count == 0 {
-            break;
-        }
-        hasher.update(&block[..count]);
-        bytes += count as u64;
-    }
-    let sha256 = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(FileRecord { bytes, sha256 })
 }

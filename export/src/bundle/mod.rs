@@ -12,6 +12,7 @@ pub use component::{ComponentOptions, ComponentReport, export_component};
 use destination::Destination;
 use dmdx_graph::ir::Bindings;
 use dmdx_importer::Pipeline;
+use dmdx_importer::hf::tokenizer;
 pub use dmdx_runtime::bundle::manifest::Role;
 use dmdx_runtime::bundle::manifest::{self, Manifest, Parameterisation, Provenance, Verification};
 
@@ -21,17 +22,6 @@ use crate::onnx::WriteOptions;
 use crate::source::{Facts, Source, SourceModel};
 use crate::target::{COMPAT, Target};
 use crate::verify::{Verifier, WrittenModel, run_sizes};
-
-/// Files of a tokenizer that readers use; nothing else is copied.
-const TOKENIZER_FILES: [&str; 7] = [
-    "added_tokens.json",
-    "merges.txt",
-    "special_tokens_map.json",
-    "spiece.model",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.json",
-];
 
 /// How a bundle is made.
 pub struct BundleOptions<'a> {
@@ -131,7 +121,7 @@ pub fn export_bundle(pipeline: &Pipeline, root: &Path, out: &Path, mut options: 
     copy_files(pipeline, root, destination.path())?;
     stop_if(options.cancelled)?;
     (options.progress)(Stage::Hashing);
-    manifest.provenance.source_sha256 = pipeline.hash();
+    manifest.provenance.source_sha256 = pipeline.hash()?;
     manifest.files = hash::records(destination.path())?;
     let path = destination.path().join(manifest::FILE_NAME);
     std::fs::write(&path, manifest.to_json()?).map_err(io(&path, "written"))?;
@@ -217,7 +207,7 @@ fn draft(source: &Source<'_>, facts: Facts, options: &BundleOptions<'_>) -> Resu
 /// Tokenizers, scheduler and index, byte for byte.
 fn copy_files(pipeline: &Pipeline, root: &Path, bundle: &Path) -> Result<()> {
     for (name, from) in &pipeline.tokenizers {
-        for file in TOKENIZER_FILES.iter().filter(|file| from.join(file).is_file()) {
+        for file in tokenizer::file_names().filter(|file| from.join(file).is_file()) {
             copy(&from.join(file), &bundle.join(name).join(file))?;
         }
     }

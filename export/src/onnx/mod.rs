@@ -9,5 +9,4 @@ mod write;
 pub use check::{CheckReport, check_file};
 pub(crate) use model::value_info;
 pub use model::{Model, attribute, element_type};
-pub(crate) use write::sync_folder;
 pub use write::{DATA_ALIGNMENT, INLINE_BELOW, PAGE_ALIGNED_FROM, WriteOptions, WriteReport, write_model};

@@ -1,15 +1,14 @@
 //! Writes a model with its weights, one tensor in memory at a time, and replaces the destination only when all is on disk.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use dmdx_graph::Weight;
+use dmdx_graph::store::{Existing, NewFile};
 use prost::Message;
-use tempfile::NamedTempFile;
 
 use super::model::{Model, element_type, pair};
-use super::proto::{DataLocation, ModelProto, TensorProto};
+use super::proto::{DataLocation, TensorProto};
 use crate::error::{ExportError, Result, io};
 
 /// Every external tensor starts at a multiple of this many bytes.
@@ -56,11 +55,10 @@ pub struct WriteReport {
 /// # Errors
 /// When the disk refuses or the model file would pass protobuf's limit; then no new file is left behind.
 pub fn write_model(model: &Model, path: &Path, options: WriteOptions) -> Result<WriteReport> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let total: usize = model.weights.values().map(Weight::byte_length).sum();
     let data_path = data_path(path);
     let mut data = match total > options.external_above {
-        true => Some(DataFile::create(folder, &data_path)?),
+        true => Some(DataFile::create(&data_path)?),
         false => None,
     };
     let mut initializers = Vec::with_capacity(model.weights.len() + model.constants.len());
@@ -81,17 +79,17 @@ pub fn write_model(model: &Model, path: &Path, options: WriteOptions) -> Result<
     if model_bytes > MESSAGE_LIMIT {
         return Err(ExportError::TooLarge { path: path.into(), bytes: model_bytes });
     }
-    let file = write_message(&message, folder, path)?;
+    let mut file = NewFile::create(path, Existing::Replace).map_err(io(path, "written"))?;
+    file.write_all(&message.encode_to_vec()).and_then(|()| file.seal()).map_err(io(path, "written"))?;
     // Nothing is renamed before everything is synced; the data first, so that a model never lacks its data.
     let mut files = vec![path.to_path_buf()];
     let mut data_bytes = 0;
     if let Some(data) = data {
         data_bytes = data.length;
-        data.finish(&data_path)?;
+        data.file.publish().map_err(io(&data_path, "written"))?;
         files.push(data_path);
     }
-    file.persist(path).map_err(|e| io(path, "written")(e.error))?;
-    sync_folder(folder)?;
+    file.publish().map_err(io(path, "written"))?;
     Ok(WriteReport { files, model_bytes: model_bytes as u64, data_bytes })
 }
 
@@ -115,45 +113,19 @@ fn header(name: &str, weight: &Weight) -> TensorProto {
     }
 }
 
-fn write_message(message: &ModelProto, folder: &Path, path: &Path) -> Result<NamedTempFile> {
-    let mut file = NamedTempFile::new_in(folder).map_err(io(path, "written"))?;
-    file.write_all(&message.encode_to_vec()).map_err(io(path, "written"))?;
-    seal(file.as_file()).map_err(io(path, "written"))?;
-    Ok(file)
-}
-
-/// Gives the file the mode of ordinary files and waits until it is on disk.
-fn seal(file: &File) -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
-    }
-    file.sync_all()
-}
-
-/// Makes the renames in a folder durable.
-pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
-    // Only Unix can sync a folder; elsewhere the rename itself has to do.
-    if cfg!(unix) {
-        File::open(folder).and_then(|f| f.sync_all()).map_err(io(folder, "written"))?;
-    }
-    Ok(())
-}
-
 /// The data file while it grows.
 struct DataFile {
-    file: BufWriter<NamedTempFile>,
+    file: NewFile,
     length: u64,
     path: PathBuf,
     location: String,
 }
 
 impl DataFile {
-    fn create(folder: &Path, path: &Path) -> Result<Self> {
-        let file = NamedTempFile::new_in(folder).map_err(io(path, "written"))?;
+    fn create(path: &Path) -> Result<Self> {
+        let file = NewFile::create(path, Existing::Replace).map_err(io(path, "written"))?;
         let location = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(Self { file: BufWriter::new(file), length: 0, path: path.into(), location })
+        Ok(Self { file, length: 0, path: path.into(), location })
     }
 
     fn append(&mut self, name: &str, weight: &Weight) -> Result<TensorProto> {
@@ -169,12 +141,5 @@ impl DataFile {
         let external_data =
             vec![pair("location", &self.location), pair("offset", &offset.to_string()), pair("length", &bytes.to_string())];
         Ok(TensorProto { external_data, data_location: Some(DataLocation::External as i32), ..header(name, weight) })
-    }
-
-    fn finish(self, path: &Path) -> Result<()> {
-        let file = self.file.into_inner().map_err(|e| io(path, "written")(e.into_error()))?;
-        seal(file.as_file()).map_err(io(path, "written"))?;
-        file.persist(path).map_err(|e| io(path, "written")(e.error))?;
-        Ok(())
     }
 }

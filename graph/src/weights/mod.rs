@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 pub use expr::WeightExpr;
 pub use mapped::MappedFile;
-use sha2::{Digest, Sha256};
 
 use crate::ir::DType;
+use crate::store::hash::Hasher;
 
 /// A tensor's data, evaluated one at a time when somebody streams it. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -145,11 +145,11 @@ impl Weight {
 
     /// SHA-256 of type, shape and bytes.
     pub fn hash(&self) -> [u8; 32] {
-        let mut hasher = Sha256::new();
+        let mut hasher = Hasher::new();
         hasher.update(self.dtype().name());
         hasher.update(format!("{:?}", self.shape()));
         self.with_bytes(|bytes| hasher.update(bytes));
-        hasher.finalize().into()
+        hasher.finish()
     }
 
     /// Number of elements that are NaN or infinite.

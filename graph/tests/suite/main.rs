@@ -1,4 +1,5 @@
-//! The interpreter against reference libraries, every rule on its witnesses, and properties of random graphs.
+//! The interpreter against reference libraries, every rule on its witnesses, properties of random graphs, and files that are
+//! written whole or not at all.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../../tests/src/op_cases.rs"]
@@ -8,4 +9,5 @@ mod driver;
 mod golden;
 mod properties;
 mod rules;
+mod store;
 mod values;

@@ -18,6 +18,11 @@ const FILES: [(&str, bool); 7] = [
     ("vocab.json", true),
 ];
 
+/// The names of the files that a tokenizer folder may hold; nothing else in one is of use to a tokenizer.
+pub fn file_names() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(name, _)| *name)
+}
+
 /// The files of a tokenizer folder with their bytes, sorted by name.
 ///
 /// # Errors

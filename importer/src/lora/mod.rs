@@ -8,11 +8,12 @@ mod adapters;
 mod targets;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use adapters::Adapter;
 use dmdx_graph::Weight;
-use dmdx_graph::weights::WeightExpr;
+use dmdx_graph::weights::{MappedFile, WeightExpr};
 use targets::{Target, Targets};
 
 use crate::component::Component;
@@ -30,6 +31,15 @@ pub(crate) fn component_name(path: &Path, component: &Component) -> String {
     targets::lone_name(&name, &component.class)
 }
 
+/// What was merged.
+#[derive(Debug, Default)]
+pub(crate) struct Merged {
+    /// What was done, for the user.
+    pub notes: Vec<String>,
+    /// The files, by what was done with them.
+    pub files: Vec<(String, PathBuf)>,
+}
+
 /// Merges the LoRA files of the options into components by name, and says what was done. If not `whole`, keys of
 /// networks that are not here are left out.
 ///
@@ -39,16 +49,22 @@ pub(crate) fn merge_files<'a>(
     components: impl Iterator<Item = (&'a String, &'a mut Component)>,
     whole: bool,
     options: &ImportOptions,
-) -> Result<Vec<String>> {
+) -> Result<Merged> {
     let mut components: Vec<(&String, &mut Component)> = components.collect();
-    let mut notes = Vec::new();
+    let mut merged = Merged::default();
     for lora in &options.loras {
-        notes.push(merge(&mut components, lora, whole, options)?);
+        merge(&mut components, lora, whole, options, &mut merged)?;
     }
-    Ok(notes)
+    Ok(merged)
 }
 
-fn merge(components: &mut [(&String, &mut Component)], lora: &LoraFile, whole: bool, options: &ImportOptions) -> Result<String> {
+fn merge(
+    components: &mut [(&String, &mut Component)],
+    lora: &LoraFile,
+    whole: bool,
+    options: &ImportOptions,
+    merged: &mut Merged,
+) -> Result<()> {
     let path = lora.path.as_path();
     let fail = |fault| ImportError::Lora { path: path.into(), fault };
     if !lora.scale.is_finite() {
@@ -105,17 +121,21 @@ fn merge(components: &mut [(&String, &mut Component)], lora: &LoraFile, whole: b
     let mut changed = Vec::new();
     let shown = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     for (index, count) in counts {
-        let Some((name, component)) = components.get_mut(index) else { continue };
+        let Some((name, _)) = components.get(index) else { continue };
         changed.push(format!("{count} weights of {name}"));
-        for (file, map) in &file.files {
-            component.add_source(format!("lora {file} scale {}", lora.scale), map.clone());
-        }
     }
+    let named = |(name, map): &(String, Arc<MappedFile>)| (format!("lora {name} scale {}", lora.scale), map.path().into());
+    merged.files.extend(file.files.iter().map(named));
     let left_out = match foreign {
         0 => String::new(),
         count => format!("; {count} of its modules belong to other networks and were left out"),
     };
-    Ok(format!("the LoRA file {shown} was merged with scale {} into {}{left_out}{warning}", lora.scale, changed.join(", ")))
+    merged.notes.push(format!(
+        "the LoRA file {shown} was merged with scale {} into {}{left_out}{warning}",
+        lora.scale,
+        changed.join(", ")
+    ));
+    Ok(())
 }
 
 /// One product to be added to one weight.

@@ -31,5 +31,5 @@ pub(crate) fn component(path: &Path, options: &ImportOptions) -> Result<Componen
     let mut network = ArchGraphs::new(CLASS, vec![("model".into(), graph)], model.notes.clone());
     let report = bind(path, &mut network, &weights, options)?;
     let config = JsonFile { text: config.to_string(), value: config };
-    Ok(Component::new(network, config, report, model.sources()))
+    Ok(Component::new(network, config, report))
 }

@@ -114,13 +114,6 @@ fn read(file: MappedFile, folder: Option<PathBuf>, options: &ImportOptions) -> R
 }
 
 impl OnnxModel {
-    /// The files that the model consists of, itself first.
-    pub(crate) fn sources(&self) -> Vec<(String, Arc<MappedFile>)> {
-        let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let external = self.files.external.iter().map(|(name, file)| (name.clone(), file.clone()));
-        std::iter::once((name, self.files.model.clone())).chain(external).collect()
-    }
-
     pub(super) fn graph_bytes(&self) -> &[u8] {
         self.files.model.bytes().get(self.graph.clone()).unwrap_or_default()
     }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use self::known::{KNOWN, Known};
 use crate::arch::{self, ArchGraphs};
-use crate::component::{Component, bind_component, sha256};
+use crate::component::{Component, bind_component};
 use crate::defects::Defects;
 use crate::error::{ImportError, Result};
 use crate::hf::json::{self as hf_json, JsonFile};
@@ -139,7 +139,6 @@ fn known_plan(path: &Path, places: &IndexMap<&str, &str>, weights: &BTreeMap<Str
         Some(text) => {
             let value = parse(path, text)?;
             index["scheduler"] = json!(["diffusers", value.get("_class_name")]);
-            plan.files.push(("scheduler".into(), sha256(text.as_bytes())));
             plan.scheduler = Some(JsonFile { text: text.into(), value });
         }
         None => plan.notes.push(format!(

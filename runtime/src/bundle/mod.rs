@@ -6,8 +6,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use dmdx_graph::store::hash;
+
 use self::manifest::{FileRecord, Manifest};
-use sha2::{Digest, Sha256};
 
 use crate::Error;
 
@@ -132,7 +133,7 @@ pub fn verify_file(root: &Path, name: &str, record: &FileRecord) -> Result<(), E
             format!("has {} bytes but the manifest says {}; copy the bundle again", metadata.len(), record.bytes),
         ));
     }
-    let found = sha256(&real)?;
+    let found = hash::file(&real).map_err(Error::read(&path))?.sha256;
     if found != record.sha256 {
         return Err(Error::bundle(
             path,
@@ -140,23 +141,6 @@ pub fn verify_file(root: &Path, name: &str, record: &FileRecord) -> Result<(), E
         ));
     }
     Ok(())
-}
-
-/// The SHA-256 of a file, 64 lower-case hexadecimal digits, read in pieces.
-///
-/// # Errors
-/// [`Error::Read`].
-pub fn sha256(path: &Path) -> Result<String, Error> {
-    let mut file = File::open(path).map_err(Error::read(path))?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0u8; 1 << 16];
-    loop {
-        match file.read(&mut buffer).map_err(Error::read(path))? {
-            0 => break,
-            count => hasher.update(&buffer[..count]),
-        }
-    }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The text of a file of at most `limit` bytes.

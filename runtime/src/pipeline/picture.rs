@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use dmdx_graph::store::{Existing, NewFile};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
@@ -94,28 +95,14 @@ pub fn png(picture: &Picture) -> Result<Vec<u8>, Error> {
 /// # Errors
 /// [`Error::Exists`], [`Error::Write`].
 pub fn write_file(path: &Path, bytes: &[u8], force: bool) -> Result<(), Error> {
-    if !force && path.symlink_metadata().is_ok() {
-        return Err(Error::Exists(path.into()));
-    }
-    // The rename would put a file in the place of a device such as /dev/null, for those who may.
-    if path.metadata().is_ok_and(|there| !there.is_file()) {
-        let source = std::io::Error::other("something other than a regular file is there");
-        return Err(Error::Write { path: path.into(), source });
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".dmdx-").tempfile_in(folder).map_err(Error::write(path))?;
-    file.write_all(bytes).map_err(Error::write(path))?;
-    // Temporary files are private; a picture is not.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(Error::write(path))?;
-    }
-    file.as_file().sync_all().map_err(Error::write(path))?;
-    let stored = if force { file.persist(path) } else { file.persist_noclobber(path) };
-    match stored {
-        Ok(_) => Ok(()),
-        Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::Exists(path.into())),
-        Err(e) => Err(Error::Write { path: path.into(), source: e.error }),
-    }
+    let existing = if force { Existing::Replace } else { Existing::Keep };
+    let write = || {
+        let mut file = NewFile::create(path, existing)?;
+        file.write_all(bytes)?;
+        file.publish()
+    };
+    write().map_err(|source| match source.kind() {
+        std::io::ErrorKind::AlreadyExists => Error::Exists(path.into()),
+        _ => Error::Write { path: path.into(), source },
+    })
 }

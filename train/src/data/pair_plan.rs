@@ -1,11 +1,11 @@
 //! What a set of ODE pairs is: its provenance, its shards, and the draws that each begins with.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use half::f16;
+use safetensors::Dtype;
 
-use crate::error::TrainError;
+use super::rows::{Column, RowSet, ShardRange};
 use crate::recipe::PairDtype;
 use crate::session::Draws;
 
@@ -58,31 +58,14 @@ pub struct ShardInputs {
 }
 
 impl PairPlan {
-    /// How many shards the pairs are in.
-    pub fn shards(&self) -> u64 {
-        self.count.div_ceil(self.shard.max(1))
-    }
-
     /// How many values one latent has.
     pub fn latent_len(&self) -> usize {
         self.latent_shape.iter().product()
     }
 
-    /// How many pairs shard `index` has.
-    pub fn shard_len(&self, index: u64) -> u64 {
-        let first = index.saturating_mul(self.shard);
-        self.count.saturating_sub(first).min(self.shard)
-    }
-
-    /// Where shard `index` is in `folder`.
-    pub(super) fn path(&self, folder: &Path, index: u64) -> PathBuf {
-        folder.join(format!("pairs-{index:05}.safetensors"))
-    }
-
     /// The draws of shard `index`; each pair has its own stream, so that they do not depend on the shards' size.
     pub fn inputs(&self, index: u64) -> ShardInputs {
-        let first = index.saturating_mul(self.shard);
-        let count = self.shard_len(index);
+        let ShardRange { first, count, .. } = self.rows().range(index);
         let mut inputs = ShardInputs {
             index,
             first,
@@ -134,22 +117,22 @@ impl PairPlan {
         .into()
     }
 
-    /// Compares a stored provenance with this plan's.
-    ///
-    /// # Errors
-    /// [`TrainError::PairsMismatch`] naming the first field that differs.
-    pub(super) fn check(&self, path: &Path, stored: &BTreeMap<String, String>) -> Result<(), TrainError> {
-        for (field, wanted) in self.provenance() {
-            let found = stored.get(&field);
-            if found != Some(&wanted) {
-                return Err(TrainError::PairsMismatch {
-                    path: path.to_path_buf(),
-                    field,
-                    stored: found.map_or_else(|| "nothing".to_string(), Clone::clone),
-                    wanted,
-                });
-            }
+    /// The rows of these pairs: noise x_T, the teacher's latents x_0, prompt ids and guidance weights.
+    pub(super) fn rows(&self) -> RowSet {
+        let latent = |name| Column::floats(name, self.dtype, &self.latent_shape);
+        RowSet {
+            name: "pairs",
+            title: "ODE pairs",
+            one: "pair",
+            provenance: self.provenance(),
+            count: self.count,
+            shard: self.shard,
+            columns: vec![
+                Column { name: "guidance".into(), dtype: Dtype::F32, shape: Vec::new() },
+                Column { name: "prompt".into(), dtype: Dtype::U32, shape: Vec::new() },
+                latent("x_0"),
+                latent("x_T"),
+            ],
         }
-        Ok(())
     }
 }

@@ -1,56 +1,101 @@
-//! Prompts: from a template, a list or a file.
+//! Prompts: from a template, a list or a file, none of them held in memory but a list's.
 
-use std::collections::BTreeMap;
+use dmdx_graph::store::hash::Hasher;
 
+use super::lines::Lines;
+use super::template::Template;
 use crate::error::TrainError;
 use crate::recipe::LoadedRecipe;
 
-/// More combinations than this are a mistake in the template.
-const MAX_PROMPTS: usize = 10_000_000;
-
-/// The recipe's prompts, in order. A prompt's place is its id in the pairs.
-///
-/// # Errors
-/// [`TrainError::Recipe`] about the template or an empty list, [`TrainError::Read`] about the file.
-pub fn load(loaded: &LoadedRecipe) -> Result<Vec<String>, TrainError> {
-    let section = &loaded.recipe.prompts;
-    let (key, prompts) = if let Some(template) = &section.template {
-        ("prompts.template", expand(template, &section.values)?)
-    } else if let Some(file) = &section.file {
-        let path = loaded.resolve(file);
-        let text = std::fs::read_to_string(&path).map_err(TrainError::read(path))?;
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        ("prompts.file", lines.map(str::to_string).collect())
-    } else {
-        ("prompts.list", section.list.clone().unwrap_or_default())
-    };
-    if prompts.is_empty() {
-        return Err(TrainError::recipe(key, "gives no prompt, but a run needs at least one"));
-    }
-    Ok(prompts)
+/// The recipe's prompts, in order. A prompt's place is its id, in the pairs and in the conditions.
+#[derive(Clone, Debug)]
+pub struct Prompts {
+    source: Source,
 }
 
-/// Every combination of the values, in the order of the placeholders, the last one fastest.
-fn expand(template: &str, values: &BTreeMap<String, Vec<String>>) -> Result<Vec<String>, TrainError> {
-    let malformed = |problem: String| TrainError::recipe("prompts.template", format!("is \"{template}\", but {problem}"));
-    let mut prompts = vec![String::new()];
-    let mut used = Vec::new();
-    let mut rest = template;
-    while let Some((text, tail)) = rest.split_once('{') {
-        let (name, tail) = tail.split_once('}').ok_or_else(|| malformed("a { has no }".to_string()))?;
-        let options = values.get(name).ok_or_else(|| malformed(format!("prompts.values has no {name}")))?;
-        if prompts.len().saturating_mul(options.len()) > MAX_PROMPTS {
-            return Err(malformed(format!("it makes more than {MAX_PROMPTS} prompts")));
+#[derive(Clone, Debug)]
+enum Source {
+    Template(Template),
+    Lines(Lines),
+    List(Vec<String>),
+}
+
+impl Prompts {
+    /// The prompts of a recipe. A file is read once, to count its lines.
+    ///
+    /// # Errors
+    /// [`TrainError::Recipe`] about the template, or where there is no prompt or no id for the last; [`TrainError::Read`]
+    /// and [`TrainError::Damaged`] about the file.
+    pub fn open(loaded: &LoadedRecipe) -> Result<Self, TrainError> {
+        let section = &loaded.recipe.prompts;
+        let (key, source) = if let Some(template) = &section.template {
+            ("prompts.template", Source::Template(Template::new(template, &section.values)?))
+        } else if let Some(file) = &section.file {
+            ("prompts.file", Source::Lines(Lines::open(&loaded.resolve(file))?))
+        } else {
+            ("prompts.list", Source::List(section.list.clone().unwrap_or_default()))
+        };
+        let prompts = Self { source };
+        match prompts.len() {
+            0 => Err(TrainError::recipe(key, "gives no prompt, but a run needs at least one")),
+            count if u32::try_from(count).is_err() => {
+                Err(TrainError::recipe(key, format!("gives {count} prompts, but ids have 32 bits")))
+            }
+            _ => Ok(prompts),
         }
-        prompts = prompts.iter().flat_map(|begun| options.iter().map(move |option| format!("{begun}{text}{option}"))).collect();
-        used.push(name);
-        rest = tail;
     }
-    if let Some(unused) = values.keys().find(|name| !used.contains(&name.as_str())) {
-        return Err(malformed(format!("it does not use prompts.values.{unused}")));
+
+    /// Prompts that are listed.
+    pub fn list(texts: Vec<String>) -> Self {
+        Self { source: Source::List(texts) }
     }
-    for prompt in &mut prompts {
-        prompt.push_str(rest);
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match &self.source {
+            Source::Template(template) => template.len(),
+            Source::Lines(lines) => lines.len(),
+            Source::List(list) => list.len(),
+        }
     }
-    Ok(prompts)
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Prompt number `id`.
+    ///
+    /// # Errors
+    /// [`TrainError::NoRow`] where there is none; [`TrainError::Read`] and [`TrainError::Damaged`] about the file.
+    pub fn get(&self, id: usize) -> Result<String, TrainError> {
+        self.starting(id)?.next().unwrap_or_else(|| {
+            let number = i64::try_from(id).unwrap_or(i64::MAX);
+            Err(TrainError::NoRow { one: "prompt", number, count: self.len() })
+        })
+    }
+
+    /// The prompts from number `first` on, made or read one after the other.
+    ///
+    /// # Errors
+    /// [`TrainError::Read`] and [`TrainError::Damaged`] about the file.
+    pub fn starting(&self, first: usize) -> Result<Box<dyn Iterator<Item = Result<String, TrainError>> + '_>, TrainError> {
+        Ok(match &self.source {
+            Source::Template(template) => Box::new((first..).map_while(|number| template.get(number)).map(Ok)),
+            Source::Lines(lines) => Box::new(lines.starting(first)?),
+            Source::List(list) => Box::new(list.iter().skip(first).cloned().map(Ok)),
+        })
+    }
+
+    /// One hash of all, in order, in hexadecimal.
+    ///
+    /// # Errors
+    /// [`TrainError::Read`] and [`TrainError::Damaged`] about the file.
+    pub fn sha256(&self) -> Result<String, TrainError> {
+        let mut hasher = Hasher::new();
+        for prompt in self.starting(0)? {
+            hasher.text(&prompt?);
+        }
+        Ok(hasher.hex())
+    }
 }

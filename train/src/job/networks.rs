@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use super::deliver::{self, SavedStudent};
 use super::models::{Drawer, Models, Pictures};
 use super::{evaluate, record};
-use crate::data::{PairPlan, PairStore, ShardInputs, prompts};
+use crate::data::{PairPlan, PairStore, Prompts, ShardInputs};
 use crate::device;
 use crate::diffusion::Generator;
 use crate::discriminator::{FeatureLayout, last_resnets};
@@ -42,7 +42,7 @@ impl Networks {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(recipe.run.threads).build_global();
             pool.map_err(|error| TrainError::Environment { what: "a pool of threads".into(), reason: error.to_string() })?;
         }
-        let texts = prompts::load(loaded)?;
+        let texts: Vec<String> = Prompts::open(loaded)?.starting(0)?.collect::<Result<_, _>>()?;
         let path = loaded.resolve(&recipe.teacher.path);
         let teacher = Teacher::open(&path, &texts, recipe.teacher.uncond, &device)?;
         let mut taps = recipe.discriminator.latent_taps.clone();

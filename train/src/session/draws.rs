@@ -5,10 +5,10 @@
 //! (seed, phase, iteration) *is* the saved random state, and, since the batch's indices are drawn from it too, the data
 //! cursor.
 
+use dmdx_graph::store::hash::Hasher;
 use rand::RngCore;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
-use sha2::{Digest, Sha256};
 
 /// The stream of one iteration. Draws come in the order in which they are asked for.
 #[derive(Clone, Debug)]
@@ -19,13 +19,12 @@ pub struct Draws {
 impl Draws {
     /// The stream of iteration `iteration` of `phase` under `seed`.
     pub fn new(seed: u64, phase: &str, iteration: u64) -> Self {
-        let mut hash = Sha256::new();
+        let mut hash = Hasher::new();
         hash.update(b"dmdx draws 1");
         hash.update(seed.to_le_bytes());
-        hash.update((phase.len() as u64).to_le_bytes());
-        hash.update(phase.as_bytes());
+        hash.text(phase);
         hash.update(iteration.to_le_bytes());
-        Self { stream: ChaCha8Rng::from_seed(hash.finalize().into()) }
+        Self { stream: ChaCha8Rng::from_seed(hash.finish()) }
     }
 
     /// Independent standard normal values, as many as the product of `shape`.

@@ -1,13 +1,10 @@
 //! Hashes of files and folders, for provenance.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
+use dmdx_graph::store::hash::{self, Hasher};
 
-use super::hex;
 use crate::error::TrainError;
 
 /// Folders deeper than this are no model.
@@ -18,15 +15,7 @@ const MAX_DEPTH: usize = 8;
 /// # Errors
 /// [`TrainError::Read`].
 pub fn file(path: &Path) -> Result<String, TrainError> {
-    let mut file = File::open(path).map_err(TrainError::read(path))?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer).map_err(TrainError::read(path))? {
-            0 => return Ok(hex(&hash.finalize())),
-            count => hash.update(&buffer[..count]),
-        }
-    }
+    hash::file(path).map(|file| file.sha256).map_err(TrainError::read(path))
 }
 
 /// The SHA-256 of every file of a model folder by its path in it: those of [`model_files`].
@@ -75,19 +64,12 @@ fn walk(folder: &Path, prefix: &str, depth: usize, files: &mut BTreeSet<String>)
 
 /// One hash of several named ones, in hexadecimal.
 pub fn combined(hashes: &BTreeMap<String, String>) -> String {
-    let mut hash = Sha256::new();
-    for (name, file) in hashes {
-        hash.update(format!("{file}  {name}\n"));
-    }
-    hex(&hash.finalize())
+    hash::named(hashes)
 }
 
 /// One hash of a list of texts, in hexadecimal.
 pub fn texts(texts: &[String]) -> String {
-    let mut hash = Sha256::new();
-    for text in texts {
-        hash.update((text.len() as u64).to_le_bytes());
-        hash.update(text.as_bytes());
-    }
-    hex(&hash.finalize())
+    let mut hasher = Hasher::new();
+    texts.iter().for_each(|text| hasher.text(text));
+    hasher.hex()
 }

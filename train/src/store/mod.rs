@@ -9,8 +9,3 @@ pub mod tensor_file;
 
 pub use role::{NamedRoles, Parameters, Role};
 pub use state::StoredState;
-
-/// Bytes in hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dmdx_graph::store::NewFolder;
 use dmdx_train::TrainError;
 use dmdx_train::data::{PairPlan, PairStore, ShardInputs};
 use dmdx_train::job::work::{default_folder, work};
@@ -188,10 +189,16 @@ fn an_export_that_fails_leaves_no_bundle() {
     let path = folder.path().join("run");
     let error = run(&path, false, &Fake { fail_export: true, ..Fake::default() }).unwrap_err();
     assert_eq!(error.to_string(), "the bundle does not equal its source");
-    assert!(path.join("student").is_dir() && !path.join("bundle").exists() && !path.join("bundle.tmp").exists());
-    std::fs::create_dir(path.join("bundle.tmp")).unwrap();
+    assert!(path.join("student").is_dir() && !path.join("bundle").exists());
+    let unfinished = || {
+        let names = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".part")).count()
+    };
+    assert_eq!(unfinished(), 0);
+    std::mem::forget(NewFolder::create(&path.join("bundle")).unwrap());
+    assert_eq!(unfinished(), 1);
     drop(RunFolder::resume(&path).unwrap());
-    assert!(!path.join("bundle.tmp").exists(), "what a killed process left is removed");
+    assert_eq!(unfinished(), 0, "what a killed process left is removed");
     run(&path, true, &Fake::default()).unwrap();
     assert!(path.join("bundle/target").is_file());
 }

@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod cli;
+mod conditions;
 #[path = "../../../importer/tests/counting/mod.rs"]
 mod counting;
 mod draws;
@@ -12,6 +13,7 @@ mod health;
 mod job;
 mod logs;
 mod pairs;
+mod prompts;
 mod recipe;
 mod report;
 mod resume;

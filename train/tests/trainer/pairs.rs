@@ -1,6 +1,7 @@
 use std::cell::Cell;
 use std::path::Path;
 
+use dmdx_graph::store::{Existing, NewFile};
 use dmdx_train::TrainError;
 use dmdx_train::data::{PairPlan, PairStore, ShardInputs, collect};
 use dmdx_train::recipe::PairDtype;
@@ -39,7 +40,7 @@ fn all(folder: &Path, plan: &PairPlan) -> Result<(PairStore, u32), TrainError> {
     Ok((store, calls.get()))
 }
 
-fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+pub fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut contents: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap())
@@ -104,7 +105,7 @@ fn only_missing_or_damaged_shards_are_made_and_with_the_same_bytes() {
             if !complete {
                 std::fs::remove_file(folder.path().join("COMPLETE.json")).unwrap();
             }
-            std::fs::write(folder.path().join("pairs-00002.safetensors.tmp"), b"half").unwrap();
+            std::mem::forget(NewFile::create(&folder.path().join("pairs-00002.safetensors"), Existing::Replace).unwrap());
             assert_eq!(all(folder.path(), &plan()).unwrap().1, 1);
             assert_eq!(contents(folder.path()), wanted);
         }
@@ -150,7 +151,7 @@ fn pairs_of_something_else_are_refused_by_the_field() {
     for (wanted, other) in &others {
         for result in [all(folder.path(), other).map(drop), PairStore::open(folder.path(), other).map(drop)] {
             match result.unwrap_err() {
-                TrainError::PairsMismatch { field, .. } => assert_eq!(field, *wanted),
+                TrainError::StoreMismatch { field, .. } => assert_eq!(field, *wanted),
                 error => panic!("{wanted}: {error}"),
             }
         }

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use dmdx_train::TrainError;
-use dmdx_train::data::prompts;
+use dmdx_train::data::Prompts;
 use dmdx_train::method::adm::{Adm, AdmGradient};
 use dmdx_train::method::adp::Adp;
 use dmdx_train::method::sections;
@@ -41,9 +41,10 @@ fn the_main_job_is_the_reference_run() {
     assert_eq!((adm.iterations, adm.batch, adm.lr_generator, adm.lr_fake, adm.lr_discriminator), (150, 32, 1e-5, 1e-4, 5e-4));
     assert_eq!((adm.dt_steps, adm.t_min, adm.t_max), (16.0, 20.0, 980.0));
     assert_eq!((optimizer.beta1, optimizer.beta2, optimizer.eps, optimizer.weight_decay), (0.0, 0.99, 1e-8, 0.0));
-    let prompts = prompts::load(&loaded).unwrap();
+    let prompts = Prompts::open(&loaded).unwrap();
     assert_eq!(prompts.len(), 60);
-    assert_eq!((prompts[0].as_str(), prompts[7].as_str(), prompts[59].as_str()), ("a red zero", "a red seven", "a magenta nine"));
+    let [first, eighth, last] = [0, 7, 59].map(|id| prompts.get(id).unwrap());
+    assert_eq!((first.as_str(), eighth.as_str(), last.as_str()), ("a red zero", "a red seven", "a magenta nine"));
     for path in [&teacher.path, &discriminator.pixel.as_ref().unwrap().path] {
         assert!(loaded.resolve(path).join("").is_dir(), "{path:?}");
     }
@@ -173,7 +174,7 @@ fn overrides_know_the_types_of_their_keys() {
     assert_eq!(section::<Adp>(&recipe).lr_generator, 1.0);
     assert_eq!(recipe.teacher.guidance, [3.0, 3.5]);
     let quoted = parse(RECIPE, &["prompts.list=[\"a=b\"]"]).unwrap();
-    assert_eq!(prompts::load(&quoted).unwrap(), ["a=b"]);
+    assert_eq!(Prompts::open(&quoted).unwrap().get(0).unwrap(), "a=b");
     for malformed in ["adp.batch", "batch=1", ".batch=1", "adp.=1"] {
         assert_eq!(problem(&[malformed]), format!("--set {malformed} is not of the form section.key=value"));
     }
@@ -195,34 +196,4 @@ fn syntax_errors_and_missing_files_name_the_file() {
     assert!(error.to_string().starts_with("nowhere.toml cannot be read"), "{error}");
     assert_eq!(error.exit_code(), 1);
     assert_eq!(parse("", &[]).unwrap_err().to_string(), "the recipe's teacher is missing, but every recipe needs this section");
-}
-
-#[test]
-fn templates_say_what_is_wrong_with_them() {
-    let with = |template: &str, values: &str| {
-        let text = format!(
-            "[teacher]\npath = '.'\nguidance = [1, 1]\n[adm]\n[prompts]\ntemplate = '{template}'\n[prompts.values]\n{values}"
-        );
-        prompts::load(&parse(&text, &[]).unwrap())
-    };
-    assert_eq!(with("{a}{b}{a}", "a = ['x', 'y']\nb = ['1']").unwrap(), ["x1x", "x1y", "y1x", "y1y"]);
-    for (template, values, sentence) in [
-        ("a {colour", "colour = ['red']", "the recipe's prompts.template is \"a {colour\", but a { has no }"),
-        ("a {color}", "colour = ['red']", "the recipe's prompts.template is \"a {color}\", but prompts.values has no color"),
-        ("a", "colour = ['red']", "the recipe's prompts.template is \"a\", but it does not use prompts.values.colour"),
-        ("{a}", "a = []", "the recipe's prompts.template gives no prompt, but a run needs at least one"),
-    ] {
-        assert_eq!(with(template, values).unwrap_err().to_string(), sentence);
-    }
-}
-
-#[test]
-fn prompt_files_are_one_prompt_a_line() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("p.txt"), "one\n\n  two \r\n").unwrap();
-    let text = RECIPE.replace("list = [\"one\"]", "file = 'p.txt'");
-    let loaded = LoadedRecipe::parse(&text, &folder.path().join("r.toml"), &[], &sections()).unwrap();
-    assert_eq!(prompts::load(&loaded).unwrap(), ["one", "two"]);
-    std::fs::write(folder.path().join("p.txt"), [0xff, 0xfe]).unwrap();
-    assert!(prompts::load(&loaded).unwrap_err().to_string().contains("p.txt cannot be read"));
 }

@@ -8,7 +8,7 @@ mod write;
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
+use dmdx_graph::store::hash::Hasher;
 
 pub use read::TensorFile;
 pub use write::{Entry, TensorWriter, Tensors, Values, write};
@@ -18,28 +18,23 @@ const HASH_KEY: &str = "content_sha256";
 const HASH_DIGITS: usize = 64;
 
 /// The running hash of a file's contents: metadata first, then each tensor in the order of the names.
-struct Content(Sha256);
+struct Content(Hasher);
 
 impl Content {
     fn new(metadata: &BTreeMap<String, String>) -> Self {
-        let mut content = Self(Sha256::new());
+        let mut content = Self(Hasher::new());
         for (key, value) in metadata.iter().filter(|(key, _)| *key != HASH_KEY) {
-            content.text(key);
-            content.text(value);
+            content.0.text(key);
+            content.0.text(value);
         }
         content
     }
 
-    fn text(&mut self, text: &str) {
-        self.0.update((text.len() as u64).to_le_bytes());
-        self.0.update(text.as_bytes());
-    }
-
     /// What comes before a tensor's bytes.
     fn tensor(&mut self, name: &str, dtype: &str, shape: &[usize]) {
-        self.text(name);
-        self.text(dtype);
-        self.text(&format!("{shape:?}"));
+        self.0.text(name);
+        self.0.text(dtype);
+        self.0.text(&format!("{shape:?}"));
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
@@ -47,6 +42,6 @@ impl Content {
     }
 
     fn hex(self) -> String {
-        super::hex(&self.0.finalize())
+        self.0.hex()
     }
 }

@@ -7,9 +7,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use dmdx_graph::store::hash::Hasher;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
-use sha2::{Digest, Sha256};
 
 use super::{Content, HASH_KEY};
 use crate::error::TrainError;
@@ -63,12 +63,12 @@ impl TensorFile {
     /// # Errors
     /// As [`TensorFile::open`].
     pub fn open_hashed(path: &Path) -> Result<(Self, String), TrainError> {
-        let mut whole = Sha256::new();
+        let mut whole = Hasher::new();
         let file = Self::checked(path, Some(&mut whole))?;
-        Ok((file, crate::store::hex(&whole.finalize())))
+        Ok((file, whole.hex()))
     }
 
-    fn checked(path: &Path, whole: Option<&mut Sha256>) -> Result<Self, TrainError> {
+    fn checked(path: &Path, whole: Option<&mut Hasher>) -> Result<Self, TrainError> {
         let file = File::open(path).map_err(TrainError::read(path))?;
         Self::check(path, file, whole).map_err(|refusal| match refusal {
             Refusal::Read(source) => TrainError::Read { path: path.to_path_buf(), source },
@@ -76,7 +76,7 @@ impl TensorFile {
         })
     }
 
-    fn check(path: &Path, mut file: File, mut whole: Option<&mut Sha256>) -> Result<Self, Refusal> {
+    fn check(path: &Path, mut file: File, mut whole: Option<&mut Hasher>) -> Result<Self, Refusal> {
         let length = file.metadata()?.len();
         let head = read_head(&mut file, length)?;
         if let Some(whole) = &mut whole {
@@ -144,7 +144,16 @@ impl TensorFile {
         words.map_err(TrainError::read(&self.path))
     }
 
-    /// The four-byte values of a tensor; `native` turns them from little-endian into the machine's order.
+    /// The bytes of the tensor `name`, of whatever type; none where there is no such tensor.
+    ///
+    /// # Errors
+    /// [`TrainError::Read`].
+    pub fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>, TrainError> {
+        let Some((dtype, _, _)) = self.tensors.get(name) else { return Ok(None) };
+        self.words(name, *dtype, |_| ()).map_err(TrainError::read(&self.path))
+    }
+
+    /// The values of a tensor; `native` turns them from little-endian into the machine's order.
     fn words<T: bytemuck::Pod>(&self, name: &str, wanted: Dtype, native: impl FnOnce(&mut [T])) -> io::Result<Option<Vec<T>>> {
         let Some((_, _, range)) = self.tensors.get(name).filter(|(dtype, _, _)| *dtype == wanted) else { return Ok(None) };
         let mut values = vec![T::zeroed(); range.len() / size_of::<T>()];

@@ -1,4 +1,7 @@
-//! One safetensors file: header checked in full before any of it is believed, tensors as ranges of the mapped file.
+//! One safetensors file: header checked in full before any of it is believed, tensors as ranges of the mapped file. Written
+//! as a stream.
+
+mod write;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,6 +17,8 @@ use crate::error::{ImportError, JsonFault, Result, SafetensorsFault};
 use crate::limits::{Limits, within};
 use crate::path::OpenFile;
 use crate::tensor_file::TensorFile;
+
+pub use self::write::{SafetensorsWriter, TensorEntry};
 
 /// Bytes in front of the header that hold its length.
 const PREFIX: usize = 8;

@@ -1,0 +1,67 @@
+//! Conditions as the networks take them: tensors on a device.
+
+use std::sync::Arc;
+
+use burn::tensor::Device;
+
+use super::{ConditionStore, InputRows};
+use crate::diffusion::{Condition, Conditions};
+use crate::error::TrainError;
+use crate::module::Value;
+
+/// The conditions of all prompts, of which those of a batch come onto the device when they are asked for.
+#[derive(Clone, Debug)]
+pub struct StoredConditions {
+    store: Arc<ConditionStore>,
+    fixed: Vec<InputRows>,
+    device: Device,
+}
+
+impl StoredConditions {
+    /// Those in `store`, with the inputs that are the same for every prompt and for none: one row of each.
+    pub fn new(store: ConditionStore, fixed: Vec<InputRows>, device: &Device) -> Self {
+        Self { store: Arc::new(store), fixed, device: device.clone() }
+    }
+
+    /// How many prompts there are.
+    pub fn prompts(&self) -> usize {
+        self.store.len()
+    }
+
+    /// What the prompts `ids` ask for, and the unconditional condition as often.
+    ///
+    /// # Errors
+    /// When there is no such prompt, or it cannot be read.
+    pub fn pick(&self, ids: &[usize]) -> Result<Conditions, TrainError> {
+        Ok(Conditions { conditional: self.conditional(ids)?, unconditional: self.unconditional(ids.len())? })
+    }
+
+    /// What the prompts `ids` ask for.
+    ///
+    /// # Errors
+    /// As [`StoredConditions::pick`].
+    pub fn conditional(&self, ids: &[usize]) -> Result<Condition, TrainError> {
+        self.condition(self.store.read(ids)?, ids.len())
+    }
+
+    /// The unconditional condition, `count` times.
+    ///
+    /// # Errors
+    /// When the device refuses.
+    pub fn unconditional(&self, count: usize) -> Result<Condition, TrainError> {
+        self.condition(self.store.unconditional().iter().map(|row| repeated(row, count)).collect(), count)
+    }
+
+    fn condition(&self, inputs: Vec<InputRows>, count: usize) -> Result<Condition, TrainError> {
+        let fixed = self.fixed.iter().map(|row| repeated(row, count));
+        let value = |input: InputRows| {
+            let shape: Vec<usize> = std::iter::once(count).chain(input.shape).collect();
+            Ok((input.name, Value::float(input.values, &shape, &self.device)?))
+        };
+        Ok(Condition::new(inputs.into_iter().chain(fixed).map(value).collect::<Result<_, TrainError>>()?))
+    }
+}
+
+fn repeated(row: &InputRows, count: usize) -> InputRows {
+    InputRows { name: row.name.clone(), shape: row.shape.clone(), values: row.values.repeat(count) }
+}
