@@ -24,6 +24,7 @@ pub struct Networks {
     pub(super) loaded: LoadedRecipe,
     pub(super) path: PathBuf,
     pub(super) texts: Vec<String>,
+    pub(super) prompts_sha256: String,
     pub(super) device: Device,
     pub(super) teacher: Teacher,
     pub(super) taps: Vec<String>,
@@ -42,7 +43,9 @@ impl Networks {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(recipe.run.threads).build_global();
             pool.map_err(|error| TrainError::Environment { what: "a pool of threads".into(), reason: error.to_string() })?;
         }
-        let texts: Vec<String> = Prompts::open(loaded)?.starting(0)?.collect::<Result<_, _>>()?;
+        let prompts = Prompts::open(loaded)?;
+        let prompts_sha256 = prompts.sha256()?;
+        let texts: Vec<String> = prompts.starting(0)?.collect::<Result<_, _>>()?;
         let path = loaded.resolve(&recipe.teacher.path);
         let teacher = Teacher::open(&path, &texts, recipe.teacher.uncond, &device)?;
         let mut taps = recipe.discriminator.latent_taps.clone();
@@ -51,8 +54,8 @@ impl Networks {
         }
         deliver::check(loaded, &teacher)?;
         evaluate::check(loaded)?;
-        let teacher_hash = hash::combined(&hash::model(&path)?);
-        let networks = Self { loaded: loaded.clone(), path, texts, device, teacher, taps, teacher_hash };
+        let teacher_hash = hash::model(&path)?;
+        let networks = Self { loaded: loaded.clone(), path, texts, prompts_sha256, device, teacher, taps, teacher_hash };
         networks.student()?;
         networks.materials().latent_taps()?;
         networks.materials().pixel_discriminator(1.0)?;

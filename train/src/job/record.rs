@@ -13,8 +13,7 @@ pub(super) fn inputs(networks: &Networks) -> Result<BTreeMap<String, String>, Tr
     let recipe = &networks.loaded.recipe;
     let mut inputs = BTreeMap::from([("teacher.path".to_string(), networks.teacher_hash.clone())]);
     if let Some(pixel) = &recipe.discriminator.pixel {
-        let hashes = hash::model(&networks.loaded.resolve(&pixel.path))?;
-        inputs.insert("discriminator.pixel.path".into(), hash::combined(&hashes));
+        inputs.insert("discriminator.pixel.path".into(), hash::model(&networks.loaded.resolve(&pixel.path))?);
     }
     if let Some(score) = &recipe.score {
         let config = networks.loaded.resolve(&score.classifier).join("config.json");
@@ -58,7 +57,7 @@ pub(super) fn pair_plan(networks: &Networks) -> PairPlan {
     let recipe = &networks.loaded.recipe;
     PairPlan {
         teacher_sha256: networks.teacher_hash.clone(),
-        prompts_sha256: hash::texts(&networks.texts),
+        prompts_sha256: networks.prompts_sha256.clone(),
         prompt_count: networks.texts.len(),
         sampler: match recipe.pairs.sampler {
             Sampler::EulerTrailing => "euler_trailing".into(),

@@ -18,6 +18,11 @@ pub struct TensorEntry {
 }
 
 impl TensorEntry {
+    /// A tensor of 32-bit floats.
+    pub fn f32(name: String, shape: Vec<usize>) -> Self {
+        Self { name, dtype: Dtype::F32, shape }
+    }
+
     /// How many values it has; none where that is beyond counting.
     pub fn elements(&self) -> Option<usize> {
         self.shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent))

@@ -9,9 +9,9 @@ mod write;
 use std::collections::BTreeMap;
 
 use dmdx_graph::store::hash::Hasher;
-
+pub use dmdx_importer::hf::safetensors::TensorEntry as Entry;
 pub use read::TensorFile;
-pub use write::{Entry, TensorWriter, Tensors, Values, write};
+pub use write::{TensorWriter, Tensors, Values, write};
 
 const HASH_KEY: &str = "content_sha256";
 /// Digits of a SHA-256 in hexadecimal.

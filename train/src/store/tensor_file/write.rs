@@ -1,8 +1,9 @@
 //! Writing: the header first, then tensor by tensor, and at the end the hash into its place in the header.
 
 use std::collections::BTreeMap;
-use std::io::{self, SeekFrom};
+use std::io;
 
+use dmdx_importer::hf::safetensors::{SafetensorsWriter, TensorEntry as Entry};
 use half::f16;
 use safetensors::Dtype;
 
@@ -61,34 +62,10 @@ impl Values<'_> {
     }
 }
 
-/// A tensor that a file is going to hold.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
-    /// Its name.
-    pub name: String,
-    /// Type of its values.
-    pub dtype: Dtype,
-    /// Extent of each axis; empty for a scalar.
-    pub shape: Vec<usize>,
-}
-
-impl Entry {
-    /// A tensor of 32-bit floats.
-    pub fn f32(name: String, shape: Vec<usize>) -> Self {
-        Self { name, dtype: Dtype::F32, shape }
-    }
-
-    fn elements(&self) -> usize {
-        self.shape.iter().product()
-    }
-}
-
 /// A file that is being written. Whoever has begun it gives it every tensor in the order of the names, then finishes it.
 pub struct TensorWriter<'a> {
-    sink: &'a mut dyn Sink,
+    file: SafetensorsWriter<&'a mut dyn Sink>,
     metadata: BTreeMap<String, String>,
-    entries: Vec<Entry>,
-    written: usize,
     content: Option<Content>,
 }
 
@@ -119,14 +96,12 @@ impl<'a> TensorWriter<'a> {
         content: Option<Content>,
     ) -> io::Result<Self> {
         entries.sort_by(|a, b| a.name.cmp(&b.name));
-        let writer = Self { sink, metadata, entries, written: 0, content };
-        writer.sink.write_all(&header(&writer.metadata, &writer.entries)?)?;
-        Ok(writer)
+        Ok(Self { file: SafetensorsWriter::begin(sink, &metadata, entries)?, metadata, content })
     }
 
     /// The tensor that comes next; none where all are written.
     pub fn next(&self) -> Option<&Entry> {
-        self.entries.get(self.written)
+        self.file.peek()
     }
 
     /// Writes the next tensor.
@@ -134,23 +109,21 @@ impl<'a> TensorWriter<'a> {
     /// # Errors
     /// Those of the sink; [`io::ErrorKind::InvalidInput`] where the values are not those of the next entry.
     pub fn tensor(&mut self, values: Values<'_>) -> io::Result<()> {
-        let entry = self.entries.get(self.written).ok_or_else(|| misfit("one tensor more than the header names".to_string()))?;
-        if (values.dtype(), values.len()) != (entry.dtype, entry.elements()) {
+        let entry = self.file.tensor()?;
+        if (values.dtype(), Some(values.len())) != (entry.dtype, entry.elements()) {
             let given = format!("{} values of type {}", values.len(), values.dtype());
             return Err(misfit(format!("tensor {} of type {} {:?} as {given}", entry.name, entry.dtype, entry.shape)));
         }
         if let Some(content) = &mut self.content {
             content.tensor(&entry.name, &entry.dtype.to_string(), &entry.shape);
         }
-        let (sink, content) = (&mut *self.sink, &mut self.content);
+        let (file, content) = (&mut self.file, &mut self.content);
         values.stream(|bytes| {
             if let Some(content) = content {
                 content.bytes(bytes);
             }
-            sink.write_all(bytes)
-        })?;
-        self.written += 1;
-        Ok(())
+            file.piece(bytes)
+        })
     }
 
     /// Fills in the hash.
@@ -158,39 +131,18 @@ impl<'a> TensorWriter<'a> {
     /// # Errors
     /// Those of the sink; [`io::ErrorKind::InvalidInput`] where a tensor was left out.
     pub fn finish(mut self) -> io::Result<()> {
-        if let Some(entry) = self.next() {
-            return Err(misfit(format!("tensor {} not at all", entry.name)));
+        match self.content.take() {
+            None => self.file.finish().map(drop),
+            Some(content) => {
+                self.metadata.insert(HASH_KEY.to_string(), content.hex());
+                self.file.finish_with(&self.metadata).map(drop)
+            }
         }
-        if let Some(content) = self.content.take() {
-            self.metadata.insert(HASH_KEY.to_string(), content.hex());
-            self.sink.seek(SeekFrom::Start(0))?;
-            self.sink.write_all(&header(&self.metadata, &self.entries)?)?;
-            self.sink.seek(SeekFrom::End(0))?;
-        }
-        Ok(())
     }
 }
 
 fn misfit(what: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("its writer was given {what}"))
-}
-
-/// The file's beginning: the header's length, and the header, padded to a multiple of eight.
-fn header(metadata: &BTreeMap<String, String>, entries: &[Entry]) -> io::Result<Vec<u8>> {
-    let mut header = serde_json::Map::new();
-    header.insert("__metadata__".to_string(), serde_json::json!(metadata));
-    let mut offset = 0;
-    for entry in entries {
-        let end = offset + entry.elements() * entry.dtype.bitsize() / 8;
-        let described = serde_json::json!({"dtype": entry.dtype, "shape": entry.shape, "data_offsets": [offset, end]});
-        header.insert(entry.name.clone(), described);
-        offset = end;
-    }
-    let mut text = serde_json::to_vec(&header)?;
-    text.resize(text.len().next_multiple_of(8), b' ');
-    let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
-    bytes.extend(text);
-    Ok(bytes)
 }
 
 /// Tensors to write by name, with their shapes.
