@@ -3,13 +3,14 @@ use std::path::Path;
 use dmdx_graph::store::hash::Hasher;
 use dmdx_train::TrainError;
 use dmdx_train::data::Prompts;
+use dmdx_train::method::sections;
 use dmdx_train::recipe::LoadedRecipe;
 
 use super::counting;
 use super::toy::RECIPE;
 
 fn open(text: &str, folder: &Path) -> Result<Prompts, TrainError> {
-    Prompts::open(&LoadedRecipe::parse(text, &folder.join("r.toml"), &[], &dmdx_train::method::sections())?)
+    Prompts::open(&LoadedRecipe::parse(text, &folder.join("r.toml"), &[], &sections())?)
 }
 
 fn all(prompts: &Prompts) -> Vec<String> {
