@@ -1,38 +1,18 @@
-//! Graph → ONNX nodes: one file per family of operations, recipes as measured for the target (graph.md, 3.9).
+//! Graph → ONNX nodes, by the recipes of the target.
 
-mod activation;
-mod attention;
-mod builder;
-mod dense;
-mod grid;
-mod norm;
-mod pool;
-mod position;
-mod reduce;
-mod resample;
-mod shape;
-mod time;
-mod token;
-mod window;
+use std::collections::{BTreeMap, BTreeSet};
 
-use std::collections::BTreeMap;
-
-use builder::Builder;
-use dmdx_graph::{Graph, Op, Type, ValueId, rewrite};
+use dmdx_graph::rewrite::RewriteOptions;
+use dmdx_graph::{Graph, Op, Type, ValueId};
 
 use crate::error::{ExportError, Result};
-use crate::model::Names;
-use crate::onnx::Model;
 use crate::onnx::proto::{GraphProto, ValueInfoProto};
-use crate::target::Target;
-
-/// One operation while it is lowered.
-#[derive(Clone, Copy)]
-struct Site<'g> {
-    inputs: &'g [ValueId],
-    types: &'g [&'g Type],
-    ty: &'g Type,
-}
+use crate::onnx::{Model, value_info};
+use crate::options::Names;
+use crate::recipes::{
+    Builder, Recipes, Site, activation, attention, dense, grid, pool, position, reduce, resample, shape, time, token, window,
+};
+use crate::targets::Target;
 
 /// Lowers a graph for a target. Its inputs and outputs keep their names, except those to which `names` gives others.
 ///
@@ -41,11 +21,13 @@ struct Site<'g> {
 /// # Errors
 /// [`ExportError::Refused`] with every operation that the target cannot express; [`ExportError::NoWeight`] and
 /// [`ExportError::Name`] for graphs that are not ready to be exported.
-pub fn lower(graph: &Graph, names: &Names, target: &Target) -> Result<Model> {
+pub(crate) fn lower(graph: &Graph, names: &Names, target: &Target) -> Result<Model> {
     let mut graph = graph.clone();
     graph.retain_marks(|_| false);
-    // Parameters are not folded: initializers keep the checkpoint's names.
-    rewrite::simplify(&mut graph)?;
+    // Every parameter may be trained, which means that none is folded: initializers keep the checkpoint's names.
+    for family in target.rewrites {
+        family.apply(&mut graph, &RewriteOptions::default())?;
+    }
     refuse(&graph, target)?;
     let inputs: Vec<(ValueId, String)> = graph.inputs().iter().map(|(name, id)| (*id, names.input(name))).collect();
     let outputs: Vec<(ValueId, String)> = graph.outputs().iter().map(|o| (o.value, names.output(&o.name))).collect();
@@ -61,7 +43,7 @@ pub fn lower(graph: &Graph, names: &Names, target: &Target) -> Result<Model> {
         let value = graph.value(id);
         builder.set_origin(&value.origin);
         let types: Vec<&Type> = op_inputs.iter().map(|&input| &graph.value(input).ty).collect();
-        let result = lower_op(&mut builder, op, Site { inputs: op_inputs, types: &types, ty: &value.ty })?;
+        let result = lower_op(&mut builder, &target.recipes, op, Site { inputs: op_inputs, types: &types, ty: &value.ty })?;
         let name = match wanted.get(&id) {
             Some(name) if builder.rename_last(&result, name) => (*name).to_string(),
             _ => result,
@@ -81,7 +63,7 @@ pub fn lower(graph: &Graph, names: &Names, target: &Target) -> Result<Model> {
 }
 
 fn finish(builder: Builder<'_>, inputs: &[(ValueId, String)], outputs: &[(ValueId, String)], target: &Target) -> Model {
-    let info = |(id, name): &(ValueId, String)| -> ValueInfoProto { crate::onnx::value_info(name, &builder.graph.value(*id).ty) };
+    let info = |(id, name): &(ValueId, String)| -> ValueInfoProto { value_info(name, &builder.graph.value(*id).ty) };
     let graph = GraphProto {
         name: builder.graph.name().into(),
         input: inputs.iter().map(info).collect(),
@@ -104,7 +86,7 @@ fn refuse(graph: &Graph, target: &Target) -> Result<()> {
     for id in graph.order() {
         let Some((op, _)) = graph.op(id) else { continue };
         let value = graph.value(id);
-        if let Some(reason) = (target.refusal)(op, &value.ty) {
+        if let Some(reason) = target.refuses(op, &value.ty) {
             refused.push(format!("{}: {}, {reason}", value.origin, op.name()));
         }
     }
@@ -116,7 +98,7 @@ fn refuse(graph: &Graph, target: &Target) -> Result<()> {
 }
 
 fn check_names(graph: &Graph, inputs: &[(ValueId, String)], outputs: &[(ValueId, String)]) -> Result<()> {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     let kinds = inputs.iter().map(|(_, n)| ("input", n)).chain(outputs.iter().map(|(_, n)| ("output", n)));
     for (kind, name) in kinds {
         let fail = |problem| Err(ExportError::Name { graph: graph.name().into(), kind, name: name.clone(), problem });
@@ -133,9 +115,9 @@ fn check_names(graph: &Graph, inputs: &[(ValueId, String)], outputs: &[(ValueId,
     Ok(())
 }
 
-fn lower_op(b: &mut Builder<'_>, op: &Op, site: Site<'_>) -> Result<String> {
+fn lower_op(b: &mut Builder<'_>, recipes: &Recipes, op: &Op, site: Site<'_>) -> Result<String> {
     match op {
-        Op::Linear => dense::linear(b, site),
+        Op::Linear => (recipes.linear)(b, site),
         Op::MatMul { transpose_a, transpose_b } => dense::mat_mul(b, site, *transpose_a, *transpose_b),
         Op::Embedding => dense::embedding(b, site),
         Op::Conv2d { stride, padding, dilation, groups } => dense::conv(b, site, stride, padding, dilation, *groups),
@@ -144,12 +126,15 @@ fn lower_op(b: &mut Builder<'_>, op: &Op, site: Site<'_>) -> Result<String> {
         Op::AvgPool2d { kernel, stride, padding, count_padding } => {
             pool::average(b, site, *kernel, *stride, *padding, *count_padding)
         }
-        Op::GroupNorm { groups, eps, silu } => norm::group_norm(b, site, *groups, *eps, *silu),
-        Op::LayerNorm { eps } => norm::layer_norm(b, site, *eps),
-        Op::RmsNorm { eps } => norm::rms_norm(b, site, *eps),
-        Op::Sdpa { scale, causal } => attention::sdpa(b, site, *scale, *causal),
+        Op::GroupNorm { groups, eps, silu } => {
+            let normal = (recipes.group_norm)(b, site, *groups, *eps)?;
+            Ok(if *silu { (recipes.silu)(b, &normal, site.ty.dtype) } else { normal })
+        }
+        Op::LayerNorm { eps } => (recipes.layer_norm)(b, site, *eps),
+        Op::RmsNorm { eps } => (recipes.rms_norm)(b, site, *eps),
+        Op::Sdpa { scale, causal } => (recipes.attention)(b, site, *scale, *causal),
         Op::RelPos2d { height, width } => attention::rel_pos(b, site, *height, *width),
-        Op::Rope { interleaved } => position::rope(b, site, *interleaved),
+        Op::Rope { interleaved } => (recipes.rope)(b, site, *interleaved),
         Op::BucketBias { max_distance, bidirectional, length } => {
             position::bucket_bias(b, site, *max_distance, *bidirectional, length)
         }
@@ -160,10 +145,11 @@ fn lower_op(b: &mut Builder<'_>, op: &Op, site: Site<'_>) -> Result<String> {
             grid::sincos_table(b, site, &grid)
         }
         Op::Relu => activation::direct(b, site, "Relu"),
-        Op::Silu => activation::silu(b, site),
-        Op::Gelu { tanh } => activation::gelu(b, site, *tanh),
-        Op::QuickGelu => activation::quick_gelu(b, site),
-        Op::Geglu => activation::geglu(b, site),
+        Op::Silu => activation::alone(b, site, recipes.silu),
+        Op::Gelu { tanh: false } => activation::alone(b, site, recipes.gelu),
+        Op::Gelu { tanh: true } => activation::alone(b, site, recipes.gelu_tanh),
+        Op::QuickGelu => activation::alone(b, site, recipes.quick_gelu),
+        Op::Geglu => activation::geglu(b, site, recipes.gelu),
         Op::Sigmoid => activation::direct(b, site, "Sigmoid"),
         Op::Tanh => activation::direct(b, site, "Tanh"),
         Op::Neg => activation::direct(b, site, "Neg"),
@@ -187,7 +173,7 @@ fn lower_op(b: &mut Builder<'_>, op: &Op, site: Site<'_>) -> Result<String> {
         Op::WindowPartition { window } => window::partition(b, site, *window),
         Op::WindowMerge { window, height, width } => window::merge(b, site, *window, *height, *width),
         Op::UpNearest { factor } => resample::up_nearest(b, site, *factor),
-        Op::Resize { mode, .. } => resample::resize(b, site, *mode),
+        Op::Resize { mode, .. } => (recipes.resize)(b, site, *mode),
         Op::TimestepEmbed { dim, flip_sin_to_cos, freq_shift, max_period } => {
             time::timestep_embed(b, site, *dim, *flip_sin_to_cos, *freq_shift, *max_period)
         }

@@ -1,17 +1,18 @@
-//! Attention, decomposed: MatMul, Softmax, MatMul. Fused attention ops need opset 23 or a private domain.
+//! Attention, and SAM's relative position bias.
 
 use dmdx_graph::{DType, Dim, Shape};
 
-use super::Site;
 use super::builder::{Builder, Entry};
 use super::dense::swap_last;
+use super::site::Site;
 use crate::error::Result;
 use crate::onnx::attribute;
 
 /// What masked positions get added: the lowest `f32`, as transformers writes it; `exp` of it is 0.
 const MASKED: f64 = f32::MIN as f64;
 
-pub(super) fn sdpa(b: &mut Builder<'_>, site: Site<'_>, scale: f64, causal: bool) -> Result<String> {
+/// MatMul, Softmax, MatMul. Fused attention operations need opset 23 or a private domain.
+pub(crate) fn by_products(b: &mut Builder<'_>, site: Site<'_>, scale: f64, causal: bool) -> Result<String> {
     let names = site.inputs.iter().map(|&id| b.value(id)).collect::<Result<Vec<_>>>()?;
     let dtype = site.types[0].dtype;
     let keys = swap_last(b, &names[1], 4);
@@ -45,7 +46,7 @@ fn causal_mask(b: &mut Builder<'_>, tokens: &Dim, dtype: DType) -> Result<String
 
 /// The tables are gathered by relative position (engines fold that into constants), then multiplied with the queries:
 /// rows `[h, w, d] · [h, d, h]`, columns the same with the axes swapped.
-pub(super) fn rel_pos(b: &mut Builder<'_>, site: Site<'_>, height: usize, width: usize) -> Result<String> {
+pub(crate) fn rel_pos(b: &mut Builder<'_>, site: Site<'_>, height: usize, width: usize) -> Result<String> {
     let q = b.value(site.inputs[0])?;
     let from = &site.types[0].shape;
     let lead = |tail: &[usize]| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dmdx_graph::ir::Symbol;
 use dmdx_graph::weights::{WeightExpr, encode};
-use dmdx_graph::{DType, Def, Dim, Graph, Shape, ValueId, Weight};
+use dmdx_graph::{DType, Def, Dim, Graph, GraphError, Shape, ValueId, Weight};
 
 use crate::error::{ExportError, Result};
 use crate::onnx::attribute;
@@ -13,7 +13,7 @@ use crate::onnx::proto::{AttributeProto, NodeProto};
 
 /// The layout in which an operation wants a weight.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// As the reference library stores it.
     Plain,
     /// A matrix with its two dimensions swapped.
@@ -23,13 +23,13 @@ pub(super) enum Form {
 }
 
 /// The model under construction. The last node that a lowering adds must produce the operation's result.
-pub(super) struct Builder<'g> {
-    pub(super) graph: &'g Graph,
-    pub(super) nodes: Vec<NodeProto>,
-    pub(super) weights: BTreeMap<String, Weight>,
-    pub(super) constants: BTreeMap<String, Weight>,
+pub(crate) struct Builder<'g> {
+    pub(crate) graph: &'g Graph,
+    pub(crate) nodes: Vec<NodeProto>,
+    pub(crate) weights: BTreeMap<String, Weight>,
+    pub(crate) constants: BTreeMap<String, Weight>,
     /// Initializers that are stored transposed under the reference name.
-    pub(super) transposed: BTreeSet<String>,
+    pub(crate) transposed: BTreeSet<String>,
     names: BTreeMap<ValueId, String>,
     taken: BTreeMap<String, usize>,
     forms: BTreeMap<(Arc<str>, Form), String>,
@@ -41,7 +41,7 @@ pub(super) struct Builder<'g> {
 
 impl<'g> Builder<'g> {
     /// Starts with the graph's inputs under the given names; `reserved` names are not given to anything else.
-    pub(super) fn new<'n>(graph: &'g Graph, inputs: &[(ValueId, String)], reserved: impl Iterator<Item = &'n str>) -> Self {
+    pub(crate) fn new<'n>(graph: &'g Graph, inputs: &[(ValueId, String)], reserved: impl Iterator<Item = &'n str>) -> Self {
         let names: BTreeMap<ValueId, String> = inputs.iter().cloned().collect();
         let params = graph.params().keys().map(|name| name.to_string());
         let taken = names.values().cloned().chain(params).chain(reserved.map(String::from)).map(|name| (name, 1)).collect();
@@ -62,12 +62,12 @@ impl<'g> Builder<'g> {
     }
 
     /// Names of the nodes that follow start with this module path (rule marks of rewrites left out).
-    pub(super) fn set_origin(&mut self, origin: &str) {
+    pub(crate) fn set_origin(&mut self, origin: &str) {
         self.origin = origin.split(" <- ").next().unwrap_or_default().to_string();
     }
 
     /// The module path of the operation at hand.
-    pub(super) fn origin(&self) -> &str {
+    pub(crate) fn origin(&self) -> &str {
         &self.origin
     }
 
@@ -84,14 +84,14 @@ impl<'g> Builder<'g> {
     }
 
     /// Adds a node with one output and returns the output's name, which is the node's name too.
-    pub(super) fn node(&mut self, op_type: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
+    pub(crate) fn node(&mut self, op_type: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
         let name = self.unique(&format!("{}/{op_type}", self.origin));
         self.push(op_type, inputs, vec![name.clone()], name.clone(), attributes);
         name
     }
 
     /// Adds a node with several outputs.
-    pub(super) fn node_with_outputs(&mut self, op_type: &str, inputs: &[&str], count: usize) -> Vec<String> {
+    pub(crate) fn node_with_outputs(&mut self, op_type: &str, inputs: &[&str], count: usize) -> Vec<String> {
         let name = self.unique(&format!("{}/{op_type}", self.origin));
         let outputs: Vec<String> = (0..count).map(|i| self.unique(&format!("{name}.{i}"))).collect();
         self.push(op_type, inputs, outputs.clone(), name, vec![attribute::int("axis", -1)]);
@@ -104,12 +104,12 @@ impl<'g> Builder<'g> {
     }
 
     /// Records the result of an operation.
-    pub(super) fn define(&mut self, id: ValueId, name: String) {
+    pub(crate) fn define(&mut self, id: ValueId, name: String) {
         self.names.insert(id, name);
     }
 
     /// The ONNX name of a value; a parameter becomes an initializer in its plain form.
-    pub(super) fn value(&mut self, id: ValueId) -> Result<String> {
+    pub(crate) fn value(&mut self, id: ValueId) -> Result<String> {
         if let Some(name) = self.names.get(&id) {
             return Ok(name.clone());
         }
@@ -127,7 +127,7 @@ impl<'g> Builder<'g> {
 
     /// The initializer that holds the parameter `id` in that form, or `None` if the value is not a parameter. The first
     /// form asked for carries the reference name.
-    pub(super) fn param(&mut self, id: ValueId, form: Form) -> Result<Option<String>> {
+    pub(crate) fn param(&mut self, id: ValueId, form: Form) -> Result<Option<String>> {
         let value = self.graph.value(id);
         let Def::Param(name) = &value.def else { return Ok(None) };
         let key = (name.clone(), form.clone());
@@ -139,7 +139,7 @@ impl<'g> Builder<'g> {
         if weight.dtype() != value.ty.dtype {
             weight = WeightExpr::cast(weight, value.ty.dtype);
         }
-        let fail = |reason| dmdx_graph::GraphError::Weight { name: name.to_string(), reason };
+        let fail = |reason| GraphError::Weight { name: name.to_string(), reason };
         let weight = match &form {
             Form::Plain => weight,
             Form::Transposed => WeightExpr::permute(weight, &[1, 0]).map_err(fail)?,
@@ -174,28 +174,28 @@ impl<'g> Builder<'g> {
     }
 
     /// A scalar of the given type.
-    pub(super) fn scalar(&mut self, value: f64, dtype: DType) -> String {
+    pub(crate) fn scalar(&mut self, value: f64, dtype: DType) -> String {
         self.literal(&[value], dtype, &[])
     }
 
     /// A float vector or tensor.
-    pub(super) fn floats(&mut self, values: &[f64], dtype: DType, shape: &[usize]) -> String {
+    pub(crate) fn floats(&mut self, values: &[f64], dtype: DType, shape: &[usize]) -> String {
         self.literal(values, dtype, shape)
     }
 
     /// A one-dimensional constant of integers (below 2^53).
-    pub(super) fn ints(&mut self, values: &[i64]) -> String {
+    pub(crate) fn ints(&mut self, values: &[i64]) -> String {
         self.int_table(values, &[values.len()])
     }
 
     /// A constant of integers (below 2^53).
-    pub(super) fn int_table(&mut self, values: &[i64], shape: &[usize]) -> String {
+    pub(crate) fn int_table(&mut self, values: &[i64], shape: &[usize]) -> String {
         let values: Vec<f64> = values.iter().map(|&v| v as f64).collect();
         self.literal(&values, DType::I64, shape)
     }
 
     /// The shape of a value at run time, as one vector.
-    pub(super) fn shape_of(&mut self, name: &str) -> String {
+    pub(crate) fn shape_of(&mut self, name: &str) -> String {
         if let Some(known) = self.shapes.get(name) {
             return known.clone();
         }
@@ -205,7 +205,7 @@ impl<'g> Builder<'g> {
     }
 
     /// A size at run time, as a vector of one integer, computed from the shapes of the graph's inputs.
-    pub(super) fn size(&mut self, dim: &Dim) -> Result<String> {
+    pub(crate) fn size(&mut self, dim: &Dim) -> Result<String> {
         if let Some(size) = dim.known() {
             return Ok(self.ints(&[size as i64]));
         }
@@ -279,7 +279,7 @@ impl<'g> Builder<'g> {
     }
 
     /// A shape vector of one entry per dimension, from the parts that are known and those computed at run time.
-    pub(super) fn shape_vector(&mut self, entries: &[Entry<'_>]) -> Result<String> {
+    pub(crate) fn shape_vector(&mut self, entries: &[Entry<'_>]) -> Result<String> {
         if let Some(known) = entries.iter().map(Entry::known).collect::<Option<Vec<i64>>>() {
             return Ok(self.ints(&known));
         }
@@ -309,7 +309,7 @@ impl<'g> Builder<'g> {
 
     /// Adds the reshape of `x` from one shape to another with the same number of elements. ONNX's `0` (as before) and `-1`
     /// (what is left) replace arithmetic wherever they can.
-    pub(super) fn reshape(&mut self, x: &str, from: &Shape, to: &Shape) -> Result<String> {
+    pub(crate) fn reshape(&mut self, x: &str, from: &Shape, to: &Shape) -> Result<String> {
         let mut entries: Vec<Entry<'_>> = Vec::with_capacity(to.rank());
         let mut computed = Vec::new();
         for (i, dim) in to.0.iter().enumerate() {
@@ -330,7 +330,7 @@ impl<'g> Builder<'g> {
     }
 
     /// Makes the result of the last node carry a given name; `false` if another node made `result`.
-    pub(super) fn rename_last(&mut self, result: &str, name: &str) -> bool {
+    pub(crate) fn rename_last(&mut self, result: &str, name: &str) -> bool {
         match self.nodes.last_mut() {
             Some(node) if node.output.len() == 1 && node.output[0] == result => {
                 node.output[0] = name.into();
@@ -342,7 +342,7 @@ impl<'g> Builder<'g> {
 }
 
 /// One dimension of a shape vector.
-pub(super) enum Entry<'d> {
+pub(crate) enum Entry<'d> {
     /// A number, or ONNX's 0 and -1.
     Known(i64),
     /// Computed at run time.
@@ -351,7 +351,7 @@ pub(super) enum Entry<'d> {
 
 impl<'d> Entry<'d> {
     /// The size as a number if it is known.
-    pub(super) fn of(dim: &'d Dim) -> Self {
+    pub(crate) fn of(dim: &'d Dim) -> Self {
         dim.known().map_or(Entry::Computed(dim), |size| Entry::Known(size as i64))
     }
 

@@ -1,12 +1,12 @@
 //! Linear, matrix product, embedding, convolution.
 
-use super::Site;
 use super::builder::{Builder, Form};
+use super::site::Site;
 use crate::error::Result;
 use crate::onnx::attribute;
 
 /// `Gemm` for matrices; `MatMul` with the weight transposed at export, then `Add`, for everything else.
-pub(super) fn linear(b: &mut Builder<'_>, site: Site<'_>) -> Result<String> {
+pub(crate) fn linear_by_rank(b: &mut Builder<'_>, site: Site<'_>) -> Result<String> {
     let x = b.value(site.inputs[0])?;
     let bias = site.inputs.get(2).map(|&id| b.value(id)).transpose()?;
     if site.types[0].shape.rank() == 2 {
@@ -28,7 +28,7 @@ pub(super) fn linear(b: &mut Builder<'_>, site: Site<'_>) -> Result<String> {
     })
 }
 
-pub(super) fn mat_mul(b: &mut Builder<'_>, site: Site<'_>, transpose_a: bool, transpose_b: bool) -> Result<String> {
+pub(crate) fn mat_mul(b: &mut Builder<'_>, site: Site<'_>, transpose_a: bool, transpose_b: bool) -> Result<String> {
     let mut operand = |index: usize, transpose: bool| -> Result<String> {
         let name = b.value(site.inputs[index])?;
         Ok(if transpose { swap_last(b, &name, site.types[index].shape.rank()) } else { name })
@@ -38,19 +38,19 @@ pub(super) fn mat_mul(b: &mut Builder<'_>, site: Site<'_>, transpose_a: bool, tr
 }
 
 /// Swaps the last two of `rank` dimensions.
-pub(super) fn swap_last(b: &mut Builder<'_>, x: &str, rank: usize) -> String {
+pub(crate) fn swap_last(b: &mut Builder<'_>, x: &str, rank: usize) -> String {
     let mut axes: Vec<usize> = (0..rank).collect();
     axes.swap(rank - 2, rank - 1);
     b.node("Transpose", &[x], vec![attribute::ints("perm", axes)])
 }
 
-pub(super) fn embedding(b: &mut Builder<'_>, site: Site<'_>) -> Result<String> {
+pub(crate) fn embedding(b: &mut Builder<'_>, site: Site<'_>) -> Result<String> {
     let (ids, table) = (b.value(site.inputs[0])?, b.value(site.inputs[1])?);
     Ok(b.node("Gather", &[&table, &ids], vec![attribute::int("axis", 0)]))
 }
 
 /// A convolution over as many axes as there are strides.
-pub(super) fn conv(
+pub(crate) fn conv(
     b: &mut Builder<'_>,
     site: Site<'_>,
     stride: &[usize],

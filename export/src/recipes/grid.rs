@@ -3,9 +3,9 @@
 
 use dmdx_graph::{DType, Dim, Shape, tables};
 
-use super::Site;
 use super::builder::{Builder, Entry};
 use super::position::{cast, range};
+use super::site::Site;
 use crate::error::Result;
 use crate::onnx::attribute;
 
@@ -13,15 +13,15 @@ use crate::onnx::attribute;
 const MAX_PERIOD: f64 = 10_000.0;
 
 /// The parts of [`dmdx_graph::Op::SincosTable3d`].
-pub(super) struct Grid<'d> {
-    pub(super) dim: usize,
+pub(crate) struct Grid<'d> {
+    pub(crate) dim: usize,
     /// Frames, rows, columns.
-    pub(super) sizes: [&'d Dim; 3],
-    pub(super) spatial_scale: f64,
-    pub(super) temporal_scale: f64,
+    pub(crate) sizes: [&'d Dim; 3],
+    pub(crate) spatial_scale: f64,
+    pub(crate) temporal_scale: f64,
 }
 
-pub(super) fn sincos_table(b: &mut Builder<'_>, site: Site<'_>, grid: &Grid<'_>) -> Result<String> {
+pub(crate) fn sincos_table(b: &mut Builder<'_>, site: Site<'_>, grid: &Grid<'_>) -> Result<String> {
     let [frames, rows, columns] = grid.sizes;
     let entries = [Entry::of(frames), Entry::of(rows), Entry::of(columns), Entry::Known(1)];
     let whole = b.shape_vector(&entries)?;

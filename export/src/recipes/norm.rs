@@ -1,16 +1,15 @@
-//! Group and layer normalisation.
+//! Normalisations.
 
 use dmdx_graph::{Dim, Shape, ValueId};
 
-use super::Site;
-use super::activation::silu_of;
 use super::builder::{Builder, Form};
-use crate::error::Result;
+use super::site::Site;
+use crate::error::{ExportError, Result};
 use crate::onnx::attribute;
 
 /// Reshape + InstanceNormalization + Reshape + Mul + Add: 2.3 times as fast on ONNX Runtime's CPU as GroupNormalization-21,
 /// and known to every engine (GroupNormalization-18 has per-group scales and is deprecated).
-pub(super) fn group_norm(b: &mut Builder<'_>, site: Site<'_>, groups: usize, eps: f64, silu: bool) -> Result<String> {
+pub(crate) fn group_norm_by_instance(b: &mut Builder<'_>, site: Site<'_>, groups: usize, eps: f64) -> Result<String> {
     let (x, ty) = (b.value(site.inputs[0])?, site.types[0]);
     let dtype = ty.dtype;
     let grouped_shape = b.ints(&[0, groups as i64, -1]);
@@ -30,8 +29,7 @@ pub(super) fn group_norm(b: &mut Builder<'_>, site: Site<'_>, groups: usize, eps
     let weight = per_channel(b, site.inputs[1], &ty.shape)?;
     let bias = per_channel(b, site.inputs[2], &ty.shape)?;
     let scaled = b.node("Mul", &[&back, &weight], vec![]);
-    let result = b.node("Add", &[&scaled, &bias], vec![]);
-    Ok(if silu { silu_of(b, &result) } else { result })
+    Ok(b.node("Add", &[&scaled, &bias], vec![]))
 }
 
 /// A vector over channels as `[c, 1, ..]`, so that it broadcasts against `[n, c, ..]`.
@@ -49,14 +47,15 @@ fn per_channel(b: &mut Builder<'_>, id: ValueId, x: &Shape) -> Result<String> {
     b.reshape(&name, &from, &shape)
 }
 
-pub(super) fn layer_norm(b: &mut Builder<'_>, site: Site<'_>, eps: f64) -> Result<String> {
+/// LayerNormalization, which wants a weight.
+pub(crate) fn layer_norm(b: &mut Builder<'_>, site: Site<'_>, eps: f64) -> Result<String> {
     let x = b.value(site.inputs[0])?;
     let ty = site.types[0];
     let mut names = vec![x];
     match site.inputs.get(1) {
         Some(&weight) => names.push(b.value(weight)?),
         None => {
-            let channels = ty.shape.0.last().and_then(Dim::known).ok_or_else(|| crate::error::ExportError::Size {
+            let channels = ty.shape.0.last().and_then(Dim::known).ok_or_else(|| ExportError::Size {
                 origin: b.origin().into(),
                 dim: ty.shape.0.last().map(Dim::to_string).unwrap_or_default(),
             })?;
@@ -71,7 +70,7 @@ pub(super) fn layer_norm(b: &mut Builder<'_>, site: Site<'_>, eps: f64) -> Resul
 }
 
 /// Pow + ReduceMean + Add + Sqrt + Div + Mul, which ONNX Runtime fuses; RMSNormalization needs opset 23.
-pub(super) fn rms_norm(b: &mut Builder<'_>, site: Site<'_>, eps: f64) -> Result<String> {
+pub(crate) fn rms_norm_by_powers(b: &mut Builder<'_>, site: Site<'_>, eps: f64) -> Result<String> {
     let x = b.value(site.inputs[0])?;
     let dtype = site.types[0].dtype;
     let (two, eps, last) = (b.scalar(2.0, dtype), b.scalar(eps, dtype), b.ints(&[-1]));

@@ -1,12 +1,12 @@
 //! Pooling over windows of pictures.
 
-use super::Site;
 use super::builder::Builder;
+use super::site::Site;
 use crate::error::Result;
 use crate::onnx::attribute;
 use crate::onnx::proto::AttributeProto;
 
-pub(super) fn max(
+pub(crate) fn max(
     b: &mut Builder<'_>,
     site: Site<'_>,
     kernel: [usize; 2],
@@ -17,7 +17,7 @@ pub(super) fn max(
     Ok(b.node("MaxPool", &[&x], window(kernel, stride, padding)))
 }
 
-pub(super) fn average(
+pub(crate) fn average(
     b: &mut Builder<'_>,
     site: Site<'_>,
     kernel: [usize; 2],

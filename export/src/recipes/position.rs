@@ -1,18 +1,18 @@
 //! Positions of tokens: rotations, biases and tables. What depends on sizes that are known only when the model runs is
 //! computed then.
 
-use dmdx_graph::{DType, Dim, Shape, tables};
+use dmdx_graph::{DType, Dim, GraphError, Shape, tables};
 
-use super::Site;
 use super::builder::{Builder, Entry};
+use super::site::Site;
 use crate::error::Result;
 use crate::onnx::{attribute, element_type};
 
 /// `x * cos + rotated(x) * sin`, where pairs or halves are split, negated and joined the other way round.
-pub(super) fn rope(b: &mut Builder<'_>, site: Site<'_>, interleaved: bool) -> Result<String> {
+pub(crate) fn rope_by_parts(b: &mut Builder<'_>, site: Site<'_>, interleaved: bool) -> Result<String> {
     let (x, cos, sin) = (b.value(site.inputs[0])?, b.value(site.inputs[1])?, b.value(site.inputs[2])?);
     let shape = &site.ty.shape;
-    let half = shape.0.last().cloned().unwrap_or_default().exact_div(2)?;
+    let half = shape.0.last().cloned().unwrap_or_default().exact_div(2).map_err(GraphError::from)?;
     let rotated = if interleaved {
         let mut pairs = shape.clone();
         pairs.0.pop();
@@ -37,7 +37,7 @@ fn turn(b: &mut Builder<'_>, x: &str, length: &Dim) -> Result<String> {
 }
 
 /// The table's row of every pair's bucket, heads outermost.
-pub(super) fn bucket_bias(
+pub(crate) fn bucket_bias(
     b: &mut Builder<'_>,
     site: Site<'_>,
     max_distance: usize,
@@ -121,7 +121,7 @@ fn bias_by_distance(b: &mut Builder<'_>, table: &str, length: &Dim, thresholds: 
 }
 
 /// The middle of a square table. Sizes beyond the table fail in the last Reshape.
-pub(super) fn crop_table(b: &mut Builder<'_>, site: Site<'_>, side: usize, height: &Dim, width: &Dim) -> Result<String> {
+pub(crate) fn crop_table(b: &mut Builder<'_>, site: Site<'_>, side: usize, height: &Dim, width: &Dim) -> Result<String> {
     let table = b.value(site.inputs[0])?;
     let channels = &site.ty.shape.0[2];
     let square = Shape(vec![Dim::constant(side), Dim::constant(side), channels.clone()]);
@@ -153,12 +153,12 @@ pub(super) fn crop_table(b: &mut Builder<'_>, site: Site<'_>, side: usize, heigh
 }
 
 /// `0, 1, ..` as many as the vector of one integer `count` says.
-pub(super) fn range(b: &mut Builder<'_>, count: &str) -> String {
+pub(crate) fn range(b: &mut Builder<'_>, count: &str) -> String {
     let (axis, start, step) = (b.ints(&[0]), b.int_table(&[0], &[]), b.int_table(&[1], &[]));
     let count = b.node("Squeeze", &[count, &axis], vec![]);
     b.node("Range", &[&start, &count, &step], vec![])
 }
 
-pub(super) fn cast(b: &mut Builder<'_>, x: &str, dtype: DType) -> String {
+pub(crate) fn cast(b: &mut Builder<'_>, x: &str, dtype: DType) -> String {
     b.node("Cast", &[x], vec![attribute::int("to", element_type(dtype) as i64)])
 }

@@ -3,13 +3,13 @@
 use dmdx_graph::ir::Interpolation;
 use dmdx_graph::{DType, Dim, tables};
 
-use super::Site;
 use super::builder::{Builder, Entry};
+use super::site::Site;
 use crate::error::Result;
 use crate::onnx::attribute;
 
 /// Resize nearest, asymmetric, floor: each element repeated. Scales are always f32.
-pub(super) fn up_nearest(b: &mut Builder<'_>, site: Site<'_>, factor: usize) -> Result<String> {
+pub(crate) fn up_nearest(b: &mut Builder<'_>, site: Site<'_>, factor: usize) -> Result<String> {
     let x = b.value(site.inputs[0])?;
     let scales = b.floats(&[1.0, 1.0, factor as f64, factor as f64], DType::F32, &[4]);
     let attributes = vec![
@@ -22,7 +22,7 @@ pub(super) fn up_nearest(b: &mut Builder<'_>, site: Site<'_>, factor: usize) -> 
 
 /// Between known sizes, a product with the interpolation matrix of each axis; otherwise Resize to sizes computed at run
 /// time, whose weights engines round in f32.
-pub(super) fn resize(b: &mut Builder<'_>, site: Site<'_>, mode: Interpolation) -> Result<String> {
+pub(crate) fn resize_by_matrices(b: &mut Builder<'_>, site: Site<'_>, mode: Interpolation) -> Result<String> {
     let mut x = b.value(site.inputs[0])?;
     let (from, to, dtype) = (&site.types[0].shape.0, &site.ty.shape.0, site.types[0].dtype);
     let known = |dims: &[Dim]| Some([dims[2].known()?, dims[3].known()?]);

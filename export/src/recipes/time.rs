@@ -2,14 +2,14 @@
 
 use dmdx_graph::{DType, tables};
 
-use super::Site;
 use super::builder::Builder;
+use super::site::Site;
 use crate::error::Result;
 use crate::onnx::attribute;
 
 /// A table of frequencies times `t`, then Sin, Cos, Concat. The table is rounded to f32 at each step, exactly as the
 /// interpreter does: times near 1000 amplify one unit in its last place to 4e-5.
-pub(super) fn timestep_embed(
+pub(crate) fn timestep_embed(
     b: &mut Builder<'_>,
     site: Site<'_>,
     dim: usize,

@@ -3,13 +3,13 @@
 use dmdx_graph::DType;
 use dmdx_graph::ir::PoolRule;
 
-use super::Site;
 use super::builder::Builder;
+use super::site::Site;
 use crate::error::Result;
 use crate::onnx::{attribute, element_type};
 
 /// ArgMax gives the first position of the largest id, or of the first match; GatherND takes that row of each text.
-pub(super) fn pool(b: &mut Builder<'_>, site: Site<'_>, rule: PoolRule) -> Result<String> {
+pub(crate) fn pool(b: &mut Builder<'_>, site: Site<'_>, rule: PoolRule) -> Result<String> {
     let (hidden, ids) = (b.value(site.inputs[0])?, b.value(site.inputs[1])?);
     let scored = match rule {
         PoolRule::LargestId => ids,

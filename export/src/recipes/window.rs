@@ -2,13 +2,13 @@
 
 use dmdx_graph::{Dim, Shape};
 
-use super::Site;
 use super::builder::Builder;
 use super::shape::pad_of;
+use super::site::Site;
 use crate::error::Result;
 use crate::onnx::attribute;
 
-pub(super) fn partition(b: &mut Builder<'_>, site: Site<'_>, window: usize) -> Result<String> {
+pub(crate) fn partition(b: &mut Builder<'_>, site: Site<'_>, window: usize) -> Result<String> {
     let mut x = b.value(site.inputs[0])?;
     let dims = &site.types[0].shape.0;
     // Inference has made sure that the sides are known.
@@ -27,7 +27,7 @@ pub(super) fn partition(b: &mut Builder<'_>, site: Site<'_>, window: usize) -> R
     b.reshape(&turned, &Shape(grouped.to_vec()), &site.ty.shape)
 }
 
-pub(super) fn merge(b: &mut Builder<'_>, site: Site<'_>, window: usize, height: usize, width: usize) -> Result<String> {
+pub(crate) fn merge(b: &mut Builder<'_>, site: Site<'_>, window: usize, height: usize, width: usize) -> Result<String> {
     let x = b.value(site.inputs[0])?;
     let (from, to) = (&site.types[0].shape, &site.ty.shape.0);
     let (rows, columns) = (height.div_ceil(window), width.div_ceil(window));

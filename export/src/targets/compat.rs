@@ -1,16 +1,33 @@
 //! `compat`: opset 18, IR 8, f32. Accepted by every ONNX Runtime, TensorRT 10 and tract alike.
 
+use dmdx_graph::rewrite::SIMPLIFY;
 use dmdx_graph::{DType, Op, Type};
 
-use super::Target;
+use super::target::{EngineKind, Presence, Target};
+use crate::recipes::{Recipes, activation, attention, dense, norm, position, resample};
 
 /// The default target.
 pub const COMPAT: Target = Target {
     name: "compat",
     opset: 18,
     ir_version: 8,
-    precision: "float32",
+    precisions: &[DType::F32],
     runtimes: &["tract>=0.23", "onnxruntime>=1.14"],
+    // Parameters are not folded, see `lower`: initializers keep the checkpoint's names.
+    rewrites: &[&SIMPLIFY],
+    recipes: Recipes {
+        linear: dense::linear_by_rank,
+        attention: attention::by_products,
+        group_norm: norm::group_norm_by_instance,
+        layer_norm: norm::layer_norm,
+        rms_norm: norm::rms_norm_by_powers,
+        rope: position::rope_by_parts,
+        silu: activation::silu_by_sigmoid,
+        gelu: activation::gelu_by_erf,
+        gelu_tanh: activation::gelu_by_tanh,
+        quick_gelu: activation::quick_gelu_by_sigmoid,
+        resize: resample::resize_by_matrices,
+    },
     legal: &[
         ("Abs", 13),
         ("Add", 14),
@@ -60,14 +77,15 @@ pub const COMPAT: Target = Target {
         ("Unsqueeze", 13),
     ],
     refusal,
+    // Engines sum in other orders than the f64 interpreter: one operation differs by at most 2e-6 of its largest value, a
+    // whole network by a few times that (graph.md, 3.10).
+    tolerance: 1e-5,
+    engines: &[(EngineKind::Tract, Presence::Required), (EngineKind::OnnxRuntime, Presence::WhereFound)],
 };
 
+/// Nothing but a cast may make other integers than int64.
 fn refusal(op: &Op, ty: &Type) -> Option<&'static str> {
     let cast = matches!(op, Op::Cast { .. });
-    match ty.dtype {
-        DType::F32 | DType::I64 => None,
-        DType::I32 | DType::Bool | DType::U8 if cast => None,
-        DType::F16 | DType::BF16 | DType::F64 => Some("it works in another precision than float32"),
-        DType::I32 | DType::Bool | DType::U8 => Some("it works on integers other than int64"),
-    }
+    let int64 = ty.dtype.is_float() || ty.dtype == DType::I64;
+    (!cast && !int64).then_some("it works on integers other than int64")
 }

@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::super::proto::{DataLocation, DataType, GraphProto, TensorProto};
-use super::super::write::{DATA_ALIGNMENT, data_path};
 use crate::error::{Result, io};
+use crate::onnx::proto::{DataLocation, DataType, GraphProto, TensorProto};
+use crate::onnx::{DATA_ALIGNMENT, data_path};
 
 /// Padding between tensors never reaches a page.
 const LONGEST_GAP: u64 = 4096;

@@ -3,16 +3,18 @@
 //! `onnx.checker` does not look at offsets, lengths, sizes and types of external data; this one does.
 
 mod data;
+mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use prost::Message;
 
-use super::proto::{AttributeProto, AttributeType, GraphProto, ModelProto, NodeProto, ValueInfoProto};
-use super::types::result_type;
+use types::result_type;
+
 use crate::error::{ExportError, Result, io};
-use crate::target::Target;
+use crate::onnx::proto::{AttributeProto, AttributeType, GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use crate::targets::Target;
 
 /// What a sound file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

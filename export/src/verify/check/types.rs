@@ -1,6 +1,6 @@
 //! Element types of the operations that targets allow.
 
-use super::proto::{DataType, NodeProto};
+use crate::onnx::proto::{DataType, NodeProto};
 
 /// The element type of a node's results, `None` where its inputs leave it open.
 pub(super) fn result_type(node: &NodeProto, inputs: &[Option<i32>]) -> Result<Option<i32>, String> {
