@@ -1,6 +1,14 @@
-//! The one error type of this crate.
+//! The one error type of this crate, and those of its lower modules for the cause.
+
+mod network;
+mod operation;
+mod tensor;
 
 use std::path::PathBuf;
+
+pub use network::NetworkError;
+pub use operation::OperationError;
+pub use tensor::TensorError;
 
 /// Everything that can stop a training run, each as one sentence: what is wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -254,7 +262,28 @@ pub enum TrainError {
     /// A sheet of samples cannot be made.
     #[error(transparent)]
     Sheet(#[from] SheetDefect),
-    /// Two parts of a model or recipe do not fit together, or a tensor is not what its user needs.
+    /// An operation of a network fails on the tensors that reach it.
+    #[error("{network} fails in {op} at {origin}: {reason}")]
+    Operation {
+        /// The graph's name.
+        network: String,
+        /// The operation.
+        op: &'static str,
+        /// Its dotted module path.
+        origin: String,
+        /// Why.
+        reason: OperationError,
+    },
+    /// A network and what it is given or asked for do not fit.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// Tensors do not fit together, or one is not what its user needs.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    /// Made-up weights do not fit their shape.
+    #[error(transparent)]
+    Weight(#[from] dmdx_graph::error::WeightError),
+    /// Two parts of a model or recipe do not fit together.
     #[error("{0}")]
     Invalid(String),
 }
