@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use dmdx_export::onnx::WriteOptions;
-use dmdx_export::target::Target;
 use dmdx_export::{
-    BundleOptions, BundleReport, ComponentOptions, ExportError, Role, Stage, StudentInfo, Verifier, export_bundle,
+    BundleOptions, BundleReport, ComponentOptions, ExportError, Role, Stage, StudentInfo, Target, Verifier, export_bundle,
     export_component, trailing_steps,
 };
 use dmdx_importer::{ImportOptions, import, import_pipeline, is_pipeline};

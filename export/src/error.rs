@@ -127,6 +127,14 @@ pub enum ExportError {
         /// The engine's complaint.
         source: dmdx_runtime::Error,
     },
+    /// An engine that the target cannot be verified without is not there.
+    #[error("target {target} cannot be verified: {reason}")]
+    NoEngine {
+        /// The target.
+        target: &'static str,
+        /// Why the engine is not there, and how to get it.
+        reason: String,
+    },
     /// The user interrupted the export.
     #[error("the export was interrupted; nothing was kept")]
     Cancelled,
@@ -141,7 +149,7 @@ impl ExportError {
     pub fn exit_code(&self) -> u8 {
         match self {
             ExportError::UnknownTarget { .. } | ExportError::Options(_) => 2,
-            ExportError::Io { .. } => 3,
+            ExportError::Io { .. } | ExportError::NoEngine { .. } => 3,
             ExportError::Import(error) => error.exit_code(),
             ExportError::Engine { source, .. } => source.exit_code(),
             ExportError::Cancelled => 130,

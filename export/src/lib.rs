@@ -1,23 +1,27 @@
 //! Graphs to ONNX bundles, verified against their source.
 //!
-//! [`lower::lower`] turns a graph into ONNX nodes for a [`target::Target`], [`onnx::write_model`] streams it to disk,
-//! [`onnx::check_file`] reads it back with our own checker, and [`verify`] runs it on every engine at hand. [`export_graph`]
-//! does the first three for one network, [`export_bundle`] all of it for a pipeline.
+//! A [`Target`] owns everything that depends on what a file is written for: rewrites, recipes, versions, tolerance, engines.
+//! [`export_graph`] lowers one network for a target, streams it to disk and reads it back with our own checker; a
+//! [`Verifier`] runs it on the target's engines; [`export_bundle`] does all of it for a pipeline.
 
 pub mod bundle;
 pub mod error;
-pub mod lower;
-pub mod model;
+mod lower;
+mod model;
 pub mod onnx;
+mod options;
+mod recipes;
 mod source;
 pub mod student;
-pub mod target;
+mod targets;
 pub mod verify;
 
 pub use bundle::{
     BundleOptions, BundleReport, ComponentOptions, ComponentReport, Role, Stage, export_bundle, export_component, trailing_steps,
 };
 pub use error::{ExportError, Result};
-pub use model::{GraphOptions, GraphReport, Names, export_graph};
+pub use model::{GraphReport, export_graph};
+pub use options::{GraphOptions, Names};
 pub use student::StudentInfo;
+pub use targets::{COMPAT, Target};
 pub use verify::Verifier;

@@ -1,60 +1,14 @@
 //! One graph to one ONNX file.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use dmdx_graph::Graph;
 
 use crate::error::Result;
 use crate::lower::lower;
-use crate::onnx::{CheckReport, WriteOptions, WriteReport, check_file, write_model};
-use crate::target::{COMPAT, Target};
-
-/// Public names of inputs and outputs by their names in the graph; what is not listed keeps its name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
-    /// Of inputs.
-    pub inputs: BTreeMap<String, String>,
-    /// Of outputs.
-    pub outputs: BTreeMap<String, String>,
-}
-
-impl Names {
-    /// The graph's own names, except that an output called like an input gets `out_` before it: ONNX has one name space.
-    pub fn separated(graph: &Graph) -> Self {
-        let taken = |name: &str| graph.inputs().iter().any(|(input, _)| &**input == name);
-        let clashing = graph.outputs().iter().filter(|output| taken(&output.name));
-        let outputs = clashing.map(|output| (output.name.clone(), format!("out_{}", output.name))).collect();
-        Self { inputs: BTreeMap::new(), outputs }
-    }
-
-    /// The public name of an input.
-    pub fn input(&self, name: &str) -> String {
-        self.inputs.get(name).cloned().unwrap_or_else(|| name.into())
-    }
-
-    /// The public name of an output.
-    pub fn output(&self, name: &str) -> String {
-        self.outputs.get(name).cloned().unwrap_or_else(|| name.into())
-    }
-}
-
-/// How one graph is exported.
-#[derive(Clone, Debug)]
-pub struct GraphOptions {
-    /// What the file is written for.
-    pub target: &'static Target,
-    /// Public names of inputs and outputs.
-    pub names: Names,
-    /// When weights go to a file of their own.
-    pub write: WriteOptions,
-}
-
-impl Default for GraphOptions {
-    fn default() -> Self {
-        Self { target: &COMPAT, names: Names::default(), write: WriteOptions::default() }
-    }
-}
+use crate::onnx::{WriteReport, write_model};
+use crate::options::GraphOptions;
+use crate::verify::{CheckReport, check_file};
 
 /// What [`export_graph`] wrote and found when it read the file back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +23,7 @@ pub struct GraphReport {
 /// and options give the same bytes.
 ///
 /// # Errors
-/// As [`lower`], [`write_model`] and [`check_file`].
+/// When the target refuses an operation, the graph lacks data or names, the disk refuses, or the written file is not sound.
 pub fn export_graph(graph: &Graph, path: &Path, options: &GraphOptions) -> Result<GraphReport> {
     let model = lower(graph, &options.names, options.target)?;
     let written = write_model(&model, path, options.write)?;

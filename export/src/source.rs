@@ -10,7 +10,7 @@ use dmdx_runtime::bundle::manifest::{Parameterisation, Schedule, Unconditional, 
 use serde_json::Value;
 
 use crate::error::{ExportError, Result};
-use crate::model::Names;
+use crate::options::Names;
 
 /// One model of a bundle.
 pub(crate) struct SourceModel {

@@ -155,7 +155,7 @@ fn an_interrupt_or_a_failed_verification_leaves_nothing() {
     assert!(matches!(error, ExportError::Cancelled), "{error}");
     assert_eq!(count(folder.path()), 0);
 
-    verifier.tolerance = 1e-12;
+    verifier.tolerance = Some(1e-12);
     let mut quiet = |_: Stage<'_>| {};
     let options = BundleOptions { verifier: Some(&verifier), ..BundleOptions::new(Role::Teacher, vec![999.0], &mut quiet) };
     let error = export_bundle(&pipeline(), &teacher(), &out, options).unwrap_err();

@@ -5,11 +5,11 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
+use dmdx_export::onnx::WriteOptions;
 use dmdx_export::onnx::proto::{ModelProto, StringStringEntryProto};
-use dmdx_export::onnx::{WriteOptions, check_file};
-use dmdx_export::target::{COMPAT, Target};
-use dmdx_export::verify::{Sizes, WrittenModel, run_sizes};
-use dmdx_export::{ExportError, GraphOptions, Names, export_graph};
+
+use dmdx_export::verify::{Sizes, WrittenModel, check_file, run_sizes};
+use dmdx_export::{COMPAT, ExportError, GraphOptions, Names, Target, export_graph};
 use dmdx_graph::{Dim, Graph, Op, Type};
 use prost::Message;
 use support::{verifier, weight};
@@ -106,7 +106,7 @@ fn large_tensors_are_aligned_and_small_ones_inline() {
     }
     // And engines read it.
     let graph = network();
-    let model = WrittenModel { component: "network", graph: &graph, names: &Names::default(), path: &path };
+    let model = WrittenModel { component: "network", graph: &graph, options: &GraphOptions::default(), path: &path };
     let run = &run_sizes(&graph, &Sizes::new())[1];
     verifier().run(&mut Vec::new(), &model, run, 0).unwrap();
 }

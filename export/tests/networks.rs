@@ -30,7 +30,7 @@ fn check(name: &str) {
         let path = folder.path().join(format!("{part}.onnx"));
         let options = GraphOptions { names: Names::separated(graph), ..GraphOptions::default() };
         let report = export_graph(graph, &path, &options).unwrap();
-        let model = WrittenModel { component: part, graph, names: &options.names, path: &path };
+        let model = WrittenModel { component: part, graph, options: &options, path: &path };
         let mut measured = Vec::new();
         for (seed, run) in run_sizes(graph, &small()).iter().enumerate() {
             verifier.run(&mut measured, &model, run, seed as u64).unwrap_or_else(|error| panic!("{name}: {error}"));

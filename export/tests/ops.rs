@@ -6,7 +6,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use dmdx_export::verify::{Sizes, WrittenModel, run_sizes};
-use dmdx_export::{ExportError, GraphOptions, Names, export_graph};
+use dmdx_export::{ExportError, GraphOptions, export_graph};
 use dmdx_graph::ir::{Interpolation, PoolRule, ReduceKind};
 use dmdx_graph::{DType, Dim, Graph, Op, Shape, Type, ValueId};
 use support::{op_cases, verifier, weight};
@@ -32,12 +32,12 @@ fn every_operation_agrees_with_its_reference() {
             continue;
         }
         seen.insert(case.op.name());
-        verifier.tolerance = case.tolerance;
-        let model = WrittenModel { component: &case.name, graph: &case.graph, names: &Names::default(), path: &path };
+        verifier.tolerance = Some(case.tolerance);
+        let model = WrittenModel { component: &case.name, graph: &case.graph, options: &GraphOptions::default(), path: &path };
         let expected = BTreeMap::from([("y".to_string(), case.expected)]);
         let mut measured = Vec::new();
         match verifier.compare(&mut measured, &model, &case.inputs, &expected) {
-            Ok(()) if verifier.tolerance <= 1e-5 => worst = measured.iter().fold(worst, |most, one| most.max(one.relative)),
+            Ok(()) if case.tolerance <= 1e-5 => worst = measured.iter().fold(worst, |most, one| most.max(one.relative)),
             Ok(()) => {}
             Err(error) => failures.push(error.to_string()),
         }
@@ -236,7 +236,7 @@ fn symbolic_shapes_follow_the_inputs() {
             failures.push(format!("{name}: {error}"));
             continue;
         }
-        let model = WrittenModel { component: name, graph: &graph, names: &Names::default(), path: &path };
+        let model = WrittenModel { component: name, graph: &graph, options: &GraphOptions::default(), path: &path };
         let mut measured = Vec::new();
         for (seed, run) in run_sizes(&graph, &Sizes::new()).iter().enumerate() {
             if let Err(error) = verifier.run(&mut measured, &model, run, seed as u64) {

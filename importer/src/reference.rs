@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use dmdx_graph::error::RunError;
 use dmdx_graph::interp::Tensor;
 use dmdx_graph::{Bindings, Graph, Type};
 use indexmap::IndexMap;
@@ -58,7 +59,7 @@ impl RefTensor {
     ///
     /// # Errors
     /// When it is larger than the interpreter allows.
-    pub(crate) fn to_interp(&self) -> std::result::Result<Tensor, String> {
+    pub(crate) fn to_interp(&self) -> std::result::Result<Tensor, RunError> {
         match &self.values {
             RefValues::Float(values) => Tensor::from_f32(values, &self.shape),
             RefValues::Int(values) => Tensor::from_i64(values.clone(), &self.shape),

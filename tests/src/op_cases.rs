@@ -75,11 +75,11 @@ fn tensor(value: &Value) -> Result<Tensor, String> {
         Some("f32") => {
             // The file's nine digits name one f32.
             let values: Option<Vec<f32>> = data.iter().map(|v| v.as_f64().map(|v| v as f32)).collect();
-            Tensor::from_f32(&values.ok_or("an element is not a number")?, &shape)
+            Tensor::from_f32(&values.ok_or("an element is not a number")?, &shape).map_err(|error| error.to_string())
         }
         Some("i64") => {
             let values: Option<Vec<i64>> = data.iter().map(Value::as_i64).collect();
-            Tensor::from_i64(values.ok_or("an element is not a whole number")?, &shape)
+            Tensor::from_i64(values.ok_or("an element is not a whole number")?, &shape).map_err(|error| error.to_string())
         }
         other => Err(format!("element type {other:?} is not known")),
     }
@@ -99,7 +99,7 @@ impl OpCase {
             let shape = input.tensor.shape();
             let dtype = if input.tensor.is_float() { DType::F32 } else { DType::I64 };
             let id = if input.is_param && dtype == DType::F32 {
-                let weight = Weight::from_f32(&input.tensor.to_f32(), shape.to_vec())?;
+                let weight = Weight::from_f32(&input.tensor.to_f32(), shape.to_vec()).map_err(|error| error.to_string())?;
                 graph.param(&name, shape, Some(weight))
             } else {
                 graph.input(&name, Type { dtype, shape: Shape::known(shape) })

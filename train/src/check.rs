@@ -104,10 +104,10 @@ fn gradient_rows(
 }
 
 fn value_of(tensor: &RefTensor, device: &Device) -> Result<Value, TrainError> {
-    match &tensor.values {
-        RefValues::Int(values) => Value::int(values.clone(), &tensor.shape, device),
-        _ => Value::float(tensor.to_f32(), &tensor.shape, device),
-    }
+    Ok(match &tensor.values {
+        RefValues::Int(values) => Value::int(values.clone(), &tensor.shape, device)?,
+        _ => Value::float(tensor.to_f32(), &tensor.shape, device)?,
+    })
 }
 
 fn doubles(value: &Value) -> Result<Vec<f64>, TrainError> {

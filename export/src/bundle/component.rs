@@ -10,9 +10,10 @@ use dmdx_runtime::bundle::manifest::Verification;
 use super::destination::Destination;
 use super::{Stage, write_verified};
 use crate::error::{Result, io};
-use crate::model::{GraphOptions, GraphReport, Names};
+use crate::model::GraphReport;
 use crate::onnx::WriteOptions;
-use crate::target::Target;
+use crate::options::{GraphOptions, Names};
+use crate::targets::Target;
 use crate::verify::{Sizes, Verifier, WrittenModel, run_sizes};
 
 /// How one network is exported.
@@ -55,10 +56,9 @@ pub fn export_component(component: &Component, out: &Path, options: ComponentOpt
         std::fs::create_dir_all(&folder).map_err(io(&folder, "written"))?;
         let path = folder.join("model.onnx");
         let graph_options = GraphOptions { target: options.target, names: Names::separated(graph), write: options.write };
-        let model = WrittenModel { component: name, graph, names: &graph_options.names, path: &path };
+        let model = WrittenModel { component: name, graph, options: &graph_options, path: &path };
         let runs = run_sizes(graph, &Sizes::new());
-        let (report, measured) =
-            write_verified(&model, &graph_options, options.verifier, &runs, options.cancelled, options.progress)?;
+        let (report, measured) = write_verified(&model, options.verifier, &runs, options.cancelled, options.progress)?;
         parts.insert(name.clone(), (report, measured.unwrap_or_default()));
     }
     super::stop_if(options.cancelled)?;

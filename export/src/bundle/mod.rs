@@ -17,10 +17,11 @@ pub use dmdx_runtime::bundle::manifest::Role;
 use dmdx_runtime::bundle::manifest::{self, Manifest, Parameterisation, Provenance, Verification};
 
 use crate::error::{ExportError, Result, io};
-use crate::model::{GraphOptions, GraphReport, export_graph};
+use crate::model::{GraphReport, export_graph};
 use crate::onnx::WriteOptions;
+use crate::options::GraphOptions;
 use crate::source::{Facts, Source, SourceModel};
-use crate::target::{COMPAT, Target};
+use crate::targets::{COMPAT, Target};
 use crate::verify::{Verifier, WrittenModel, run_sizes};
 
 /// How a bundle is made.
@@ -142,15 +143,14 @@ fn write_model(
     std::fs::write(&config, &model.config_text).map_err(io(&config, "written"))?;
     let path = folder.join("model.onnx");
     let graph_options = GraphOptions { target: options.target, names: model.names.clone(), write: options.write };
-    let written = WrittenModel { component: &model.folder, graph: &model.graph, names: &model.names, path: &path };
+    let written = WrittenModel { component: &model.folder, graph: &model.graph, options: &graph_options, path: &path };
     let runs = run_sizes(&model.graph, &model.sizes);
-    write_verified(&written, &graph_options, options.verifier, &runs, options.cancelled, options.progress)
+    write_verified(&written, options.verifier, &runs, options.cancelled, options.progress)
 }
 
 /// Writes and checks a model, then runs it once per entry of `runs` if there is a verifier.
 fn write_verified(
     model: &WrittenModel<'_>,
-    options: &GraphOptions,
     verifier: Option<&Verifier>,
     runs: &[Bindings],
     cancelled: Option<&AtomicBool>,
@@ -158,7 +158,7 @@ fn write_verified(
 ) -> Result<(GraphReport, Option<Vec<Verification>>)> {
     stop_if(cancelled)?;
     progress(Stage::Writing(model.component));
-    let report = export_graph(model.graph, model.path, options)?;
+    let report = export_graph(model.graph, model.path, model.options)?;
     let Some(verifier) = verifier else { return Ok((report, None)) };
     let mut measured = Vec::new();
     for (seed, run) in runs.iter().enumerate() {
@@ -188,7 +188,7 @@ fn draft(source: &Source<'_>, facts: Facts, options: &BundleOptions<'_>) -> Resu
             name: target.name.into(),
             opset: target.opset as u32,
             ir_version: target.ir_version as u32,
-            precision: target.precision.into(),
+            precision: target.precision(),
             runtimes: target.runtimes.iter().map(|runtime| (*runtime).into()).collect(),
         },
         files: BTreeMap::new(),

@@ -1,12 +1,10 @@
-//! ONNX files: the messages, a deterministic writer with streamed external data, and a checker of our own.
+//! ONNX files: the messages, and a deterministic writer with streamed external data.
 
-pub mod check;
 mod model;
 pub mod proto;
-mod types;
 mod write;
 
-pub use check::{CheckReport, check_file};
-pub(crate) use model::value_info;
-pub use model::{Model, attribute, element_type};
-pub use write::{DATA_ALIGNMENT, INLINE_BELOW, PAGE_ALIGNED_FROM, WriteOptions, WriteReport, write_model};
+pub use model::attribute;
+pub(crate) use model::{Model, element_type, value_info};
+pub(crate) use write::{DATA_ALIGNMENT, data_path, write_model};
+pub use write::{WriteOptions, WriteReport};

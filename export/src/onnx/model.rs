@@ -11,19 +11,19 @@ use super::proto::{
 
 /// What a lowering makes and the writer streams to disk.
 #[derive(Clone, Debug)]
-pub struct Model {
+pub(crate) struct Model {
     /// Nodes, inputs and outputs; `initializer` is filled by the writer.
-    pub graph: GraphProto,
+    pub(crate) graph: GraphProto,
     /// The weights by initializer name.
-    pub weights: BTreeMap<String, Weight>,
+    pub(crate) weights: BTreeMap<String, Weight>,
     /// Small constants that engines need while they infer shapes: always written inline.
-    pub constants: BTreeMap<String, Weight>,
+    pub(crate) constants: BTreeMap<String, Weight>,
     /// Version of the default operator set.
-    pub opset: i64,
+    pub(crate) opset: i64,
     /// ONNX IR version.
-    pub ir_version: i64,
+    pub(crate) ir_version: i64,
     /// Facts about the file, by key.
-    pub metadata: BTreeMap<String, String>,
+    pub(crate) metadata: BTreeMap<String, String>,
 }
 
 impl Model {
@@ -47,7 +47,7 @@ pub(super) fn pair(key: &str, value: &str) -> StringStringEntryProto {
 }
 
 /// The ONNX number of an element type.
-pub fn element_type(dtype: DType) -> DataType {
+pub(crate) fn element_type(dtype: DType) -> DataType {
     match dtype {
         DType::F64 => DataType::Double,
         DType::F32 => DataType::Float,

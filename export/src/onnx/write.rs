@@ -12,13 +12,13 @@ use super::proto::{DataLocation, TensorProto};
 use crate::error::{ExportError, Result, io};
 
 /// Every external tensor starts at a multiple of this many bytes.
-pub const DATA_ALIGNMENT: u64 = 64;
+pub(crate) const DATA_ALIGNMENT: u64 = 64;
 
 /// External tensors of at least this many bytes start on a page of 4 KiB, so that readers can map them.
-pub const PAGE_ALIGNED_FROM: u64 = 1 << 20;
+const PAGE_ALIGNED_FROM: u64 = 1 << 20;
 
 /// Tensors smaller than this many bytes stay in the model file even when it has external data.
-pub const INLINE_BELOW: usize = 1 << 10;
+const INLINE_BELOW: usize = 1 << 10;
 
 const PAGE: u64 = 4096;
 
@@ -54,7 +54,7 @@ pub struct WriteReport {
 ///
 /// # Errors
 /// When the disk refuses or the model file would pass protobuf's limit; then no new file is left behind.
-pub fn write_model(model: &Model, path: &Path, options: WriteOptions) -> Result<WriteReport> {
+pub(crate) fn write_model(model: &Model, path: &Path, options: WriteOptions) -> Result<WriteReport> {
     let total: usize = model.weights.values().map(Weight::byte_length).sum();
     let data_path = data_path(path);
     let mut data = match total > options.external_above {
@@ -94,7 +94,7 @@ pub fn write_model(model: &Model, path: &Path, options: WriteOptions) -> Result<
 }
 
 /// `model.onnx` → `model.onnx_data`, the name that optimum uses.
-pub(super) fn data_path(model: &Path) -> PathBuf {
+pub(crate) fn data_path(model: &Path) -> PathBuf {
     let mut name = model.as_os_str().to_owned();
     name.push("_data");
     name.into()

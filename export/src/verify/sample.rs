@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use dmdx_graph::error::RunError;
 use dmdx_graph::interp::Tensor;
 use dmdx_graph::ir::{Bindings, PoolRule, Symbol};
-use dmdx_graph::{Def, Graph, Op, ValueId};
+use dmdx_graph::{Def, Graph, GraphError, Op, ValueId};
 
 use crate::error::Result;
 
@@ -47,12 +48,12 @@ fn leading_symbol(graph: &Graph, id: ValueId) -> Option<Symbol> {
 ///
 /// # Errors
 /// When `bindings` lacks a symbol.
-pub fn sample_inputs(graph: &Graph, bindings: &Bindings, seed: u64) -> Result<BTreeMap<String, Tensor>> {
+pub(super) fn sample_inputs(graph: &Graph, bindings: &Bindings, seed: u64) -> Result<BTreeMap<String, Tensor>> {
     let mut inputs = BTreeMap::new();
     let users = graph.users();
     for (index, (name, id)) in graph.inputs().iter().enumerate() {
         let ty = &graph.value(*id).ty;
-        let shape = ty.shape.eval(bindings)?;
+        let shape = ty.shape.eval(bindings).map_err(GraphError::from)?;
         let count: usize = shape.iter().product();
         let mut random = Random::new(seed.wrapping_mul(1000).wrapping_add(index as u64));
         let uses = uses(graph, &users, *id);
@@ -72,7 +73,7 @@ pub fn sample_inputs(graph: &Graph, bindings: &Bindings, seed: u64) -> Result<BT
         } else {
             Tensor::from_f32(&(0..count).map(|_| random.normal() as f32).collect::<Vec<_>>(), &shape)
         };
-        let fail = |reason| dmdx_graph::GraphError::Input { name: name.to_string(), reason };
+        let fail = |error: RunError| GraphError::Input { name: name.to_string(), reason: error.into() };
         inputs.insert(name.to_string(), tensor.map_err(fail)?);
     }
     Ok(inputs)
@@ -94,24 +95,91 @@ fn uses(graph: &Graph, users: &BTreeMap<ValueId, Vec<ValueId>>, input: ValueId) 
     while let Some(id) = stack.pop() {
         for &user in users.get(&id).into_iter().flatten() {
             let Def::Op { op, inputs } = &graph.value(user).def else { continue };
-            match op {
-                Op::Embedding if inputs[0] == id => {
+            match reading(op) {
+                Reading::Rows if inputs[0] == id => {
                     let rows = graph.value(inputs[1]).ty.shape.0.first().and_then(|d| d.known());
                     found.rows = found.rows.min(rows.unwrap_or(1));
                 }
-                Op::PoolToken { rule: PoolRule::FirstEqual(end) } if inputs[1] == id => found.end_token = Some(*end),
-                Op::TimestepEmbed { .. } => found.times = true,
+                Reading::EndToken(end) if inputs[1] == id => found.end_token = Some(end),
+                Reading::Times => found.times = true,
                 // Integers that are calculated with are masks and labels.
-                Op::Cast { dtype } if dtype.is_float() && !graph.value(id).ty.dtype.is_float() => {
+                Reading::SameElements { floats: true } if !graph.value(id).ty.dtype.is_float() => {
                     found.rows = found.rows.min(2);
                     stack.push(user);
                 }
-                Op::Reshape { .. } | Op::Expand { .. } | Op::Cast { .. } | Op::Permute { .. } => stack.push(user),
-                _ => {}
+                Reading::SameElements { .. } => stack.push(user),
+                Reading::Rows | Reading::EndToken(_) | Reading::Values => {}
             }
         }
     }
     found
+}
+
+/// How an operation reads its input.
+enum Reading {
+    /// The first input as rows of the second.
+    Rows,
+    /// The second input as ids among which this one is looked for.
+    EndToken(i64),
+    /// As timesteps.
+    Times,
+    /// To pass its elements on, as floats or as they are.
+    SameElements { floats: bool },
+    /// As activations, to calculate with.
+    Values,
+}
+
+fn reading(op: &Op) -> Reading {
+    match op {
+        Op::Embedding => Reading::Rows,
+        Op::PoolToken { rule: PoolRule::FirstEqual(end) } => Reading::EndToken(*end),
+        Op::TimestepEmbed { .. } => Reading::Times,
+        Op::Cast { dtype } => Reading::SameElements { floats: dtype.is_float() },
+        Op::Reshape { .. } | Op::Expand { .. } | Op::Permute { .. } => Reading::SameElements { floats: false },
+        Op::PoolToken { rule: PoolRule::LargestId }
+        | Op::Linear
+        | Op::MatMul { .. }
+        | Op::Conv2d { .. }
+        | Op::Conv3d { .. }
+        | Op::MaxPool2d { .. }
+        | Op::AvgPool2d { .. }
+        | Op::GroupNorm { .. }
+        | Op::LayerNorm { .. }
+        | Op::RmsNorm { .. }
+        | Op::Sdpa { .. }
+        | Op::RelPos2d { .. }
+        | Op::Rope { .. }
+        | Op::BucketBias { .. }
+        | Op::CropTable { .. }
+        | Op::SincosTable3d { .. }
+        | Op::Relu
+        | Op::Silu
+        | Op::Gelu { .. }
+        | Op::QuickGelu
+        | Op::Geglu
+        | Op::Sigmoid
+        | Op::Tanh
+        | Op::Softmax { .. }
+        | Op::Add
+        | Op::Sub
+        | Op::Mul
+        | Op::Div
+        | Op::Neg
+        | Op::Exp
+        | Op::Sqrt
+        | Op::Sin
+        | Op::Cos
+        | Op::Clamp { .. }
+        | Op::Affine { .. }
+        | Op::Concat { .. }
+        | Op::Slice { .. }
+        | Op::Pad { .. }
+        | Op::WindowPartition { .. }
+        | Op::WindowMerge { .. }
+        | Op::UpNearest { .. }
+        | Op::Resize { .. }
+        | Op::Reduce { .. } => Reading::Values,
+    }
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014), and normal values by Box and Muller.

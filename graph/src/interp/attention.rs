@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::dense::{matrix, product};
 use super::shape;
 use super::tensor::{expect, from_vec, row_major, sizes};
+use crate::error::RunError;
 
 type Floats = ArrayD<f64>;
 
@@ -17,19 +18,19 @@ pub(super) fn sdpa(
     bias: Option<&Floats>,
     scale: f64,
     causal: bool,
-) -> Result<Floats, String> {
+) -> Result<Floats, RunError> {
     let [batch, heads, queries, width] = sizes(q, "q")?;
     let [_, _, keys, _] = sizes(k, "k")?;
     let [_, _, _, value_width] = sizes(v, "v")?;
     expect(k, &[batch, heads, keys, width], "k")?;
     expect(v, &[batch, heads, keys, value_width], "v")?;
     if causal && queries != keys {
-        return Err(format!("causal attention needs as many keys as queries, not {keys} and {queries}"));
+        return Err(RunError::Causal { keys, queries });
     }
     let bias = bias.map(|bias| shape::expand(bias, &[batch, heads, queries, keys])).transpose()?;
     let bias = bias.as_ref().map(row_major);
     let (q, k, v) = (row_major(q), row_major(k), row_major(v));
-    let heads_done: Result<Vec<Vec<f64>>, String> = (0..batch * heads)
+    let heads_done: Result<Vec<Vec<f64>>, RunError> = (0..batch * heads)
         .into_par_iter()
         .map(|i| {
             let q = matrix(&q[i * queries * width..], queries, width)?;
@@ -58,10 +59,10 @@ pub(super) fn sdpa(
 }
 
 /// `bias[b, h, (y, x), (ky, kx)] = q[b, h, (y, x)] · (rel_h[y - ky + height - 1]) + q · (rel_w[x - kx + width - 1])`.
-pub(super) fn rel_pos2d(q: &Floats, rel_h: &Floats, rel_w: &Floats, height: usize, width: usize) -> Result<Floats, String> {
+pub(super) fn rel_pos2d(q: &Floats, rel_h: &Floats, rel_w: &Floats, height: usize, width: usize) -> Result<Floats, RunError> {
     let [batch, heads, tokens, head_width] = sizes(q, "q")?;
     if height == 0 || width == 0 || height.checked_mul(width) != Some(tokens) {
-        return Err(format!("{tokens} tokens are not a grid of {height} by {width}"));
+        return Err(RunError::Grid { tokens, height, width });
     }
     expect(rel_h, &[2 * height - 1, head_width], "rel_h")?;
     expect(rel_w, &[2 * width - 1, head_width], "rel_w")?;
@@ -80,6 +81,6 @@ pub(super) fn rel_pos2d(q: &Floats, rel_h: &Floats, rel_w: &Floats, height: usiz
     from_vec(result, &[batch, heads, tokens, tokens])
 }
 
-fn matrix_of(x: &Floats, rows: usize, columns: usize) -> Result<ndarray::Array2<f64>, String> {
+fn matrix_of(x: &Floats, rows: usize, columns: usize) -> Result<ndarray::Array2<f64>, RunError> {
     Ok(matrix(&row_major(x), rows, columns)?.to_owned())
 }

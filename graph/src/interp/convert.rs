@@ -1,7 +1,7 @@
 //! Changes of element type.
 
 use super::Tensor;
-use crate::ir::DType;
+use crate::dtype::DType;
 
 /// Rounds to nearest even into narrower floats; floats become integers by truncation, and everything saturates.
 pub(super) fn cast(x: &Tensor, dtype: DType) -> Tensor {

@@ -8,15 +8,16 @@ use rayon::prelude::*;
 
 use super::shape;
 use super::tensor::{expect, from_vec, row_major, sizes};
+use crate::error::RunError;
 
 type Floats = ArrayD<f64>;
 
 /// `x [.., i] · weightᵀ [i, o] + bias [o]`.
-pub(super) fn linear(x: &Floats, weight: &Floats, bias: Option<&Floats>) -> Result<Floats, String> {
+pub(super) fn linear(x: &Floats, weight: &Floats, bias: Option<&Floats>) -> Result<Floats, RunError> {
     let [out, width] = sizes(weight, "weight")?;
-    let Some((&last, batch)) = x.shape().split_last() else { return Err("x is a scalar".into()) };
+    let Some((&last, batch)) = x.shape().split_last() else { return Err(RunError::Scalar) };
     if last != width {
-        return Err(format!("x has shape {:?}, weight {:?}", x.shape(), weight.shape()));
+        return Err(RunError::Linear { x: x.shape().to_vec(), weight: weight.shape().to_vec() });
     }
     let rows: usize = batch.iter().product();
     let (x, weight) = (row_major(x), row_major(weight));
@@ -31,13 +32,13 @@ pub(super) fn linear(x: &Floats, weight: &Floats, bias: Option<&Floats>) -> Resu
 }
 
 /// `a [.., m, k] · b [.., k, n]`, each possibly given transposed; batch dimensions broadcast.
-pub(super) fn mat_mul(a: &Floats, b: &Floats, transpose_a: bool, transpose_b: bool) -> Result<Floats, String> {
+pub(super) fn mat_mul(a: &Floats, b: &Floats, transpose_a: bool, transpose_b: bool) -> Result<Floats, RunError> {
     let [rows_a, columns_a] = last_two(a)?;
     let [rows_b, columns_b] = last_two(b)?;
     let (m, k) = if transpose_a { (columns_a, rows_a) } else { (rows_a, columns_a) };
     let (inner, n) = if transpose_b { (columns_b, rows_b) } else { (rows_b, columns_b) };
     if k != inner {
-        return Err(format!("inner sizes {k} and {inner} differ"));
+        return Err(RunError::Inner { a: k, b: inner });
     }
     let batch = shape::broadcast_shape(&a.shape()[..a.ndim() - 2], &b.shape()[..b.ndim() - 2])?;
     let a = shape::expand(a, &[&batch[..], &[rows_a, columns_a]].concat())?;
@@ -55,9 +56,9 @@ pub(super) fn mat_mul(a: &Floats, b: &Floats, transpose_a: bool, transpose_b: bo
 }
 
 /// The first `rows * columns` elements as a matrix.
-pub(super) fn matrix(values: &[f64], rows: usize, columns: usize) -> Result<ArrayView2<'_, f64>, String> {
-    let values = values.get(..rows * columns).ok_or("an operand is too short")?;
-    ArrayView2::from_shape((rows, columns), values).map_err(|error| error.to_string())
+pub(super) fn matrix(values: &[f64], rows: usize, columns: usize) -> Result<ArrayView2<'_, f64>, RunError> {
+    let values = values.get(..rows * columns).ok_or(RunError::TooShort)?;
+    Ok(ArrayView2::from_shape((rows, columns), values)?)
 }
 
 /// A matrix product, row-major.
@@ -69,10 +70,10 @@ pub(super) fn product(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Vec<f64> {
     }
 }
 
-fn last_two(x: &Floats) -> Result<[usize; 2], String> {
+fn last_two(x: &Floats) -> Result<[usize; 2], RunError> {
     match x.shape() {
         [.., rows, columns] => Ok([*rows, *columns]),
-        shape => Err(format!("{shape:?} is not a matrix")),
+        shape => Err(RunError::NotAMatrix { shape: shape.to_vec() }),
     }
 }
 
@@ -86,19 +87,19 @@ pub(super) struct Geometry {
 }
 
 /// Two-dimensional cross-correlation with zero padding.
-pub(super) fn conv2d(x: &Floats, weight: &Floats, bias: Option<&Floats>, geometry: &Geometry) -> Result<Floats, String> {
+pub(super) fn conv2d(x: &Floats, weight: &Floats, bias: Option<&Floats>, geometry: &Geometry) -> Result<Floats, RunError> {
     let Geometry { stride, padding, dilation, groups } = *geometry;
     let [batch, channels, height, width] = sizes(x, "x")?;
     let [out, in_group, kernel_h, kernel_w] = sizes(weight, "weight")?;
     if groups == 0 || in_group * groups != channels || out % groups != 0 || stride.contains(&0) || dilation.contains(&0) {
-        return Err(format!("x has shape {:?}, weight {:?}, groups is {groups}", x.shape(), weight.shape()));
+        return Err(RunError::Convolution { x: x.shape().to_vec(), weight: weight.shape().to_vec(), groups });
     }
     let side = |size: usize, kernel: usize, axis: usize| {
         let reach = dilation[axis].saturating_mul(kernel.max(1) - 1).saturating_add(1);
         (size + padding[axis] + padding[axis + 2]).checked_sub(reach).map(|room| room / stride[axis] + 1)
     };
     let (Some(out_h), Some(out_w)) = (side(height, kernel_h, 0), side(width, kernel_w, 1)) else {
-        return Err("the kernel is larger than the padded input".into());
+        return Err(RunError::Kernel);
     };
     if let Some(bias) = bias {
         expect(bias, &[out], "bias")?;

@@ -3,31 +3,32 @@
 use ndarray::{ArrayD, Axis};
 
 use super::tensor::{elements, expect, from_vec, row_major, sizes};
+use crate::error::RunError;
 use crate::ir::PoolRule;
 use crate::tables;
 
 type Floats = ArrayD<f64>;
 
 /// Rows of a table.
-pub(super) fn embedding(ids: &ArrayD<i64>, table: &Floats) -> Result<Floats, String> {
+pub(super) fn embedding(ids: &ArrayD<i64>, table: &Floats) -> Result<Floats, RunError> {
     let [rows, width] = sizes(table, "table")?;
     let shape = [ids.shape(), &[width]].concat();
     let table = row_major(table);
     let mut result = Vec::with_capacity(elements(&shape)?);
     for &id in ids {
         let row = usize::try_from(id).ok().filter(|row| *row < rows);
-        let row = row.ok_or_else(|| format!("id {id} is not in a table of {rows} rows"))?;
+        let row = row.ok_or(RunError::Id { id, rows })?;
         result.extend_from_slice(&table[row * width..(row + 1) * width]);
     }
     from_vec(result, &shape)
 }
 
 /// The hidden state of the token that stands for the text.
-pub(super) fn pool_token(hidden: &Floats, ids: &ArrayD<i64>, rule: PoolRule) -> Result<Floats, String> {
+pub(super) fn pool_token(hidden: &Floats, ids: &ArrayD<i64>, rule: PoolRule) -> Result<Floats, RunError> {
     let [batch, tokens, width] = sizes(hidden, "hidden")?;
     expect(ids, &[batch, tokens], "ids")?;
     if tokens == 0 {
-        return Err("a text without tokens has none that stands for it".into());
+        return Err(RunError::EmptyText);
     }
     let mut result = Vec::with_capacity(batch * width);
     for (ids, hidden) in ids.axis_iter(Axis(0)).zip(hidden.axis_iter(Axis(0))) {
@@ -45,7 +46,7 @@ pub(super) fn pool_token(hidden: &Floats, ids: &ArrayD<i64>, rule: PoolRule) -> 
 
 /// diffusers' `get_timestep_embedding`. Angles are rounded to f32 at each step, because angles of size 1000 in f32 are off
 /// by 3e-5 and every trained model has seen exactly those; sine and cosine are the rounded exact ones.
-pub(super) fn timestep_embed(t: &Floats, dim: usize, flip: bool, freq_shift: f64, max_period: f64) -> Result<Floats, String> {
+pub(super) fn timestep_embed(t: &Floats, dim: usize, flip: bool, freq_shift: f64, max_period: f64) -> Result<Floats, RunError> {
     let [count] = sizes(t, "t")?;
     elements(&[dim])?;
     let capacity = elements(&[count, dim])?;

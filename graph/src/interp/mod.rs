@@ -1,6 +1,6 @@
 //! The reference interpreter: the definition of every [`Op`], in f64 on ndarray, with plain loops.
 //!
-//! Speed is no goal, being obviously right is. Every other engine (Burn, ONNX Runtime, tract) is compared with this one.
+//! Speed is no goal, being obviously right is. Every engine that runs graphs is compared with this one.
 
 mod attention;
 mod convert;
@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 
 pub use tensor::Tensor;
 
-use crate::error::{GraphError, Result};
-use crate::ir::{Bindings, Def, Graph, Op, ValueId};
+use crate::error::{GraphError, InputError, Result, RunError, WeightError};
+use crate::ir::{Bindings, Def, Dim, Graph, Op, Shape, ValueId};
 
 /// Elements of the largest tensor that the interpreter makes (8 GiB of f64): a guard against hostile shapes.
 pub const MAX_ELEMENTS: usize = 1 << 30;
@@ -46,7 +46,8 @@ pub fn run(graph: &Graph, inputs: &BTreeMap<String, Tensor>) -> Result<Run> {
         let (Some(tensor), ty) = (inputs.get(&**name), &graph.value(*id).ty) else { continue };
         if tensor.is_float() != ty.dtype.is_float() {
             let given = if tensor.is_float() { "floats" } else { "integers" };
-            return Err(GraphError::Input { name: name.to_string(), reason: format!("holds {given}, the graph wants {ty}") });
+            let reason = InputError::Elements { given, wanted: ty.to_string() };
+            return Err(GraphError::Input { name: name.to_string(), reason });
         }
         machine.live.insert(*id, tensor.clone());
     }
@@ -92,13 +93,13 @@ impl Machine<'_> {
 
     fn compute(&self, id: ValueId, op: &Op, inputs: &[ValueId]) -> Result<Tensor> {
         let value = self.graph.value(id);
-        let fail = |reason: String| GraphError::Run { op: op.name(), origin: value.origin.to_string(), reason };
+        let fail = |reason| GraphError::Run { op: op.name(), origin: value.origin.to_string(), reason };
         let sizes = value.ty.shape.eval(&self.bindings)?;
         tensor::elements(&sizes).map_err(fail)?;
         let tensors: Vec<&Tensor> = inputs.iter().filter_map(|input| self.live.get(input)).collect();
         let result = evaluate(op, &tensors, &self.bindings).map_err(fail)?;
         if result.shape() != sizes {
-            return Err(fail(format!("it gave {:?} where the type says {sizes:?}", result.shape())));
+            return Err(fail(RunError::Result { given: result.shape().to_vec(), wanted: sizes }));
         }
         Ok(result)
     }
@@ -109,10 +110,10 @@ impl Machine<'_> {
             return Ok(());
         }
         if let Def::Param(name) = &self.graph.value(id).def {
-            let fail = |reason: String| GraphError::Weight { name: name.to_string(), reason };
+            let fail = |reason| GraphError::Weight { name: name.to_string(), reason };
             let weight = self.graph.params().get(name).and_then(|param| param.weight.as_ref());
-            let weight = weight.ok_or_else(|| fail("has no data; load the checkpoint before running the graph".into()))?;
-            self.live.insert(id, Tensor::from_weight(weight).map_err(fail)?);
+            let weight = weight.ok_or_else(|| fail(WeightError::Absent))?;
+            self.live.insert(id, Tensor::from_weight(weight).map_err(|error| fail(error.into()))?);
         }
         Ok(())
     }
@@ -134,7 +135,7 @@ impl Machine<'_> {
         tensor.ok_or_else(|| GraphError::Run {
             op: "output",
             origin: self.graph.value(id).origin.to_string(),
-            reason: "the value was not computed".into(),
+            reason: RunError::NotComputed,
         })
     }
 }
@@ -142,14 +143,14 @@ impl Machine<'_> {
 /// Computes one operation; `bindings` gives the sizes of the symbols in its attributes.
 ///
 /// # Errors
-/// When the inputs do not fit; the text says how.
-pub fn evaluate(op: &Op, inputs: &[&Tensor], bindings: &Bindings) -> std::result::Result<Tensor, String> {
-    let input = |i: usize| inputs.get(i).copied().ok_or_else(|| format!("input {i} is missing"));
+/// When the inputs do not fit.
+pub fn evaluate(op: &Op, inputs: &[&Tensor], bindings: &Bindings) -> std::result::Result<Tensor, RunError> {
+    let input = |i: usize| inputs.get(i).copied().ok_or(RunError::Missing { input: i });
     let float = |i: usize| input(i).and_then(Tensor::floats);
     let optional = |i: usize| inputs.get(i).map(|tensor| tensor.floats()).transpose();
     let integer = |i: usize| input(i).and_then(Tensor::integers);
-    let sizes = |shape: &crate::ir::Shape| shape.eval(bindings).map_err(|error| error.to_string());
-    let size = |dim: &crate::ir::Dim| dim.eval(bindings).map_err(|error| error.to_string());
+    let sizes = |shape: &Shape| shape.eval(bindings);
+    let size = |dim: &Dim| dim.eval(bindings);
     let result = match op {
         Op::Linear => dense::linear(float(0)?, float(1)?, optional(2)?)?,
         Op::MatMul { transpose_a, transpose_b } => dense::mat_mul(float(0)?, float(1)?, *transpose_a, *transpose_b)?,

@@ -4,6 +4,7 @@ use ndarray::{ArrayD, Axis};
 
 use super::pointwise;
 use super::tensor::{expect, from_vec, row_major};
+use crate::error::RunError;
 use crate::ir::ReduceKind;
 
 type Floats = ArrayD<f64>;
@@ -16,10 +17,10 @@ pub(super) fn group_norm(
     groups: usize,
     eps: f64,
     silu: bool,
-) -> Result<Floats, String> {
-    let &[images, channels, ref positions @ ..] = x.shape() else { return Err("x needs at least two dimensions".into()) };
+) -> Result<Floats, RunError> {
+    let &[images, channels, ref positions @ ..] = x.shape() else { return Err(RunError::NoChannels) };
     if groups == 0 || channels % groups != 0 {
-        return Err(format!("{channels} channels do not divide into {groups} groups"));
+        return Err(RunError::Groups { channels, groups });
     }
     expect(weight, &[channels], "weight")?;
     expect(bias, &[channels], "bias")?;
@@ -40,8 +41,8 @@ pub(super) fn group_norm(
 }
 
 /// Normalises the last dimension, then scales and shifts per position of it.
-pub(super) fn layer_norm(x: &Floats, weight: Option<&Floats>, bias: Option<&Floats>, eps: f64) -> Result<Floats, String> {
-    let Some(&width) = x.shape().last() else { return Err("a scalar has no last dimension".into()) };
+pub(super) fn layer_norm(x: &Floats, weight: Option<&Floats>, bias: Option<&Floats>, eps: f64) -> Result<Floats, RunError> {
+    let Some(&width) = x.shape().last() else { return Err(RunError::NoLastDimension) };
     for (operand, name) in [(weight, "weight"), (bias, "bias")] {
         operand.map_or(Ok(()), |operand| expect(operand, &[width], name))?;
     }
@@ -56,8 +57,8 @@ pub(super) fn layer_norm(x: &Floats, weight: Option<&Floats>, bias: Option<&Floa
 }
 
 /// Divides by the root of the mean square of the last dimension, then scales per position of it.
-pub(super) fn rms_norm(x: &Floats, weight: Option<&Floats>, eps: f64) -> Result<Floats, String> {
-    let Some(&width) = x.shape().last() else { return Err("a scalar has no last dimension".into()) };
+pub(super) fn rms_norm(x: &Floats, weight: Option<&Floats>, eps: f64) -> Result<Floats, RunError> {
+    let Some(&width) = x.shape().last() else { return Err(RunError::NoLastDimension) };
     weight.map_or(Ok(()), |weight| expect(weight, &[width], "weight"))?;
     let mut values = row_major(x).into_owned();
     for row in values.chunks_mut(width.max(1)) {
@@ -80,9 +81,9 @@ fn normalise(values: &mut [f64], eps: f64) {
 }
 
 /// Softmax over one axis.
-pub(super) fn softmax(x: &Floats, axis: usize) -> Result<Floats, String> {
+pub(super) fn softmax(x: &Floats, axis: usize) -> Result<Floats, RunError> {
     if axis >= x.ndim() {
-        return Err(format!("{:?} has no axis {axis}", x.shape()));
+        return Err(RunError::NoAxis { shape: x.shape().to_vec(), axis });
     }
     let mut result = x.as_standard_layout().into_owned();
     for mut lane in result.lanes_mut(Axis(axis)) {
@@ -95,16 +96,16 @@ pub(super) fn softmax(x: &Floats, axis: usize) -> Result<Floats, String> {
 }
 
 /// Mean, sum or largest element over axes, given ascending.
-pub(super) fn reduce(x: &Floats, kind: ReduceKind, axes: &[usize], keep_dims: bool) -> Result<Floats, String> {
+pub(super) fn reduce(x: &Floats, kind: ReduceKind, axes: &[usize], keep_dims: bool) -> Result<Floats, RunError> {
     let mut result = x.as_standard_layout().into_owned();
     // From the last axis to the first, so that earlier ones keep their numbers.
     for &axis in axes.iter().rev() {
         if axis >= result.ndim() {
-            return Err(format!("{:?} has no axis {axis}", x.shape()));
+            return Err(RunError::NoAxis { shape: x.shape().to_vec(), axis });
         }
         result = match kind {
             ReduceKind::Sum | ReduceKind::Mean => result.sum_axis(Axis(axis)),
-            ReduceKind::Max if result.len_of(Axis(axis)) == 0 => return Err("an empty axis has no largest element".into()),
+            ReduceKind::Max if result.len_of(Axis(axis)) == 0 => return Err(RunError::EmptyAxis),
             ReduceKind::Max => result.fold_axis(Axis(axis), f64::NEG_INFINITY, |a, b| if b.is_nan() { *b } else { a.max(*b) }),
         };
         if keep_dims {

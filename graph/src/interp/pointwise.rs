@@ -5,6 +5,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 use ndarray::{ArrayD, Axis, Slice, Zip};
 
 use super::shape;
+use crate::error::RunError;
 
 type Floats = ArrayD<f64>;
 
@@ -14,11 +15,11 @@ pub(super) fn map(x: &Floats, f: impl Fn(f64) -> f64) -> Floats {
 }
 
 /// Applies a function to every pair of elements, with NumPy broadcasting.
-pub(super) fn zip(a: &Floats, b: &Floats, f: impl Fn(f64, f64) -> f64) -> Result<Floats, String> {
+pub(super) fn zip(a: &Floats, b: &Floats, f: impl Fn(f64, f64) -> f64) -> Result<Floats, RunError> {
     let sizes = shape::broadcast_shape(a.shape(), b.shape())?;
     super::tensor::elements(&sizes)?;
     let (Some(a), Some(b)) = (a.broadcast(&sizes[..]), b.broadcast(&sizes[..])) else {
-        return Err(format!("{:?} and {:?} do not broadcast", a.shape(), b.shape()));
+        return Err(RunError::Broadcast { a: a.shape().to_vec(), b: b.shape().to_vec() });
     };
     let mut result = Floats::zeros(&sizes[..]);
     Zip::from(&mut result).and(&a).and(&b).for_each(|y, &a, &b| *y = f(a, b));
@@ -51,9 +52,9 @@ pub(super) fn clamp(x: f64, min: f64, max: f64) -> f64 {
 }
 
 /// First half of the last dimension times the exact GELU of the second half.
-pub(super) fn geglu(x: &Floats) -> Result<Floats, String> {
+pub(super) fn geglu(x: &Floats) -> Result<Floats, RunError> {
     let Some(half) = x.shape().last().filter(|width| *width % 2 == 0).map(|width| width / 2) else {
-        return Err(format!("the last dimension of {:?} is not even", x.shape()));
+        return Err(RunError::OddLastDimension { shape: x.shape().to_vec() });
     };
     let axis = Axis(x.ndim() - 1);
     let mut result = x.slice_axis(axis, Slice::from(..half)).as_standard_layout().into_owned();

@@ -3,13 +3,14 @@
 use ndarray::ArrayD;
 
 use super::tensor::{elements, from_vec, row_major, sizes};
+use crate::error::RunError;
 use crate::ir::Interpolation;
 use crate::tables;
 
 type Floats = ArrayD<f64>;
 
 /// The largest element of each window.
-pub(super) fn max(x: &Floats, kernel: [usize; 2], stride: [usize; 2], padding: [usize; 4]) -> Result<Floats, String> {
+pub(super) fn max(x: &Floats, kernel: [usize; 2], stride: [usize; 2], padding: [usize; 4]) -> Result<Floats, RunError> {
     over_windows(x, kernel, stride, padding, |values| values.iter().copied().fold(f64::NEG_INFINITY, larger))
 }
 
@@ -25,7 +26,7 @@ pub(super) fn average(
     stride: [usize; 2],
     padding: [usize; 4],
     count_padding: bool,
-) -> Result<Floats, String> {
+) -> Result<Floats, RunError> {
     let whole = (kernel[0] as f64) * (kernel[1] as f64);
     over_windows(x, kernel, stride, padding, |values| {
         values.iter().sum::<f64>() / if count_padding { whole } else { values.len() as f64 }
@@ -39,15 +40,15 @@ fn over_windows(
     stride: [usize; 2],
     padding: [usize; 4],
     reduce: impl Fn(&[f64]) -> f64,
-) -> Result<Floats, String> {
+) -> Result<Floats, RunError> {
     let [batch, channels, height, width] = sizes(x, "x")?;
     if kernel.contains(&0) || stride.contains(&0) || (0..4).any(|side| padding[side] >= kernel[side % 2]) {
-        return Err("kernel and stride must be positive, padding less than the kernel".into());
+        return Err(RunError::Pool);
     }
     let size = [height, width];
     let side = |axis: usize| {
         let padded = size[axis].saturating_add(padding[axis]).saturating_add(padding[axis + 2]);
-        padded.checked_sub(kernel[axis]).map(|room| room / stride[axis] + 1).ok_or("the kernel is larger than the padded input")
+        padded.checked_sub(kernel[axis]).map(|room| room / stride[axis] + 1).ok_or(RunError::Kernel)
     };
     let (rows, columns) = (side(0)?, side(1)?);
     let mut result = Vec::with_capacity(elements(&[batch, channels, rows, columns])?);
@@ -71,10 +72,10 @@ fn over_windows(
 }
 
 /// Another number of rows and columns.
-pub(super) fn resize(x: &Floats, height: usize, width: usize, mode: Interpolation) -> Result<Floats, String> {
+pub(super) fn resize(x: &Floats, height: usize, width: usize, mode: Interpolation) -> Result<Floats, RunError> {
     let [batch, channels, rows, columns] = sizes(x, "x")?;
     if [rows, columns, height, width].contains(&0) {
-        return Err(format!("{:?} cannot be resized to {height} by {width}", x.shape()));
+        return Err(RunError::Resize { shape: x.shape().to_vec(), height, width });
     }
     for shape in [[height, rows], [width, columns]] {
         elements(&shape)?;

@@ -3,15 +3,16 @@
 use ndarray::ArrayD;
 
 use super::tensor::{elements, expect, from_vec, row_major, sizes};
+use crate::error::RunError;
 use crate::tables;
 
 type Floats = ArrayD<f64>;
 
 /// `x * cos + rotated(x) * sin` over the last two dimensions.
-pub(super) fn rope(x: &Floats, cos: &Floats, sin: &Floats, interleaved: bool) -> Result<Floats, String> {
-    let &[.., tokens, width] = x.shape() else { return Err(format!("x has shape {:?}, two dimensions are needed", x.shape())) };
+pub(super) fn rope(x: &Floats, cos: &Floats, sin: &Floats, interleaved: bool) -> Result<Floats, RunError> {
+    let &[.., tokens, width] = x.shape() else { return Err(RunError::NoTokens { shape: x.shape().to_vec() }) };
     if width % 2 != 0 {
-        return Err(format!("the width {width} is not even"));
+        return Err(RunError::OddWidth { width });
     }
     expect(cos, &[tokens, width], "cos")?;
     expect(sin, &[tokens, width], "sin")?;
@@ -33,12 +34,12 @@ pub(super) fn rope(x: &Floats, cos: &Floats, sin: &Floats, interleaved: bool) ->
 }
 
 /// The table's row of every pair's bucket, heads outermost.
-pub(super) fn bucket_bias(table: &Floats, max_distance: usize, bidirectional: bool, length: usize) -> Result<Floats, String> {
+pub(super) fn bucket_bias(table: &Floats, max_distance: usize, bidirectional: bool, length: usize) -> Result<Floats, RunError> {
     let [buckets, heads] = sizes(table, "table")?;
     let count = elements(&[heads, length, length])?;
     let exact = buckets / if bidirectional { 4 } else { 2 };
     if exact == 0 || max_distance <= exact {
-        return Err(format!("{buckets} buckets do not reach beyond the distance {max_distance}"));
+        return Err(RunError::Buckets { buckets, max_distance });
     }
     elements(&[length, length])?;
     let table = row_major(table);
@@ -51,10 +52,10 @@ pub(super) fn bucket_bias(table: &Floats, max_distance: usize, bidirectional: bo
 }
 
 /// The middle of a square table.
-pub(super) fn crop_table(table: &Floats, side: usize, height: usize, width: usize) -> Result<Floats, String> {
+pub(super) fn crop_table(table: &Floats, side: usize, height: usize, width: usize) -> Result<Floats, RunError> {
     let [_, rows, channels] = sizes(table, "table")?;
     if height > side || width > side || side.checked_mul(side) != Some(rows) {
-        return Err(format!("{height} by {width} is not inside a table of side {side}; use a smaller picture"));
+        return Err(RunError::Crop { height, width, side });
     }
     let table = row_major(table);
     let kept = tables::cropped(side, height, width);
@@ -63,9 +64,9 @@ pub(super) fn crop_table(table: &Floats, side: usize, height: usize, width: usiz
 }
 
 /// Sines and cosines of a grid of frames, rows and columns.
-pub(super) fn sincos_table(dim: usize, grid: [usize; 3], spatial_scale: f64, temporal_scale: f64) -> Result<Floats, String> {
+pub(super) fn sincos_table(dim: usize, grid: [usize; 3], spatial_scale: f64, temporal_scale: f64) -> Result<Floats, RunError> {
     let rows: Option<usize> = grid.iter().try_fold(1usize, |product, size| product.checked_mul(*size));
-    let rows = rows.ok_or("the grid is too large")?;
+    let rows = rows.ok_or(RunError::GridTooLarge)?;
     elements(&[rows, dim])?;
     from_vec(tables::sincos_3d(dim, grid, spatial_scale, temporal_scale), &[1, rows, dim])
 }

@@ -3,6 +3,7 @@
 use ndarray::{ArrayD, IxDyn};
 
 use super::MAX_ELEMENTS;
+use crate::error::RunError;
 use crate::weights::Weight;
 
 /// A value: floats of any type as f64, integers and booleans as i64. Row-major.
@@ -19,7 +20,7 @@ impl Tensor {
     ///
     /// # Errors
     /// When the number of values is not that of the shape.
-    pub fn from_f32(values: &[f32], shape: &[usize]) -> Result<Self, String> {
+    pub fn from_f32(values: &[f32], shape: &[usize]) -> Result<Self, RunError> {
         from_vec(values.iter().copied().map(f64::from).collect(), shape).map(Tensor::Float)
     }
 
@@ -27,7 +28,7 @@ impl Tensor {
     ///
     /// # Errors
     /// When the number of values is not that of the shape.
-    pub fn from_f64(values: Vec<f64>, shape: &[usize]) -> Result<Self, String> {
+    pub fn from_f64(values: Vec<f64>, shape: &[usize]) -> Result<Self, RunError> {
         from_vec(values, shape).map(Tensor::Float)
     }
 
@@ -35,7 +36,7 @@ impl Tensor {
     ///
     /// # Errors
     /// When the number of values is not that of the shape.
-    pub fn from_i64(values: Vec<i64>, shape: &[usize]) -> Result<Self, String> {
+    pub fn from_i64(values: Vec<i64>, shape: &[usize]) -> Result<Self, RunError> {
         from_vec(values, shape).map(Tensor::Int)
     }
 
@@ -43,7 +44,7 @@ impl Tensor {
     ///
     /// # Errors
     /// When it is larger than the interpreter allows.
-    pub fn from_weight(weight: &Weight) -> Result<Self, String> {
+    pub fn from_weight(weight: &Weight) -> Result<Self, RunError> {
         elements(weight.shape())?;
         if weight.dtype().is_float() {
             Self::from_f64(weight.to_f64(), weight.shape())
@@ -69,10 +70,10 @@ impl Tensor {
     ///
     /// # Errors
     /// When the elements are integers.
-    pub fn floats(&self) -> Result<&ArrayD<f64>, String> {
+    pub fn floats(&self) -> Result<&ArrayD<f64>, RunError> {
         match self {
             Tensor::Float(x) => Ok(x),
-            Tensor::Int(_) => Err("floats are needed, integers are given".into()),
+            Tensor::Int(_) => Err(RunError::NotFloats),
         }
     }
 
@@ -80,10 +81,10 @@ impl Tensor {
     ///
     /// # Errors
     /// When the elements are floats.
-    pub fn integers(&self) -> Result<&ArrayD<i64>, String> {
+    pub fn integers(&self) -> Result<&ArrayD<i64>, RunError> {
         match self {
             Tensor::Int(x) => Ok(x),
-            Tensor::Float(_) => Err("integers are needed, floats are given".into()),
+            Tensor::Float(_) => Err(RunError::NotIntegers),
         }
     }
 
@@ -102,20 +103,19 @@ impl Tensor {
 }
 
 /// Number of elements of a shape, if the interpreter may make such a tensor.
-pub(super) fn elements(shape: &[usize]) -> Result<usize, String> {
+pub(super) fn elements(shape: &[usize]) -> Result<usize, RunError> {
     let product = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-    product
-        .filter(|count| *count <= MAX_ELEMENTS)
-        .ok_or_else(|| format!("a tensor of shape {shape:?} has more than the {MAX_ELEMENTS} elements the interpreter allows"))
+    let too_large = || RunError::TooLarge { shape: shape.to_vec(), most: MAX_ELEMENTS };
+    product.filter(|count| *count <= MAX_ELEMENTS).ok_or_else(too_large)
 }
 
 /// A row-major array.
-pub(super) fn from_vec<T>(values: Vec<T>, shape: &[usize]) -> Result<ArrayD<T>, String> {
+pub(super) fn from_vec<T>(values: Vec<T>, shape: &[usize]) -> Result<ArrayD<T>, RunError> {
     let count = values.len();
     if elements(shape)? != count {
-        return Err(format!("{count} elements are not a tensor of shape {shape:?}"));
+        return Err(RunError::Count { count, shape: shape.to_vec() });
     }
-    ArrayD::from_shape_vec(IxDyn(shape), values).map_err(|error| error.to_string())
+    Ok(ArrayD::from_shape_vec(IxDyn(shape), values)?)
 }
 
 /// The elements in row-major order, copied only when the array is laid out otherwise.
@@ -127,11 +127,14 @@ pub(super) fn row_major<T: Clone>(x: &ArrayD<T>) -> std::borrow::Cow<'_, [T]> {
 }
 
 /// The sizes of an array that must have `N` dimensions.
-pub(super) fn sizes<const N: usize, T>(x: &ArrayD<T>, name: &str) -> Result<[usize; N], String> {
-    x.shape().try_into().map_err(|_| format!("{name} has shape {:?}, {N} dimensions are needed", x.shape()))
+pub(super) fn sizes<const N: usize, T>(x: &ArrayD<T>, name: &'static str) -> Result<[usize; N], RunError> {
+    x.shape().try_into().map_err(|_| RunError::Rank { name, shape: x.shape().to_vec(), rank: N })
 }
 
 /// Checks the shape of an operand.
-pub(super) fn expect<T>(x: &ArrayD<T>, shape: &[usize], name: &str) -> Result<(), String> {
-    if x.shape() == shape { Ok(()) } else { Err(format!("{name} has shape {:?}, {shape:?} is needed", x.shape())) }
+pub(super) fn expect<T>(x: &ArrayD<T>, shape: &[usize], name: &'static str) -> Result<(), RunError> {
+    if x.shape() == shape {
+        return Ok(());
+    }
+    Err(RunError::Operand { name, shape: x.shape().to_vec(), wanted: shape.to_vec() })
 }

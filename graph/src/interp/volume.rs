@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::dense::reached;
 use super::tensor::{elements, expect, from_vec, row_major, sizes};
+use crate::error::RunError;
 
 type Floats = ArrayD<f64>;
 
@@ -21,17 +22,17 @@ pub(super) struct Geometry {
 }
 
 /// Three-dimensional cross-correlation with zero padding.
-pub(super) fn conv3d(x: &Floats, weight: &Floats, bias: Option<&Floats>, geometry: &Geometry) -> Result<Floats, String> {
+pub(super) fn conv3d(x: &Floats, weight: &Floats, bias: Option<&Floats>, geometry: &Geometry) -> Result<Floats, RunError> {
     let Geometry { stride, padding, dilation, groups } = *geometry;
     let [batch, channels, frames, height, width] = sizes(x, "x")?;
     let [out, in_group, kernel_f, kernel_h, kernel_w] = sizes(weight, "weight")?;
     if groups == 0 || in_group * groups != channels || out % groups != 0 || stride.contains(&0) || dilation.contains(&0) {
-        return Err(format!("x has shape {:?}, weight {:?}, groups is {groups}", x.shape(), weight.shape()));
+        return Err(RunError::Convolution { x: x.shape().to_vec(), weight: weight.shape().to_vec(), groups });
     }
     let side = |size: usize, kernel: usize, axis: usize| {
         let reach = dilation[axis].saturating_mul(kernel.max(1) - 1).saturating_add(1);
         let padded = size.saturating_add(padding[axis]).saturating_add(padding[axis + 3]);
-        padded.checked_sub(reach).map(|room| room / stride[axis] + 1).ok_or("the kernel is larger than the padded input")
+        padded.checked_sub(reach).map(|room| room / stride[axis] + 1).ok_or(RunError::Kernel)
     };
     let [out_f, out_h, out_w] = [side(frames, kernel_f, 0)?, side(height, kernel_h, 1)?, side(width, kernel_w, 2)?];
     if let Some(bias) = bias {

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::error::{GraphError, Result};
+use crate::error::DimError;
+
+type Result<T> = std::result::Result<T, DimError>;
 
 /// A named size that is known only when the graph runs.
 pub type Symbol = Arc<str>;
@@ -106,8 +108,8 @@ impl Dim {
         Ok(Self::from_terms(self.terms.iter().map(|(f, c)| (f.clone(), c.div_euclid(by)))))
     }
 
-    fn indivisible(&self, divisor: usize) -> GraphError {
-        GraphError::Dim { dim: self.to_string(), reason: format!("is not divisible by {divisor}") }
+    fn indivisible(&self, divisor: usize) -> DimError {
+        DimError::Indivisible { dim: self.to_string(), divisor }
     }
 
     /// The size under `bindings`.
@@ -115,18 +117,18 @@ impl Dim {
     /// # Errors
     /// When a symbol is not bound, or the value is negative or too large.
     pub fn eval(&self, bindings: &Bindings) -> Result<usize> {
-        let fail = |reason: String| GraphError::Dim { dim: self.to_string(), reason };
+        let large = || DimError::TooLarge { dim: self.to_string() };
         let mut total: i64 = 0;
         for (factors, coefficient) in &self.terms {
             let mut product = *coefficient;
             for symbol in factors {
-                let size = bindings.get(symbol).ok_or_else(|| fail(format!("symbol `{symbol}` has no size")))?;
-                let size = i64::try_from(*size).map_err(|_| fail("is too large".into()))?;
-                product = product.checked_mul(size).ok_or_else(|| fail("is too large".into()))?;
+                let unbound = || DimError::Unbound { dim: self.to_string(), symbol: symbol.to_string() };
+                let size = i64::try_from(*bindings.get(symbol).ok_or_else(unbound)?).map_err(|_| large())?;
+                product = product.checked_mul(size).ok_or_else(large)?;
             }
-            total = total.checked_add(product).ok_or_else(|| fail("is too large".into()))?;
+            total = total.checked_add(product).ok_or_else(large)?;
         }
-        usize::try_from(total).map_err(|_| fail(format!("is {total}, below zero")))
+        usize::try_from(total).map_err(|_| DimError::Negative { dim: self.to_string(), size: total })
     }
 
     /// If this is `coefficient * symbol`, both parts: the form from which a concrete size binds a symbol.
@@ -180,10 +182,10 @@ impl fmt::Display for Dim {
 }
 
 impl FromStr for Dim {
-    type Err = GraphError;
+    type Err = DimError;
 
     fn from_str(text: &str) -> Result<Self> {
-        let fail = |reason: &str| GraphError::Dim { dim: text.chars().take(80).collect(), reason: reason.into() };
+        let shown = || text.chars().take(80).collect();
         let mut terms = Vec::new();
         for term in text.split('+') {
             let mut coefficient = 1i64;
@@ -191,14 +193,14 @@ impl FromStr for Dim {
             for factor in term.split('*') {
                 let factor = factor.trim();
                 if let Ok(number) = factor.parse::<i64>() {
-                    coefficient = coefficient.checked_mul(number).ok_or_else(|| fail("is too large"))?;
+                    coefficient = coefficient.checked_mul(number).ok_or_else(|| DimError::TooLarge { dim: shown() })?;
                 } else if !factor.is_empty()
                     && factor.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
                     && !factor.starts_with(|c: char| c.is_ascii_digit())
                 {
                     factors.push(Symbol::from(factor));
                 } else {
-                    return Err(fail("is not a sum of products of integers and names"));
+                    return Err(DimError::Syntax { dim: shown() });
                 }
             }
             factors.sort();

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::dim::{Bindings, Dim, Symbol};
+use super::infer::infer;
 use super::op::Op;
-use super::types::{DType, Shape, Type};
-use crate::error::{GraphError, Result};
-use crate::infer::infer;
+use super::types::{Shape, Type};
+use crate::dtype::DType;
+use crate::error::{GraphError, InferError, InputError, Result, WeightError};
 use crate::weights::Weight;
 
 /// Identifies a value of one graph. Ids of removed values are never given out again.
@@ -156,7 +157,7 @@ impl Graph {
         if let Some(weight) = &weight
             && weight.shape() != shape
         {
-            let reason = format!("has shape {:?}, the network needs {shape:?}", weight.shape());
+            let reason = WeightError::Shape { shape: weight.shape().to_vec(), needed: shape.to_vec() };
             return Err(GraphError::Weight { name: name.into(), reason });
         }
         let key: Arc<str> = name.into();
@@ -259,7 +260,7 @@ impl Graph {
             return Err(GraphError::Name { kind: "parameter", name: name.into(), reason: "is not in the graph" });
         };
         if weight.shape() != param.shape {
-            let reason = format!("has shape {:?}, the network needs {:?}", weight.shape(), param.shape);
+            let reason = WeightError::Shape { shape: weight.shape().to_vec(), needed: param.shape.clone() };
             return Err(GraphError::Weight { name: name.into(), reason });
         }
         param.weight = Some(weight);
@@ -329,7 +330,7 @@ impl Graph {
     /// When the types differ.
     pub fn replace(&mut self, old: ValueId, new: ValueId) -> Result<()> {
         if self.value(old).ty != self.value(new).ty {
-            let reason = format!("{} would be replaced by {}", self.value(old).ty, self.value(new).ty);
+            let reason = InferError::Replace { old: self.value(old).ty.to_string(), new: self.value(new).ty.to_string() };
             return Err(GraphError::Infer { op: "replace", origin: self.value(old).origin.to_string(), reason });
         }
         for value in self.values.iter_mut().flatten() {
@@ -427,7 +428,7 @@ impl Graph {
         for (name, id) in &self.inputs {
             let sizes = shape_of(name).ok_or_else(|| GraphError::Input {
                 name: name.to_string(),
-                reason: format!("is missing; the graph wants {}", self.value(*id).ty),
+                reason: InputError::Missing { wanted: self.value(*id).ty.to_string() },
             })?;
             self.value(*id).ty.shape.bind(name, &sizes, &mut bindings)?;
         }

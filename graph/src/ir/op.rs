@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::dim::Dim;
-use super::types::{DType, Shape};
+use super::types::Shape;
+use crate::dtype::DType;
 
 /// How CLIP picks the token that stands for the whole text (`transformers` CLIPTextTransformer.forward).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -321,7 +322,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// The name used in text, logs and ONNX node names.
+    /// The name used in text and logs.
     pub fn name(&self) -> &'static str {
         match self {
             Op::Linear => "linear",

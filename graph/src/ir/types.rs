@@ -1,64 +1,12 @@
-//! Element types, shapes, and the type of a value.
+//! Shapes, and the type of a value.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::dim::{Bindings, Dim};
-use crate::error::{GraphError, Result};
-
-/// How elements are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs)]
-pub enum DType {
-    F64,
-    F32,
-    F16,
-    BF16,
-    I64,
-    I32,
-    U8,
-    Bool,
-}
-
-impl DType {
-    /// Bytes per element.
-    pub fn size(self) -> usize {
-        match self {
-            DType::F64 | DType::I64 => 8,
-            DType::F32 | DType::I32 => 4,
-            DType::F16 | DType::BF16 => 2,
-            DType::U8 | DType::Bool => 1,
-        }
-    }
-
-    /// Whether this is a floating-point type.
-    pub fn is_float(self) -> bool {
-        matches!(self, DType::F64 | DType::F32 | DType::F16 | DType::BF16)
-    }
-
-    /// The name used in text: `f32`, `bf16`, `i64`, ….
-    pub fn name(self) -> &'static str {
-        match self {
-            DType::F64 => "f64",
-            DType::F32 => "f32",
-            DType::F16 => "f16",
-            DType::BF16 => "bf16",
-            DType::I64 => "i64",
-            DType::I32 => "i32",
-            DType::U8 => "u8",
-            DType::Bool => "bool",
-        }
-    }
-
-    /// The type of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [DType::F64, DType::F32, DType::F16, DType::BF16, DType::I64, DType::I32, DType::U8, DType::Bool]
-            .into_iter()
-            .find(|dtype| dtype.name() == name)
-    }
-}
+use crate::dtype::DType;
+use crate::error::{DimError, GraphError, InputError, Result};
 
 /// The dimensions of a value, outermost first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -90,7 +38,7 @@ impl Shape {
     ///
     /// # Errors
     /// When a symbol is not bound.
-    pub fn eval(&self, bindings: &Bindings) -> Result<Vec<usize>> {
+    pub fn eval(&self, bindings: &Bindings) -> std::result::Result<Vec<usize>, DimError> {
         self.0.iter().map(|dim| dim.eval(bindings)).collect()
     }
 
@@ -99,22 +47,23 @@ impl Shape {
     /// # Errors
     /// When the rank differs or a size does not fit its dimension; `name` is the input's name for the message.
     pub fn bind(&self, name: &str, sizes: &[usize], bindings: &mut Bindings) -> Result<()> {
-        let fail = |reason: String| GraphError::Input { name: name.into(), reason };
+        let fail = |reason| GraphError::Input { name: name.into(), reason };
         if sizes.len() != self.rank() {
-            return Err(fail(format!("has {} dimensions {sizes:?}, the graph wants {self}", sizes.len())));
+            return Err(fail(InputError::Rank { sizes: sizes.to_vec(), wanted: self.to_string() }));
         }
         for (dim, &size) in self.0.iter().zip(sizes) {
             if let Some((symbol, factor)) = dim.as_scaled_symbol()
                 && !bindings.contains_key(symbol)
             {
                 if size % factor != 0 || size == 0 {
-                    return Err(fail(format!("has size {size} where {dim} needs a positive multiple of {factor}")));
+                    return Err(fail(InputError::Multiple { size, dim: dim.to_string(), factor }));
                 }
                 bindings.insert(symbol.clone(), size / factor);
             }
             let wanted = dim.eval(bindings)?;
             if wanted != size {
-                return Err(fail(format!("has shape {sizes:?}, the graph wants {self} with {dim} = {wanted}")));
+                let (sizes, dim) = (sizes.to_vec(), dim.to_string());
+                return Err(fail(InputError::Size { sizes, wanted: self.to_string(), dim, size: wanted }));
             }
         }
         Ok(())

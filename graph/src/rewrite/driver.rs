@@ -2,7 +2,7 @@
 
 use super::rule::Facts;
 use super::{Event, Outcome, RewriteLog, Rule, Site};
-use crate::error::{GraphError, Result};
+use crate::error::{GraphError, Result, RewriteError};
 use crate::ir::{Def, Graph, ValueId};
 
 /// Applications allowed per value of the graph: a family that needs more does not end.
@@ -26,7 +26,7 @@ pub fn apply(graph: &mut Graph, rules: &[&dyn Rule]) -> Result<RewriteLog> {
                 visit(graph, &mut facts, rule, id, &mut log)?;
                 if log.fired.len() > cap {
                     let origin = log.fired.last().map(|event| event.origin.clone()).unwrap_or_default();
-                    let reason = format!("the rules fired more than {cap} times and do not come to an end");
+                    let reason = RewriteError::Endless { limit: cap };
                     return Err(GraphError::Rewrite { rule: rule.name(), origin, reason });
                 }
             }
@@ -61,7 +61,7 @@ fn visit(graph: &mut Graph, facts: &mut Facts, rule: &dyn Rule, at: ValueId, log
         Outcome::No => {}
         Outcome::Refused(reason) => log.refused.push(Event { rule: rule.name(), origin, refusal: Some(reason) }),
         Outcome::Patch(patch) => {
-            patch.commit(graph, rule, at)?;
+            patch.commit(graph, rule.name(), at)?;
             *facts = Facts::new(graph);
             log.fired.push(Event { rule: rule.name(), origin, refusal: None });
         }

@@ -1,8 +1,8 @@
 //! A change to a graph, as data: checked before it takes effect.
 
-use super::Rule;
-use crate::error::{GraphError, Result};
-use crate::ir::{DType, Graph, Op, ValueId};
+use crate::dtype::DType;
+use crate::error::{GraphError, Result, RewriteError};
+use crate::ir::{Graph, Op, ValueId};
 use crate::weights::Weight;
 
 /// Where an input of a new operation, or a replacement, comes from.
@@ -81,28 +81,29 @@ impl Patch {
         self
     }
 
-    /// Applies the change at `at`; new operations inherit its origin.
-    pub(super) fn commit(self, graph: &mut Graph, rule: &dyn Rule, at: ValueId) -> Result<()> {
+    /// Applies the change of the rule of that name at `at`; new operations inherit its origin.
+    pub(super) fn commit(self, graph: &mut Graph, rule: &'static str, at: ValueId) -> Result<()> {
         let place = graph.value(at).origin.clone();
-        let fail = |reason: String| GraphError::Rewrite { rule: rule.name(), origin: place.to_string(), reason };
-        let suffix = format!(" <- {}", rule.name());
+        let fail = |reason| GraphError::Rewrite { rule, origin: place.to_string(), reason };
+        let refused = |error| fail(RewriteError::Graph(Box::new(error)));
+        let suffix = format!(" <- {rule}");
         let origin = if place.ends_with(&suffix) { place.to_string() } else { format!("{place}{suffix}") };
         let mut added: Vec<ValueId> = Vec::new();
         let find = |graph: &Graph, added: &[ValueId], source: Source| match source {
             Source::Value(id) if graph.contains(id) => Ok(id),
-            Source::Value(_) => Err(fail("it uses a value that does not exist".into())),
-            Source::New(i) => added.get(i).copied().ok_or_else(|| fail("it uses a value before adding it".into())),
+            Source::Value(_) => Err(fail(RewriteError::NoValue)),
+            Source::New(i) => added.get(i).copied().ok_or_else(|| fail(RewriteError::NotAdded)),
         };
         for new in self.new {
             let id = match new {
                 New::Op { op, inputs } => {
                     let inputs: Vec<ValueId> =
                         inputs.into_iter().map(|input| find(graph, &added, input)).collect::<Result<_>>()?;
-                    graph.push(op, &inputs, &origin).map_err(|error| fail(error.to_string()))?
+                    graph.push(op, &inputs, &origin).map_err(refused)?
                 }
                 New::Param { name, dtype, weight } => {
                     let shape = weight.shape().to_vec();
-                    graph.param_of(&name, dtype, &shape, Some(weight)).map_err(|error| fail(error.to_string()))?
+                    graph.param_of(&name, dtype, &shape, Some(weight)).map_err(refused)?
                 }
             };
             added.push(id);
@@ -111,9 +112,9 @@ impl Patch {
         for (old, new) in self.replacements {
             let (old, new) = (find(graph, &added, old.into())?, find(graph, &added, new)?);
             if new == old || graph.order_from(&[new]).contains(&old) {
-                return Err(fail("the replacement reads what it replaces".into()));
+                return Err(fail(RewriteError::ReadsItself));
             }
-            graph.replace(old, new).map_err(|error| fail(error.to_string()))?;
+            graph.replace(old, new).map_err(refused)?;
             unread.push(old);
         }
         graph.remove_unread(&unread);

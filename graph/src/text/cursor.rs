@@ -3,10 +3,12 @@
 use serde::de::DeserializeOwned;
 
 use super::is_plain_byte;
-use crate::ir::{DType, Shape, Type};
+use crate::dtype::DType;
+use crate::error::ParseError;
+use crate::ir::{Dim, Shape, Type};
 
 /// What is wrong with a line.
-pub(super) type Lexed<T> = Result<T, String>;
+pub(super) type Lexed<T> = Result<T, ParseError>;
 
 /// The rest of a line.
 pub(super) struct Cursor<'a> {
@@ -31,24 +33,25 @@ impl<'a> Cursor<'a> {
 
     /// Consumes `text`, which must come next.
     pub(super) fn expect(&mut self, text: &str) -> Lexed<()> {
-        if self.eat(text) { Ok(()) } else { Err(format!("expected `{text}` before {}", self.shown())) }
+        if self.eat(text) { Ok(()) } else { Err(self.expected(format!("`{text}`"))) }
     }
 
     /// Nothing may be left.
     pub(super) fn end(&self) -> Lexed<()> {
-        if self.rest.is_empty() { Ok(()) } else { Err(format!("expected the end of the line before {}", self.shown())) }
+        if self.rest.is_empty() { Ok(()) } else { Err(self.expected("the end of the line".into())) }
     }
 
-    /// What comes next, shortened for messages.
-    fn shown(&self) -> String {
-        if self.rest.is_empty() { "the end of the line".into() } else { format!("`{}`", shorten(self.rest)) }
+    /// Something else comes next.
+    fn expected(&self, wanted: String) -> ParseError {
+        let found = if self.rest.is_empty() { "the end of the line".into() } else { format!("`{}`", shorten(self.rest)) };
+        ParseError::Expected { wanted, found }
     }
 
     /// A run of letters, digits and `_./-`.
-    pub(super) fn plain(&mut self, what: &str) -> Lexed<&'a str> {
+    pub(super) fn plain(&mut self, what: &'static str) -> Lexed<&'a str> {
         let length = self.rest.bytes().take_while(|byte| is_plain_byte(*byte)).count();
         if length == 0 {
-            return Err(format!("expected {what} before {}", self.shown()));
+            return Err(self.expected(what.into()));
         }
         let (word, rest) = self.rest.split_at(length);
         self.rest = rest.trim_start();
@@ -56,7 +59,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A plain word or a JSON string.
-    pub(super) fn name(&mut self, what: &str) -> Lexed<String> {
+    pub(super) fn name(&mut self, what: &'static str) -> Lexed<String> {
         if self.rest.starts_with('"') {
             let (_, name) = self.json::<String>(what)?;
             Ok(name)
@@ -66,7 +69,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A JSON value and its source text.
-    pub(super) fn json<T: DeserializeOwned>(&mut self, what: &str) -> Lexed<(&'a str, T)> {
+    pub(super) fn json<T: DeserializeOwned>(&mut self, what: &'static str) -> Lexed<(&'a str, T)> {
         let mut stream = serde_json::Deserializer::from_str(self.rest).into_iter::<T>();
         match stream.next() {
             Some(Ok(value)) => {
@@ -74,8 +77,8 @@ impl<'a> Cursor<'a> {
                 self.rest = rest.trim_start();
                 Ok((source, value))
             }
-            Some(Err(error)) => Err(format!("{what} is not valid JSON: {error}")),
-            None => Err(format!("expected {what} before the end of the line")),
+            Some(Err(error)) => Err(ParseError::Json { what, reason: error.to_string() }),
+            None => Err(ParseError::Expected { wanted: what.into(), found: "the end of the line".into() }),
         }
     }
 
@@ -85,32 +88,32 @@ impl<'a> Cursor<'a> {
     }
 
     /// A decimal number.
-    pub(super) fn number(&mut self, what: &str) -> Lexed<usize> {
+    pub(super) fn number(&mut self, what: &'static str) -> Lexed<usize> {
         let word = self.plain(what)?;
         if !word.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(format!("expected {what} instead of `{}`", shorten(word)));
+            return Err(ParseError::Instead { wanted: what, found: shorten(word) });
         }
-        word.parse().map_err(|_| format!("{what} `{}` is too large", shorten(word)))
+        word.parse().map_err(|_| ParseError::NumberTooLarge { what, word: shorten(word) })
     }
 
     /// An element type by name.
     pub(super) fn dtype(&mut self) -> Lexed<DType> {
         let word = self.plain("an element type")?;
-        DType::from_name(word).ok_or_else(|| format!("`{}` is not an element type", shorten(word)))
+        DType::from_name(word).ok_or_else(|| ParseError::ElementType { word: shorten(word) })
     }
 
     /// A type such as `f32[b, 4]`.
     pub(super) fn ty(&mut self) -> Lexed<Type> {
         let dtype = self.dtype()?;
         self.expect("[")?;
-        let (inside, rest) = self.rest.split_once(']').ok_or("a shape is not closed by `]`")?;
+        let (inside, rest) = self.rest.split_once(']').ok_or(ParseError::OpenShape)?;
         self.rest = rest.trim_start();
         let inside = inside.trim();
         if inside.is_empty() {
             return Ok(Type { dtype, shape: Shape::default() });
         }
-        let dims: Lexed<Vec<_>> = inside.split(',').map(|dim| dim.trim().parse().map_err(|e| format!("{e}"))).collect();
-        Ok(Type { dtype, shape: Shape(dims?) })
+        let dims = inside.split(',').map(|dim| dim.trim().parse::<Dim>()).collect::<Result<_, _>>()?;
+        Ok(Type { dtype, shape: Shape(dims) })
     }
 
     /// Everything up to the end.

@@ -1,8 +1,8 @@
 //! What a text may contain: bounds that keep every later computation on a parsed graph small.
 
-use super::cursor::Lexed;
-use crate::ir::{Dim, Graph, Op, Shape};
-use crate::verify::attributes;
+use super::cursor::{Lexed, shorten};
+use crate::error::ParseError;
+use crate::ir::{Dim, Graph, Op, Shape, attributes};
 
 /// Operations of one graph.
 pub(super) const OPERATIONS: usize = 500_000;
@@ -21,14 +21,14 @@ const TERMS: usize = 256;
 const FACTORS: usize = 8;
 
 /// Checks one more entry of a table.
-pub(super) fn count(used: usize, limit: usize, what: &str) -> Lexed<()> {
-    if used < limit { Ok(()) } else { Err(format!("the graph has more than {limit} {what}")) }
+pub(super) fn count(used: usize, limit: usize, what: &'static str) -> Lexed<()> {
+    if used < limit { Ok(()) } else { Err(ParseError::TooMany { limit, what }) }
 }
 
 /// Checks a shape's rank, sizes and declared symbols.
 pub(super) fn shape(graph: &Graph, shape: &Shape) -> Lexed<()> {
     if shape.rank() > RANK {
-        return Err(format!("the shape has {} dimensions, {RANK} are allowed", shape.rank()));
+        return Err(ParseError::Rank { rank: shape.rank(), most: RANK });
     }
     let mut terms = 1usize;
     for dim in &shape.0 {
@@ -36,22 +36,22 @@ pub(super) fn shape(graph: &Graph, shape: &Shape) -> Lexed<()> {
         terms = terms.saturating_mul(dim.terms().count().max(1));
     }
     if terms > TERMS {
-        return Err("the shape's dimensions have too many terms".into());
+        return Err(ParseError::Terms);
     }
     if shape.elements().terms().any(|(_, coefficient)| coefficient.unsigned_abs() > ELEMENTS) {
-        return Err(format!("the shape has more than {ELEMENTS} elements"));
+        return Err(ParseError::Elements { most: ELEMENTS });
     }
     Ok(())
 }
 
 fn dim(graph: &Graph, dim: &Dim) -> Lexed<()> {
     if dim.terms().any(|(factors, coefficient)| factors.len() > FACTORS || !(-SIZE..=SIZE).contains(&coefficient)) {
-        return Err(format!("a dimension has a coefficient above {SIZE} or more than {FACTORS} factors"));
+        return Err(ParseError::Dimension { size: SIZE, factors: FACTORS });
     }
     match dim.symbols().find(|symbol| !graph.symbols().contains_key(*symbol)) {
-        Some(symbol) => Err(format!("symbol `{}` is not declared", super::cursor::shorten(symbol))),
+        Some(symbol) => Err(ParseError::NoSymbol { symbol: shorten(symbol) }),
         None if dim.terms().next().is_some() && dim.terms().all(|(_, coefficient)| coefficient < 0) => {
-            Err(format!("dimension `{dim}` is below zero"))
+            Err(ParseError::BelowZero { dim: dim.to_string() })
         }
         None => Ok(()),
     }
@@ -59,18 +59,21 @@ fn dim(graph: &Graph, dim: &Dim) -> Lexed<()> {
 
 /// Checks an operation's attributes.
 pub(super) fn op(graph: &Graph, op: &Op) -> Lexed<()> {
-    if let Op::Reshape { shape } | Op::Expand { shape } = op {
+    let attributes = attributes(op);
+    if let Some(shape) = attributes.shape {
         self::shape(graph, shape)?;
     }
-    attributes(op).dims.into_iter().try_for_each(|dim| self::dim(graph, dim))
+    attributes.dims.into_iter().try_for_each(|dim| self::dim(graph, dim))
 }
 
 /// Checks every whole number of an attribute object.
 pub(super) fn numbers(value: &serde_json::Value) -> Lexed<()> {
     match value {
         serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(whole), _) if !(-ATTRIBUTE..=ATTRIBUTE).contains(&whole) => Err(format!("attribute {whole} is too large")),
-            (None, Some(whole)) => Err(format!("attribute {whole} is too large")),
+            (Some(whole), _) if !(-ATTRIBUTE..=ATTRIBUTE).contains(&whole) => {
+                Err(ParseError::AttributeTooLarge { number: whole.to_string() })
+            }
+            (None, Some(whole)) => Err(ParseError::AttributeTooLarge { number: whole.to_string() }),
             _ => Ok(()),
         },
         // The depth is bounded by the JSON reader.

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::VERSION;
 use super::cursor::{Cursor, Lexed, shorten};
 use super::limits;
-use crate::error::{GraphError, Result};
-use crate::ir::{DType, Graph, Op, ValueId};
+use crate::dtype::DType;
+use crate::error::{GraphError, ParseError, Result};
+use crate::ir::{Graph, Op, ValueId};
 
 /// Reads the canonical text form; parameters have no weights yet. Types are inferred again and must be the printed ones.
 ///
@@ -27,9 +28,9 @@ pub fn parse(text: &str) -> Result<Graph> {
         started = true;
     }
     if !started {
-        return Err(GraphError::Parse { line: last, reason: format!("expected `graph {VERSION} NAME`, the text is empty") });
+        return Err(GraphError::Parse { line: last, reason: ParseError::Empty { version: VERSION } });
     }
-    parser.graph.verify().map_err(|error| GraphError::Parse { line: last, reason: error.to_string() })?;
+    parser.graph.verify().map_err(|error| GraphError::Parse { line: last, reason: refused(error) })?;
     Ok(parser.graph)
 }
 
@@ -45,7 +46,7 @@ impl Parser {
         cursor.expect("graph ")?;
         let version = cursor.plain("a version")?;
         if version != VERSION {
-            return Err(format!("text version `{}` is not supported, this reader knows {VERSION}", shorten(version)));
+            return Err(ParseError::Version { given: shorten(version), known: VERSION });
         }
         self.graph.set_name(&cursor.name("the graph's name")?);
         cursor.end()
@@ -64,7 +65,7 @@ impl Parser {
             let path = cursor.name("a mark's path")?;
             let value = self.reference(cursor)?;
             if self.graph.marks().contains_key(&path) {
-                return Err(format!("mark `{}` is declared twice", shorten(&path)));
+                return Err(ParseError::Twice { kind: "mark", name: shorten(&path) });
             }
             self.graph.mark(&path, value);
             cursor.end()
@@ -72,11 +73,11 @@ impl Parser {
             limits::count(self.graph.outputs().len(), limits::NAMES, "outputs")?;
             let name = cursor.name("an output's name")?;
             let value = self.reference(cursor)?;
-            self.graph.output(&name, value).map_err(|error| error.to_string())?;
+            self.graph.output(&name, value).map_err(refused)?;
             cursor.end()
         } else {
             let line = cursor.remainder();
-            Err(format!("`{}` starts with none of %, symbol, input, param, mark, output", shorten(line)))
+            Err(ParseError::Line { line: shorten(line) })
         }
     }
 
@@ -86,7 +87,7 @@ impl Parser {
         let usual = cursor.number("a usual size")?;
         let (_, meaning) = cursor.json::<String>("the symbol's meaning")?;
         if self.graph.symbols().contains_key(name) {
-            return Err(format!("symbol `{}` is declared twice", shorten(name)));
+            return Err(ParseError::Twice { kind: "symbol", name: shorten(name) });
         }
         self.graph.symbol(name, &meaning, usual);
         cursor.end()
@@ -100,7 +101,7 @@ impl Parser {
         cursor.expect(":")?;
         let ty = cursor.ty()?;
         limits::shape(&self.graph, &ty.shape)?;
-        let id = self.graph.input(&name, ty).map_err(|error| error.to_string())?;
+        let id = self.graph.input(&name, ty).map_err(refused)?;
         self.values.insert(number, id);
         cursor.end()
     }
@@ -112,14 +113,14 @@ impl Parser {
         let ty = cursor.ty()?;
         limits::shape(&self.graph, &ty.shape)?;
         let sizes = ty.shape.sizes().filter(|_| matches!(ty.dtype, DType::F32 | DType::I64));
-        let sizes = sizes.ok_or_else(|| format!("parameter type {ty} is not f32 or i64 of known sizes"))?;
-        self.graph.param_of(&name, ty.dtype, &sizes, None).map_err(|error| error.to_string())?;
+        let sizes = sizes.ok_or_else(|| ParseError::ParameterType { ty: ty.to_string() })?;
+        self.graph.param_of(&name, ty.dtype, &sizes, None).map_err(refused)?;
         // Storage type and content hash are there for the reader of the text.
         if cursor.eat("=") {
             cursor.dtype()?;
             let digest = cursor.plain("a content hash")?;
             if digest.len() != 8 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                return Err(format!("`{}` is not a hash of 8 hexadecimal digits", shorten(digest)));
+                return Err(ParseError::Digest { digest: shorten(digest) });
             }
         }
         cursor.end()
@@ -140,8 +141,7 @@ impl Parser {
             cursor.expect(":")?;
             operation(kind, source, &attributes)?
         } else {
-            serde_json::from_value(serde_json::Value::from(kind))
-                .map_err(|_| format!("`{}` is not an operation without attributes", shorten(kind)))?
+            serde_json::from_value(serde_json::Value::from(kind)).map_err(|_| ParseError::NotPlain { op: shorten(kind) })?
         };
         limits::op(&self.graph, &op)?;
         let ty = cursor.ty()?;
@@ -149,12 +149,12 @@ impl Parser {
         let origin = if cursor.eat("#") { origin(cursor)? } else { String::new() };
         cursor.end()?;
         let id = self.graph.push(op, &inputs, &origin).map_err(|error| match error {
-            GraphError::Infer { op, reason, .. } => format!("{op} cannot take its inputs: {reason}"),
-            error => error.to_string(),
+            GraphError::Infer { op, reason, .. } => ParseError::Infer { op, reason },
+            error => refused(error),
         })?;
         let inferred = &self.graph.value(id).ty;
         if *inferred != ty {
-            return Err(format!("the type is written as {ty}, the inputs give {inferred}"));
+            return Err(ParseError::Type { written: ty.to_string(), inferred: inferred.to_string() });
         }
         self.values.insert(number, id);
         Ok(())
@@ -163,7 +163,7 @@ impl Parser {
     /// The number of a value that is defined here.
     fn fresh(&self, cursor: &mut Cursor) -> Lexed<usize> {
         let number = cursor.number("a value's number")?;
-        if self.values.contains_key(&number) { Err(format!("value %{number} is defined twice")) } else { Ok(number) }
+        if self.values.contains_key(&number) { Err(ParseError::ValueTwice { number }) } else { Ok(number) }
     }
 
     /// `%12` or `@conv_in.weight`, defined above.
@@ -171,11 +171,11 @@ impl Parser {
         if cursor.eat("@") {
             let name = cursor.name("a parameter's name")?;
             let param = self.graph.params().get(name.as_str());
-            return param.map(|param| param.value).ok_or_else(|| format!("parameter `{}` is not declared above", shorten(&name)));
+            return param.map(|param| param.value).ok_or_else(|| ParseError::NoParameter { name: shorten(&name) });
         }
         cursor.expect("%")?;
         let number = cursor.number("a value's number")?;
-        self.values.get(&number).copied().ok_or_else(|| format!("value %{number} is not defined above"))
+        self.values.get(&number).copied().ok_or(ParseError::NoValue { number })
     }
 }
 
@@ -184,20 +184,26 @@ fn operation(kind: &str, source: &str, attributes: &serde_json::Value) -> Lexed<
     limits::numbers(attributes)?;
     // Read from the source again because only there are repeated keys still visible.
     let op: Op = serde_json::from_str(&format!("{{{}:{source}}}", serde_json::Value::from(kind)))
-        .map_err(|error| format!("`{}` cannot have these attributes: {error}", shorten(kind)))?;
-    let written = serde_json::to_value(&op).map_err(|error| error.to_string())?;
+        .map_err(|error| ParseError::Attributes { op: shorten(kind), reason: error.to_string() })?;
+    let written = serde_json::to_value(&op);
+    let written = written.map_err(|error| ParseError::Attributes { op: shorten(kind), reason: error.to_string() })?;
     let known = written.get(kind).and_then(serde_json::Value::as_object);
     let unknown = attributes.as_object().and_then(|given| given.keys().find(|key| !known.is_some_and(|k| k.contains_key(*key))));
     match unknown {
-        Some(key) => Err(format!("`{}` has no attribute `{}`", shorten(kind), shorten(key))),
+        Some(key) => Err(ParseError::NoAttribute { op: shorten(kind), attribute: shorten(key) }),
         None => Ok(op),
     }
+}
+
+/// What the graph itself says against a line.
+fn refused(error: GraphError) -> ParseError {
+    ParseError::Graph(Box::new(error))
 }
 
 fn origin(cursor: &mut Cursor) -> Lexed<String> {
     let text = cursor.remainder();
     if text.starts_with('"') {
-        return serde_json::from_str(text).map_err(|error| format!("the origin is not a JSON string: {error}"));
+        return serde_json::from_str(text).map_err(|error| ParseError::Origin { reason: error.to_string() });
     }
     Ok(text.into())
 }

@@ -2,8 +2,9 @@
 //! Round trips of the text form, and what it refuses.
 
 use super::*;
+use crate::dtype::DType;
 use crate::error::GraphError;
-use crate::ir::{DType, Graph, Op, Shape, Type};
+use crate::ir::{Graph, Op, Shape, Type};
 use crate::weights::Weight;
 
 fn sample() -> Graph {

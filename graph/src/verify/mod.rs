@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::dtype::DType;
 use crate::error::{GraphError, Result};
-use crate::infer::infer;
-use crate::ir::{DType, Def, Dim, Graph, Op, Shape, Type, Value, ValueId};
+use crate::ir::{Def, Dim, Graph, Shape, Type, Value, ValueId, attributes, infer};
 
 impl Graph {
     /// Checks every invariant: values exist and are acyclic, types are what inference gives, parameters and inputs are
@@ -80,11 +80,11 @@ fn check_value(graph: &Graph, id: ValueId, value: &Value, defects: &mut Vec<Stri
                 Ok(inferred) => defects.push(format!("{origin}: {} has type {ty}, its inputs give {inferred}", op.name())),
                 Err(reason) => defects.push(format!("{origin}: {} cannot take its inputs: {reason}", op.name())),
             }
-            let Attributes { dims, numbers } = attributes(op);
-            if numbers.iter().any(|number| !number.is_finite()) {
+            let attributes = attributes(op);
+            if attributes.numbers.iter().any(|number| !number.is_finite()) {
                 defects.push(format!("{origin}: {} has an attribute that is not a finite number", op.name()));
             }
-            for dim in dims {
+            for dim in attributes.dims {
                 check_dim(graph, dim, origin, defects);
             }
         }
@@ -163,70 +163,6 @@ fn check_cycles(graph: &Graph, defects: &mut Vec<String>) {
                 State::Done => {}
             }
         }
-    }
-}
-
-/// The parts of an operation's attributes that have rules of their own.
-#[derive(Default)]
-pub(crate) struct Attributes<'a> {
-    /// Every dimension expression.
-    pub dims: Vec<&'a Dim>,
-    /// Every floating-point number.
-    pub numbers: Vec<f64>,
-}
-
-pub(crate) fn attributes(op: &Op) -> Attributes<'_> {
-    let numbers = |numbers: &[f64]| Attributes { dims: Vec::new(), numbers: numbers.to_vec() };
-    match op {
-        Op::Reshape { shape } | Op::Expand { shape } => Attributes { dims: shape.0.iter().collect(), numbers: Vec::new() },
-        Op::Slice { axis: _, start, length } => Attributes { dims: vec![start, length], numbers: Vec::new() },
-        Op::BucketBias { max_distance: _, bidirectional: _, length } => Attributes { dims: vec![length], numbers: Vec::new() },
-        Op::CropTable { side: _, height, width } | Op::Resize { mode: _, height, width } => {
-            Attributes { dims: vec![height, width], numbers: Vec::new() }
-        }
-        Op::SincosTable3d { dim: _, frames, height, width, spatial_scale, temporal_scale } => {
-            Attributes { dims: vec![frames, height, width], numbers: vec![*spatial_scale, *temporal_scale] }
-        }
-        Op::GroupNorm { groups: _, eps, silu: _ } | Op::LayerNorm { eps } | Op::RmsNorm { eps } => numbers(&[*eps]),
-        Op::Sdpa { scale, causal: _ } => numbers(&[*scale]),
-        Op::Clamp { min, max } => numbers(&[*min, *max]),
-        Op::Affine { mul, add } => numbers(&[*mul, *add]),
-        Op::Pad { pads: _, value } => numbers(&[*value]),
-        Op::TimestepEmbed { dim: _, flip_sin_to_cos: _, freq_shift, max_period } => numbers(&[*freq_shift, *max_period]),
-        Op::Linear
-        | Op::MatMul { .. }
-        | Op::Embedding
-        | Op::Conv2d { .. }
-        | Op::Conv3d { .. }
-        | Op::MaxPool2d { .. }
-        | Op::AvgPool2d { .. }
-        | Op::Rope { .. }
-        | Op::Relu
-        | Op::RelPos2d { .. }
-        | Op::Silu
-        | Op::Gelu { .. }
-        | Op::QuickGelu
-        | Op::Geglu
-        | Op::Sigmoid
-        | Op::Tanh
-        | Op::Softmax { .. }
-        | Op::Add
-        | Op::Sub
-        | Op::Mul
-        | Op::Div
-        | Op::Neg
-        | Op::Exp
-        | Op::Sqrt
-        | Op::Sin
-        | Op::Cos
-        | Op::Permute { .. }
-        | Op::Concat { .. }
-        | Op::WindowPartition { .. }
-        | Op::WindowMerge { .. }
-        | Op::UpNearest { .. }
-        | Op::PoolToken { .. }
-        | Op::Reduce { .. }
-        | Op::Cast { .. } => Attributes::default(),
     }
 }
 

@@ -2,7 +2,7 @@
 //! Every invariant, broken once on purpose.
 
 use super::*;
-use crate::ir::Output;
+use crate::ir::{Op, Output};
 use crate::weights::Weight;
 
 struct Sample {

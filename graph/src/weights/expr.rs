@@ -2,7 +2,8 @@
 
 use super::low_rank::LowRank;
 use super::{Weight, encode};
-use crate::ir::DType;
+use crate::dtype::DType;
+use crate::error::WeightError;
 
 /// A weight computed from others. Constructors check shapes, so evaluation cannot fail.
 #[derive(Debug)]
@@ -28,11 +29,11 @@ impl WeightExpr {
     ///
     /// # Errors
     /// When `axes` is not a permutation of the weight's dimensions.
-    pub fn permute(weight: Weight, axes: &[usize]) -> Result<Weight, String> {
+    pub fn permute(weight: Weight, axes: &[usize]) -> Result<Weight, WeightError> {
         let mut sorted = axes.to_vec();
         sorted.sort_unstable();
         if sorted != (0..weight.shape().len()).collect::<Vec<_>>() {
-            return Err(format!("{axes:?} does not reorder the dimensions of {:?}", weight.shape()));
+            return Err(WeightError::Permute { axes: axes.to_vec(), shape: weight.shape().to_vec() });
         }
         let shape = axes.iter().map(|&axis| weight.shape()[axis]).collect();
         Ok(Self::weight(weight.dtype(), shape, Kind::Permute(weight, axes.to_vec())))
@@ -42,10 +43,10 @@ impl WeightExpr {
     ///
     /// # Errors
     /// When the number of elements differs.
-    pub fn reshape(weight: Weight, shape: Vec<usize>) -> Result<Weight, String> {
+    pub fn reshape(weight: Weight, shape: Vec<usize>) -> Result<Weight, WeightError> {
         let elements = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
         if elements != Some(weight.elements()) {
-            return Err(format!("{:?} cannot be reshaped to {shape:?}", weight.shape()));
+            return Err(WeightError::Reshape { from: weight.shape().to_vec(), to: shape });
         }
         Ok(match weight {
             Weight::Mapped { file, offset, dtype, .. } => Weight::Mapped { file, offset, dtype, shape },
@@ -58,10 +59,10 @@ impl WeightExpr {
     ///
     /// # Errors
     /// When the weight has no such entries.
-    pub fn rows(weight: Weight, start: usize, count: usize) -> Result<Weight, String> {
+    pub fn rows(weight: Weight, start: usize, count: usize) -> Result<Weight, WeightError> {
         let fits = |rows: &usize| start.checked_add(count).is_some_and(|end| end <= *rows);
         let Some((_, rest)) = weight.shape().split_first().filter(|(rows, _)| fits(rows)) else {
-            return Err(format!("{:?} has no rows {start}..+{count}", weight.shape()));
+            return Err(WeightError::Rows { shape: weight.shape().to_vec(), start, count });
         };
         let mut shape = vec![count];
         shape.extend_from_slice(rest);
@@ -77,10 +78,10 @@ impl WeightExpr {
     ///
     /// # Errors
     /// When the first dimension is not even.
-    pub fn swap_halves(weight: Weight) -> Result<Weight, String> {
+    pub fn swap_halves(weight: Weight) -> Result<Weight, WeightError> {
         match weight.shape().first() {
             Some(rows) if rows % 2 == 0 => Ok(Self::weight(weight.dtype(), weight.shape().to_vec(), Kind::SwapHalves(weight))),
-            _ => Err(format!("{:?} does not divide into two halves", weight.shape())),
+            _ => Err(WeightError::Halves { shape: weight.shape().to_vec() }),
         }
     }
 
@@ -90,7 +91,7 @@ impl WeightExpr {
     ///
     /// # Errors
     /// When the shapes do not fit or the base is not a float.
-    pub fn low_rank(base: Weight, up: Weight, down: Weight, factor: f64) -> Result<Weight, String> {
+    pub fn low_rank(base: Weight, up: Weight, down: Weight, factor: f64) -> Result<Weight, WeightError> {
         let dtype = match base.dtype() {
             DType::F16 | DType::BF16 => DType::F32,
             dtype => dtype,
@@ -179,9 +180,11 @@ mod tests {
         let middle = WeightExpr::rows(counting(&[6, 2]), 2, 2).unwrap();
         assert_eq!((middle.shape(), middle.to_f32()), (&[2, 2][..], vec![4.0, 5.0, 6.0, 7.0]));
         assert_eq!(WeightExpr::rows(middle, 1, 1).unwrap().to_f32(), [6.0, 7.0]);
-        assert_eq!(WeightExpr::rows(counting(&[6, 2]), 5, 2).unwrap_err(), "[6, 2] has no rows 5..+2");
+        let refused = WeightExpr::rows(counting(&[6, 2]), 5, 2).unwrap_err();
+        assert_eq!(refused.to_string(), "[6, 2] has no rows 5..+2");
         assert_eq!(WeightExpr::swap_halves(counting(&[4])).unwrap().to_f32(), [2.0, 3.0, 0.0, 1.0]);
-        assert_eq!(WeightExpr::swap_halves(counting(&[3])).unwrap_err(), "[3] does not divide into two halves");
+        let refused = WeightExpr::swap_halves(counting(&[3])).unwrap_err();
+        assert_eq!(refused.to_string(), "[3] does not divide into two halves");
     }
 
     #[test]
@@ -192,6 +195,6 @@ mod tests {
         let sum = WeightExpr::low_rank(counting(&[3, 3, 1]), up.clone(), down.clone(), 0.5).unwrap();
         assert_eq!(sum.to_f32(), [0.5, 2.0, 4.0, 4.5, 6.0, 10.0, 8.5, 10.0, 16.0]);
         let refused = WeightExpr::low_rank(counting(&[3, 4]), up, down, 1.0).unwrap_err();
-        assert_eq!(refused, "[3, 2] times [2, 3] does not fit a weight of [3, 4]");
+        assert_eq!(refused.to_string(), "[3, 2] times [2, 3] does not fit a weight of [3, 4]");
     }
 }

@@ -1,7 +1,8 @@
 //! A weight plus a product of two small matrices, summed row by row.
 
 use super::{Weight, decode, encode};
-use crate::ir::DType;
+use crate::dtype::DType;
+use crate::error::WeightError;
 
 /// `base + factor * (up · down)`.
 #[derive(Debug)]
@@ -14,9 +15,9 @@ pub(super) struct LowRank {
 
 impl LowRank {
     /// Checks the shapes: `up [rows, rank]`, `down [rank, n]`, `base [rows, …]` with `n` elements in each row.
-    pub(super) fn new(base: Weight, up: Weight, down: Weight, factor: f64) -> Result<Self, String> {
+    pub(super) fn new(base: Weight, up: Weight, down: Weight, factor: f64) -> Result<Self, WeightError> {
         if !base.dtype().is_float() {
-            return Err(format!("a weight of type {} cannot be added to", base.dtype().name()));
+            return Err(WeightError::NotFloat { dtype: base.dtype().name() });
         }
         let fits = match (up.shape(), down.shape(), base.shape()) {
             ([rows, rank], [inner, width], [first, rest @ ..]) => {
@@ -24,10 +25,11 @@ impl LowRank {
             }
             _ => false,
         };
-        match fits {
-            true => Ok(Self { base, up, down, factor }),
-            false => Err(format!("{:?} times {:?} does not fit a weight of {:?}", up.shape(), down.shape(), base.shape())),
+        if !fits {
+            let [up, down, base] = [up, down, base].map(|weight| weight.shape().to_vec());
+            return Err(WeightError::Product { up, down, base });
         }
+        Ok(Self { base, up, down, factor })
     }
 
     /// The sum in the storage type `result_type`.

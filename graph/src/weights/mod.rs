@@ -9,7 +9,8 @@ use std::sync::Arc;
 pub use expr::WeightExpr;
 pub use mapped::MappedFile;
 
-use crate::ir::DType;
+use crate::dtype::DType;
+use crate::error::WeightError;
 use crate::store::hash::Hasher;
 
 /// A tensor's data, evaluated one at a time when somebody streams it. Cloning is cheap.
@@ -44,12 +45,12 @@ impl Weight {
     ///
     /// # Errors
     /// When the range does not lie in the file, or the size overflows.
-    pub fn mapped(file: Arc<MappedFile>, offset: usize, dtype: DType, shape: Vec<usize>) -> Result<Self, String> {
-        let length = byte_length(dtype, &shape).ok_or_else(|| format!("shape {shape:?} is too large"))?;
+    pub fn mapped(file: Arc<MappedFile>, offset: usize, dtype: DType, shape: Vec<usize>) -> Result<Self, WeightError> {
+        let Some(length) = byte_length(dtype, &shape) else { return Err(WeightError::TooLarge { shape }) };
         let end = offset.checked_add(length).filter(|end| *end <= file.bytes().len());
         match end {
             Some(_) => Ok(Weight::Mapped { file, offset, dtype, shape }),
-            None => Err(format!("needs bytes {offset}..+{length} of a file of {} bytes", file.bytes().len())),
+            None => Err(WeightError::OutsideFile { offset, length, size: file.bytes().len() }),
         }
     }
 
@@ -57,10 +58,10 @@ impl Weight {
     ///
     /// # Errors
     /// When the number of bytes is not that of the shape.
-    pub fn owned(bytes: Arc<[u8]>, dtype: DType, shape: Vec<usize>) -> Result<Self, String> {
+    pub fn owned(bytes: Arc<[u8]>, dtype: DType, shape: Vec<usize>) -> Result<Self, WeightError> {
         match byte_length(dtype, &shape) {
             Some(length) if length == bytes.len() => Ok(Weight::Owned { bytes, dtype, shape }),
-            _ => Err(format!("has {} bytes, which is not {shape:?} of {}", bytes.len(), dtype.name())),
+            _ => Err(WeightError::Length { bytes: bytes.len(), shape, dtype: dtype.name() }),
         }
     }
 
@@ -68,7 +69,7 @@ impl Weight {
     ///
     /// # Errors
     /// When the number of values is not that of the shape.
-    pub fn from_f32(values: &[f32], shape: Vec<usize>) -> Result<Self, String> {
+    pub fn from_f32(values: &[f32], shape: Vec<usize>) -> Result<Self, WeightError> {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         Self::owned(bytes.into(), DType::F32, shape)
     }

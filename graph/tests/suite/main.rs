@@ -9,5 +9,6 @@ mod driver;
 mod golden;
 mod properties;
 mod rules;
+mod simplify;
 mod store;
 mod values;

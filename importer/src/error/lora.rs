@@ -1,6 +1,7 @@
 //! What is wrong with a LoRA file.
 
 use dmdx_graph::GraphError;
+use dmdx_graph::error::WeightError;
 
 use super::JsonFault;
 use crate::defects::shortened;
@@ -121,7 +122,7 @@ pub enum LoraDefect {
         /// The module.
         module: String,
         /// The graph's reason.
-        reason: String,
+        reason: WeightError,
     },
     /// A parameter without a weight.
     #[error("{param} has no weight")]
@@ -135,7 +136,7 @@ pub enum LoraDefect {
         /// The parameter.
         param: String,
         /// The graph's reason.
-        reason: String,
+        reason: WeightError,
     },
     /// A changed weight that the graph does not take.
     #[error("{0}")]

@@ -1,9 +1,11 @@
 //! What is wrong with a pickle file.
 
+use dmdx_graph::error::WeightError;
+
 use crate::defects::shortened;
 
 /// Why the tensors of a pickle file are not read although pickle is allowed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PickleFault {
     /// An archive whose directory makes no sense.
@@ -93,6 +95,6 @@ pub enum PickleFault {
         /// The tensor.
         tensor: String,
         /// The graph's reason.
-        reason: String,
+        reason: WeightError,
     },
 }

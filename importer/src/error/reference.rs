@@ -1,5 +1,7 @@
 //! What is wrong with a file of reference inputs and outputs.
 
+use dmdx_graph::error::RunError;
+
 /// Why a reference file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -51,6 +53,6 @@ pub enum ReferenceFault {
     #[error("{reason}")]
     Tensor {
         /// The interpreter's reason.
-        reason: String,
+        reason: RunError,
     },
 }

@@ -2,6 +2,7 @@
 
 use std::str::Utf8Error;
 
+use dmdx_graph::error::WeightError;
 use safetensors::tensor::Dtype;
 
 use super::JsonFault;
@@ -81,6 +82,6 @@ pub enum SafetensorsFault {
         /// The tensor, quoted.
         tensor: String,
         /// The graph's reason.
-        reason: String,
+        reason: WeightError,
     },
 }

@@ -83,7 +83,7 @@ impl Files {
     /// As [`Files::check`].
     pub(super) fn weight(&self, message: &[u8], options: &ImportOptions) -> Result<Weight, String> {
         let tensor = Message::new(message, options)?;
-        match self.place(&tensor)? {
+        let weight = match self.place(&tensor)? {
             Place::Raw(offset) => Weight::mapped(self.model.clone(), offset, tensor.dtype, tensor.shape),
             Place::External(location, offset) => {
                 let file = self.external.get(&location).ok_or("has data in a file that is not open")?;
@@ -93,7 +93,8 @@ impl Files {
                 let data = typed(message, field, tensor.dtype, tensor.length);
                 Weight::owned(data.into(), tensor.dtype, tensor.shape)
             }
-        }
+        };
+        weight.map_err(|error| error.to_string())
     }
 
     fn place(&self, tensor: &Message<'_>) -> Result<Place, String> {

@@ -99,8 +99,8 @@ fn mixed(a: &Value, b: &Value, weights: &[(f64, f64)]) -> Result<Value, TrainErr
         }
     };
     match (all(&of_a, 0.0), all(&of_b, 0.0)) {
-        (true, false) => scaled(b, &of_b),
-        (false, true) => scaled(a, &of_a),
+        (true, false) => Ok(scaled(b, &of_b)?),
+        (false, true) => Ok(scaled(a, &of_a)?),
         _ => Ok(scaled(a, &of_a)?.plus(&scaled(b, &of_b)?)),
     }
 }

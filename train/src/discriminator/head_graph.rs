@@ -130,7 +130,7 @@ pub(super) fn initialise(graph: &mut Graph, draws: &mut Draws, logit_scale: f64,
             (None, true) => vec![1.0; count],
             (None, false) => vec![0.0; count],
         };
-        let weight = Weight::from_f32(&values, shape.clone()).map_err(TrainError::Invalid)?;
+        let weight = Weight::from_f32(&values, shape.clone())?;
         graph.set_weight(name, weight).map_err(|error| TrainError::component("initialising the heads", error))?;
     }
     Ok(())

@@ -49,7 +49,7 @@ impl Heads {
     ) -> Result<Self, TrainError> {
         let mut graph = head_graph::build(taps, layout)?;
         for (name, (shape, values)) in weights {
-            let weight = dmdx_graph::Weight::from_f32(values, shape.clone()).map_err(TrainError::Invalid)?;
+            let weight = dmdx_graph::Weight::from_f32(values, shape.clone())?;
             graph.set_weight(name, weight).map_err(|error| TrainError::component("loading the heads", error))?;
         }
         Self::from_graph(&graph, settings, device)

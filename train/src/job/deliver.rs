@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use dmdx_export::target::Target;
-use dmdx_export::{BundleOptions, Role, StudentInfo, Verifier, export_bundle};
+use dmdx_export::{BundleOptions, Role, StudentInfo, Target, Verifier, export_bundle};
 use dmdx_importer::{ImportOptions, Pipeline, import_pipeline};
 
 use super::networks::Networks;

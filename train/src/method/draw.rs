@@ -36,7 +36,7 @@ impl Batches {
     /// When the device refuses it.
     pub fn noise(&self, draws: &mut Draws) -> Result<Value, TrainError> {
         let shape = self.shape();
-        Value::float(draws.normal(&shape), &shape, &self.device)
+        Ok(Value::float(draws.normal(&shape), &shape, &self.device)?)
     }
 
     /// So many noises.

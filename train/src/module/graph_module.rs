@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor};
 use burn::tensor::Device;
-use dmdx_graph::{Graph, rewrite};
+use dmdx_graph::Graph;
+use dmdx_graph::rewrite::{RewriteOptions, apply_neutral};
 use indexmap::IndexMap;
 
 use super::ops;
@@ -13,7 +14,7 @@ use super::param::DynParam;
 use super::plan::{Plan, Source};
 use super::profile::Profile;
 use super::value::Value;
-use crate::error::TrainError;
+use crate::error::{NetworkError, TrainError};
 
 /// One role of a network: the shared plan of its graph and its own parameters, under the reference library's names.
 ///
@@ -37,7 +38,8 @@ pub(super) enum Stored {
 /// The same results from fewer operations; marks and parameters keep their names.
 fn simplified(graph: &Graph) -> Result<Graph, TrainError> {
     let mut graph = graph.clone();
-    rewrite::simplify(&mut graph).map_err(|error| TrainError::component("simplifying the network", error))?;
+    apply_neutral(&mut graph, &RewriteOptions::default())
+        .map_err(|error| TrainError::component("simplifying the network", error))?;
     Ok(graph)
 }
 
@@ -50,11 +52,12 @@ impl GraphModule {
         let graph = &simplified(graph)?;
         let mut params = Vec::new();
         for (name, param) in graph.params() {
-            let fail = |reason: &str| TrainError::Invalid(format!("parameter {name} of {} {reason}", graph.name()));
-            let weight = param.weight.as_ref().ok_or_else(|| fail("has no weight; the checkpoint is incomplete"))?;
+            let (network, parameter) = (|| graph.name().to_string(), || name.to_string());
+            let no_weight = || NetworkError::NoWeight { network: network(), parameter: parameter() };
+            let weight = param.weight.as_ref().ok_or_else(no_weight)?;
             params.push(if weight.dtype().is_float() {
                 let stored = DynParam::new(weight.to_f32(), &param.shape, device, trainable);
-                Stored::Float(stored.ok_or_else(|| fail("has not one to five dimensions"))?)
+                Stored::Float(stored.ok_or_else(|| NetworkError::Rank { network: network(), parameter: parameter() })?)
             } else {
                 Stored::Int(Value::int(weight.to_i64(), &param.shape, device)?)
             });
@@ -72,10 +75,8 @@ impl GraphModule {
         let mut params = Vec::new();
         for (name, shape) in &plan.params {
             let position = self.plan.params.iter().position(|(own, sizes)| own == name && sizes == shape);
-            let stored = position
-                .and_then(|i| self.params.get(i))
-                .ok_or_else(|| TrainError::Invalid(format!("parameter {name} {shape:?} is not in {}", self.plan.name())))?;
-            params.push(stored.clone());
+            let absent = || NetworkError::NoParameter { network: self.name(), parameter: name.to_string(), shape: shape.clone() };
+            params.push(position.and_then(|i| self.params.get(i)).ok_or_else(absent)?.clone());
         }
         Ok(Self { plan: Arc::new(plan), params, ..self.clone() })
     }
@@ -151,7 +152,8 @@ impl GraphModule {
         for (name, _) in inputs {
             if !self.plan.inputs().any(|input| input == *name) {
                 let known: Vec<&str> = self.plan.inputs().collect();
-                return Err(self.fail(format!("has no input {name}; it has {}", known.join(", "))));
+                let (input, known) = (name.to_string(), known.join(", "));
+                return Err(NetworkError::NoInput { network: self.name(), input, known }.into());
             }
         }
         let given: Vec<Option<Value>> = self
@@ -175,8 +177,10 @@ impl GraphModule {
             }
             let profile = self.profile.as_ref().filter(|profile| profile.has_operations());
             let clock = profile.map(|profile| (profile, self.operation(step.op.name(), &operands), Instant::now()));
-            let result = ops::apply(&step.op, operands, &bindings, &self.device)
-                .map_err(|reason| self.fail(format!("fails in {} at {}: {reason}", step.op.name(), step.origin)))?;
+            let result = ops::apply(&step.op, operands, &bindings, &self.device).map_err(|reason| {
+                let (op, origin) = (step.op.name(), step.origin.to_string());
+                TrainError::Operation { network: self.name(), op, origin, reason }
+            })?;
             if let Some((profile, name, started)) = clock {
                 profile.record(&name, started.elapsed());
             }
@@ -195,17 +199,20 @@ impl GraphModule {
     /// As [`GraphModule::forward`].
     pub fn output(&self, inputs: &[(&str, Value)], wanted: &str) -> Result<Value, TrainError> {
         let mut outputs = self.forward(inputs, &[wanted])?;
-        outputs.swap_remove(wanted).ok_or_else(|| self.fail(format!("has no output {wanted}")))
+        let absent = || NetworkError::NoOutput { network: self.name(), output: wanted.to_string() };
+        Ok(outputs.swap_remove(wanted).ok_or_else(absent)?)
     }
 
-    fn read(&self, source: Source, inputs: &[Option<Value>], results: &[Option<Value>]) -> Result<Value, TrainError> {
+    fn read(&self, source: Source, inputs: &[Option<Value>], results: &[Option<Value>]) -> Result<Value, NetworkError> {
         match source {
-            Source::Input(i) => inputs[i].clone().ok_or_else(|| self.fail(format!("needs its input {}", self.plan.inputs[i].0))),
+            Source::Input(i) => inputs[i]
+                .clone()
+                .ok_or_else(|| NetworkError::InputNotGiven { network: self.name(), input: self.plan.inputs[i].0.to_string() }),
             Source::Param(i) => Ok(match &self.params[i] {
                 Stored::Float(param) => Value::Float(param.tensor()),
                 Stored::Int(value) => value.clone(),
             }),
-            Source::Step(i) => results[i].clone().ok_or_else(|| self.fail("needs a value that was freed".into())),
+            Source::Step(i) => results[i].clone().ok_or_else(|| NetworkError::Freed { network: self.name() }),
         }
     }
 
@@ -215,8 +222,9 @@ impl GraphModule {
         format!("{}: {op} {}", self.label, shapes.join(" "))
     }
 
-    fn fail(&self, reason: String) -> TrainError {
-        TrainError::Invalid(format!("{} {reason}", self.plan.name()))
+    /// The graph's name, for messages.
+    fn name(&self) -> String {
+        self.plan.name().to_string()
     }
 
     /// The float parameters by name, in the order of the names.

@@ -120,7 +120,7 @@ impl Adam {
     pub fn moment(&self, name: &str) -> Result<Vec<f32>, TrainError> {
         let average =
             self.averages.get(name).ok_or_else(|| TrainError::parameter("the optimizer", name, "has no second moment"))?;
-        Value::Float(average.clone()).to_f32()
+        Ok(Value::Float(average.clone()).to_f32()?)
     }
 
     /// Forgets every second moment and goes on counting from `steps`.

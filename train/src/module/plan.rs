@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use dmdx_graph::ir::{Bindings, Type};
 use dmdx_graph::{Def, Graph, Op, ValueId};
 
-use crate::error::TrainError;
+use crate::error::{NetworkError, TrainError};
 
 /// Where an operand comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,11 +133,8 @@ impl Plan {
     fn compile(&self, wanted: &[&str]) -> Result<Schedule, TrainError> {
         let mut sources = Vec::new();
         for name in wanted {
-            let source = self
-                .named
-                .get(*name)
-                .ok_or_else(|| TrainError::Invalid(format!("{} has neither an output nor a module called {name}", self.name)))?;
-            sources.push(*source);
+            let absent = || NetworkError::NoName { network: self.name.clone(), name: name.to_string() };
+            sources.push(*self.named.get(*name).ok_or_else(absent)?);
         }
         let mut needed = vec![false; self.steps.len()];
         for source in &sources {

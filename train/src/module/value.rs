@@ -4,7 +4,7 @@ use burn::backend::ops::{FloatTensorOps, IntTensorOps};
 use burn::backend::{AutodiffBackend, Dispatch, DispatchAutodiffContext, DispatchTensor, TensorMetadata};
 use burn::tensor::{Device, FloatDType, Int, IntDType, Shape, Slice, Tensor, TensorData};
 
-use crate::error::TrainError;
+use crate::error::TensorError;
 
 /// A tensor of any rank: 32-bit floats, possibly on an autodiff tape, or 64-bit integers. Cloning shares the storage.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ impl Value {
     ///
     /// # Errors
     /// When the number of values is not that of the shape.
-    pub fn float(values: Vec<f32>, shape: &[usize], device: &Device) -> Result<Self, TrainError> {
+    pub fn float(values: Vec<f32>, shape: &[usize], device: &Device) -> Result<Self, TensorError> {
         check_count(values.len(), shape)?;
         let device = device.clone().without_autodiff();
         let data = TensorData::new(values, shape.to_vec());
@@ -31,7 +31,7 @@ impl Value {
     ///
     /// # Errors
     /// When the number of values is not that of the shape.
-    pub fn int(values: Vec<i64>, shape: &[usize], device: &Device) -> Result<Self, TrainError> {
+    pub fn int(values: Vec<i64>, shape: &[usize], device: &Device) -> Result<Self, TensorError> {
         check_count(values.len(), shape)?;
         let device = device.clone().without_autodiff();
         let data = TensorData::new(values, shape.to_vec());
@@ -71,7 +71,7 @@ impl Value {
     ///
     /// # Errors
     /// When the device does not deliver them.
-    pub fn to_f32(&self) -> Result<Vec<f32>, TrainError> {
+    pub fn to_f32(&self) -> Result<Vec<f32>, TensorError> {
         let flat = Shape::from(vec![self.elements()]);
         let data = match self.detached() {
             Value::Float(tensor) => {
@@ -81,30 +81,28 @@ impl Value {
                 Tensor::<1, Int>::from_dispatch(Dispatch::int_reshape(tensor, flat)).into_data().convert::<f32>()
             }
         };
-        data.try_to_vec::<f32>().map_err(|error| TrainError::Invalid(format!("a tensor cannot be read back: {error:?}")))
+        data.try_to_vec::<f32>().map_err(|error| TensorError::Unread { reason: format!("{error:?}") })
     }
 
     /// All elements of integers, row-major.
     ///
     /// # Errors
     /// When these are floats, or the device does not deliver them.
-    pub fn to_i64(&self) -> Result<Vec<i64>, TrainError> {
-        let Value::Int(tensor) = self else {
-            return Err(TrainError::Invalid("integers are needed where floats were given".into()));
-        };
+    pub fn to_i64(&self) -> Result<Vec<i64>, TensorError> {
+        let Value::Int(tensor) = self else { return Err(TensorError::NotIntegers) };
         let flat = Dispatch::int_reshape(tensor.clone(), Shape::from(vec![self.elements()]));
         let data = Tensor::<1, Int>::from_dispatch(flat).into_data().convert::<i64>();
-        data.try_to_vec::<i64>().map_err(|error| TrainError::Invalid(format!("a tensor cannot be read back: {error:?}")))
+        data.try_to_vec::<i64>().map_err(|error| TensorError::Unread { reason: format!("{error:?}") })
     }
 
     /// The only element.
     ///
     /// # Errors
     /// When there are more or fewer.
-    pub fn scalar(&self) -> Result<f64, TrainError> {
+    pub fn scalar(&self) -> Result<f64, TensorError> {
         match self.to_f32()?.as_slice() {
             [value] => Ok(f64::from(*value)),
-            values => Err(TrainError::Invalid(format!("one number is needed where {} were given", values.len()))),
+            values => Err(TensorError::NotOne { count: values.len() }),
         }
     }
 
@@ -177,10 +175,10 @@ impl Value {
     ///
     /// # Errors
     /// When there are not as many factors as samples.
-    pub fn per_sample(&self, factors: &[f64]) -> Result<Self, TrainError> {
+    pub fn per_sample(&self, factors: &[f64]) -> Result<Self, TensorError> {
         let mut shape = vec![1; self.shape().len()];
         if self.shape().first() != Some(&factors.len()) {
-            return Err(TrainError::Invalid(format!("{} factors are given for samples {:?}", factors.len(), self.shape())));
+            return Err(TensorError::Factors { factors: factors.len(), shape: self.shape() });
         }
         shape[0] = factors.len();
         let factors = Value::float(factors.iter().map(|&f| f as f32).collect(), &shape, &self.device())?;
@@ -208,10 +206,10 @@ impl Value {
     ///
     /// # Errors
     /// When an index is out of range.
-    pub fn pick(&self, indices: &[usize]) -> Result<Self, TrainError> {
+    pub fn pick(&self, indices: &[usize]) -> Result<Self, TensorError> {
         let samples = self.shape().first().copied().unwrap_or(0);
-        if let Some(bad) = indices.iter().find(|&&index| index >= samples) {
-            return Err(TrainError::Invalid(format!("sample {bad} is asked for, but there are {samples}")));
+        if let Some(&sample) = indices.iter().find(|&&index| index >= samples) {
+            return Err(TensorError::NoSample { sample, samples });
         }
         let rows = Value::int(indices.iter().map(|&i| i as i64).collect(), &[indices.len()], &self.device())?.into_tensor();
         Ok(match self {
@@ -224,7 +222,7 @@ impl Value {
     ///
     /// # Errors
     /// When there is none, kinds are mixed, or shapes differ beside the axis.
-    pub fn join(values: &[Value], axis: usize) -> Result<Self, TrainError> {
+    pub fn join(values: &[Value], axis: usize) -> Result<Self, TensorError> {
         let tensors: Vec<DispatchTensor> = values.iter().map(|value| value.tensor().clone()).collect();
         let floats = values.iter().filter(|value| matches!(value, Value::Float(_))).count();
         let beside = |value: &Value| {
@@ -233,14 +231,14 @@ impl Value {
         };
         if values.iter().any(|value| beside(value).is_none() || beside(value) != beside(&values[0])) {
             let shapes: Vec<Vec<usize>> = values.iter().map(Value::shape).collect();
-            return Err(TrainError::Invalid(format!("tensors of shapes {shapes:?} cannot be joined along axis {axis}")));
+            return Err(TensorError::Join { shapes, axis });
         }
         match (floats, values.len()) {
-            (_, 0) => Err(TrainError::Invalid("no tensors to join".into())),
+            (_, 0) => Err(TensorError::NothingToJoin),
             (_, 1) => Ok(values[0].clone()),
             (floats, count) if floats == count => Ok(Value::Float(Dispatch::float_cat(tensors, axis))),
             (0, _) => Ok(Value::Int(Dispatch::int_cat(tensors, axis))),
-            _ => Err(TrainError::Invalid("floats and integers cannot be joined".into())),
+            _ => Err(TensorError::MixedKinds),
         }
     }
 
@@ -248,7 +246,7 @@ impl Value {
     ///
     /// # Errors
     /// When the number of elements differs.
-    pub fn reshape(&self, shape: &[usize]) -> Result<Self, TrainError> {
+    pub fn reshape(&self, shape: &[usize]) -> Result<Self, TensorError> {
         check_count(self.elements(), shape)?;
         let shape = Shape::from(shape.to_vec());
         Ok(match self {
@@ -326,10 +324,10 @@ impl Gradients {
     }
 }
 
-fn check_count(count: usize, shape: &[usize]) -> Result<(), TrainError> {
+fn check_count(count: usize, shape: &[usize]) -> Result<(), TensorError> {
     let wanted = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
     if wanted == Some(count) {
         return Ok(());
     }
-    Err(TrainError::Invalid(format!("a tensor of shape {shape:?} cannot hold {count} values")))
+    Err(TensorError::Count { shape: shape.to_vec(), count })
 }

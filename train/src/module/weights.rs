@@ -31,7 +31,7 @@ impl GraphModule {
             let problem = format!("has the shape {shape:?}, which cannot hold {} values", values.len());
             return Err(TrainError::parameter(self.plan().name(), name, problem));
         }
-        Value::float(values, shape, self.device())
+        Ok(Value::float(values, shape, self.device())?)
     }
 
     fn found(&self, name: &str) -> Result<(&[usize], &DynParam), TrainError> {
@@ -47,7 +47,7 @@ impl Parameters for GraphModule {
 
     fn parameter(&self, name: &str) -> Result<Vec<f32>, TrainError> {
         let (_, param) = self.found(name)?;
-        Value::Float(param.untracked()).to_f32()
+        Ok(Value::Float(param.untracked()).to_f32()?)
     }
 
     /// What is trained stays trained.

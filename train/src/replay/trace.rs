@@ -109,7 +109,7 @@ impl Trace {
     /// A tensor on the device.
     pub(super) fn value(&self, name: &str, device: &Device) -> Result<Value, TrainError> {
         let (shape, values) = self.tensors.get(name).ok_or_else(|| self.lacks(name))?;
-        Value::float(values.iter().map(|&value| value as f32).collect(), shape, device)
+        Ok(Value::float(values.iter().map(|&value| value as f32).collect(), shape, device)?)
     }
 
     /// The initial heads of the taps for which `keep` holds.

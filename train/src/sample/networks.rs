@@ -106,7 +106,7 @@ impl Networks for Interpreted<'_> {
                 Data::F32(values) => interp::Tensor::from_f32(values, tensor.shape()),
                 Data::I64(values) => interp::Tensor::from_i64(values.clone(), tensor.shape()),
             };
-            given.insert(name.to_string(), tensor.map_err(invalid)?);
+            given.insert(name.to_string(), tensor.map_err(|error| invalid(error.to_string()))?);
         }
         let run = interp::run(&graph, &given).map_err(|error| TrainError::component("running a network", error))?;
         let result = |name: &&str| {

@@ -5,7 +5,7 @@ use crate::rewrite::{Exactness, Miss, Outcome, Patch, Rule, Site};
 
 /// `(x * a + b) * c + d` becomes `x * (a c) + (b c + d)`.
 #[derive(Clone, Copy, Debug)]
-pub struct AffineOfAffine;
+pub(super) struct AffineOfAffine;
 
 impl Rule for AffineOfAffine {
     fn name(&self) -> &'static str {

@@ -5,7 +5,7 @@ use crate::rewrite::{Exactness, Miss, Outcome, Patch, Rule, Site};
 
 /// Removes `cast(x)` to the type of `x`.
 #[derive(Clone, Copy, Debug)]
-pub struct CastOfSameType;
+pub(super) struct CastOfSameType;
 
 impl Rule for CastOfSameType {
     fn name(&self) -> &'static str {
@@ -17,12 +17,8 @@ impl Rule for CastOfSameType {
     }
 
     fn apply(&self, site: &Site) -> Outcome {
-        match site.op() {
-            Some((Op::Cast { dtype }, &[x])) if site.graph.value(x).ty.dtype == *dtype => {
-                Outcome::Patch(Patch::new().replace(site.at, x))
-            }
-            _ => Outcome::No,
-        }
+        let Some((Op::Cast { dtype }, &[x])) = site.op() else { return Outcome::No };
+        if site.graph.value(x).ty.dtype == *dtype { Outcome::Patch(Patch::new().replace(site.at, x)) } else { Outcome::No }
     }
 
     fn witnesses(&self) -> &'static [&'static str] {

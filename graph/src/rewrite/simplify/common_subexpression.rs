@@ -4,7 +4,7 @@ use crate::rewrite::{Exactness, Miss, Outcome, Patch, Rule, Site};
 
 /// Replaces an operation by an equal one that was made before it.
 #[derive(Clone, Copy, Debug)]
-pub struct CommonSubexpression;
+pub(super) struct CommonSubexpression;
 
 impl Rule for CommonSubexpression {
     fn name(&self) -> &'static str {

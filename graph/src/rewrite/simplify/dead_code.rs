@@ -4,7 +4,7 @@ use crate::rewrite::{Exactness, Miss, Outcome, Patch, Rule, Site};
 
 /// Removes an operation or parameter that nothing reads.
 #[derive(Clone, Copy, Debug)]
-pub struct DeadCode;
+pub(super) struct DeadCode;
 
 impl Rule for DeadCode {
     fn name(&self) -> &'static str {

@@ -1,9 +1,9 @@
 //! `fold-constants`: what depends on parameters alone is computed once.
 
-use super::Trainable;
+use crate::dtype::DType;
 use crate::interp::{Tensor, evaluate};
-use crate::ir::{Bindings, DType, Def, Graph, Op, Type, ValueId};
-use crate::rewrite::{Exactness, Miss, Outcome, Patch, Rule, Site};
+use crate::ir::{Bindings, Def, Graph, Op, Type, ValueId};
+use crate::rewrite::{Exactness, Miss, Outcome, Patch, Rule, Site, Trainable};
 use crate::weights::{Weight, WeightExpr, encode};
 
 /// A folded parameter may be this large even when its sources are smaller.
@@ -11,9 +11,9 @@ const BUDGET_BYTES: usize = 4 << 20;
 
 /// Replaces an operation on parameters by a parameter. Its name is that of its first source and the operation.
 #[derive(Clone, Debug, Default)]
-pub struct FoldConstants {
+pub(super) struct FoldConstants {
     /// Parameters that must stay what they are.
-    pub trainable: Trainable,
+    pub(super) trainable: Trainable,
 }
 
 impl Rule for FoldConstants {
@@ -99,26 +99,27 @@ impl FoldConstants {
             sources.push(weight);
         }
         let shape = ty.shape.sizes().ok_or("the result's size is not known")?;
-        let refuse = |_: String| "the operation cannot be evaluated";
-        match (op, sources.as_slice()) {
-            // These stay lazy: no byte is read before somebody streams the result.
-            (Op::Reshape { .. }, &[weight]) => return WeightExpr::reshape(weight.clone(), shape).map_err(refuse),
-            (Op::Permute { axes }, &[weight]) => return WeightExpr::permute(weight.clone(), axes).map_err(refuse),
-            _ => {}
+        const REFUSED: &str = "the operation cannot be evaluated";
+        // These two stay lazy: no byte is read before somebody streams the result.
+        if let (Op::Reshape { .. }, &[weight]) = (op, sources.as_slice()) {
+            return WeightExpr::reshape(weight.clone(), shape).map_err(|_| REFUSED);
+        }
+        if let (Op::Permute { axes }, &[weight]) = (op, sources.as_slice()) {
+            return WeightExpr::permute(weight.clone(), axes).map_err(|_| REFUSED);
         }
         let largest = sources.iter().map(|weight| weight.byte_length()).sum::<usize>().max(BUDGET_BYTES);
         if crate::weights::byte_length(ty.dtype, &shape).is_none_or(|bytes| bytes > largest) {
             return Err("the result is larger than its sources and 4 MiB");
         }
-        let tensors: Vec<Tensor> =
-            sources.iter().map(|weight| Tensor::from_weight(weight)).collect::<Result<_, _>>().map_err(refuse)?;
+        let tensors = sources.iter().map(|weight| Tensor::from_weight(weight)).collect::<Result<Vec<Tensor>, _>>();
+        let tensors = tensors.map_err(|_| REFUSED)?;
         let tensors: Vec<&Tensor> = tensors.iter().collect();
-        let result = evaluate(op, &tensors, &Bindings::new()).map_err(refuse)?;
+        let result = evaluate(op, &tensors, &Bindings::new()).map_err(|_| REFUSED)?;
         let (dtype, bytes) = match &result {
             Tensor::Float(values) => (DType::F32, encode(values.iter().copied(), DType::F32)),
             Tensor::Int(values) => (DType::I64, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
         };
-        Weight::owned(bytes.into(), dtype, shape).map_err(refuse)
+        Weight::owned(bytes.into(), dtype, shape).map_err(|_| REFUSED)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::rewrite::{Exactness, Miss, Outcome, Patch, Rule, Site};
 
 /// `silu(group_norm(x))` becomes `group_norm(x)` with the activation inside.
 #[derive(Clone, Copy, Debug)]
-pub struct FuseGroupNormSilu;
+pub(super) struct FuseGroupNormSilu;
 
 impl Rule for FuseGroupNormSilu {
     fn name(&self) -> &'static str {

@@ -5,7 +5,7 @@ use crate::rewrite::{Exactness, Miss, Outcome, Patch, Rule, Site};
 
 /// Removes the permutation that keeps the order; two permutations become one.
 #[derive(Clone, Copy, Debug)]
-pub struct IdentityPermute;
+pub(super) struct IdentityPermute;
 
 impl Rule for IdentityPermute {
     fn name(&self) -> &'static str {

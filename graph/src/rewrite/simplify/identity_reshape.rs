@@ -5,7 +5,7 @@ use crate::rewrite::{Exactness, Miss, Outcome, Patch, Rule, Site};
 
 /// Removes a reshape to the shape that a value has already; of two reshapes the last decides.
 #[derive(Clone, Copy, Debug)]
-pub struct IdentityReshape;
+pub(super) struct IdentityReshape;
 
 impl Rule for IdentityReshape {
     fn name(&self) -> &'static str {

@@ -7,7 +7,7 @@ mod config;
 use attention::AttentionStyle;
 use block::{BlockStyle, joint_block, norm_continuous};
 use config::MmditConfig;
-use dmdx_graph::{Dim, Graph, Op, Type, ValueId};
+use dmdx_graph::{Dim, Graph, GraphError, Op, Type, ValueId};
 use serde_json::Value;
 
 use super::adaptive::{MAX_PERIOD, condition_mlp, unpatchify};
@@ -53,7 +53,8 @@ fn forward(
     text: ValueId,
     [pooled, timestep]: [ValueId; 2],
 ) -> Result<ValueId> {
-    let grid = [scope.dim(latent, 2).exact_div(net.patch_size)?, scope.dim(latent, 3).exact_div(net.patch_size)?];
+    let patches = |axis| scope.dim(latent, axis).exact_div(net.patch_size).map_err(GraphError::from);
+    let grid = [patches(2)?, patches(3)?];
     let mut image = patch_embed(scope, net, latent, &grid)?;
     let time = time_text_embed(scope, net, pooled, timestep)?;
     let mut text = scope.linear("context_embedder", text, net.width, true)?;

@@ -95,7 +95,7 @@ impl Constant {
             Data::Floats(values) => (encode(values.iter().copied(), self.dtype), self.dtype),
             Data::Sizes(_) => return Err("uses sizes that are known only when the network runs as data".into()),
         };
-        Weight::owned(bytes.into(), dtype, self.shape.clone())
+        Weight::owned(bytes.into(), dtype, self.shape.clone()).map_err(|error| error.to_string())
     }
 
     pub(super) fn len(&self) -> usize {

@@ -48,7 +48,7 @@ impl<'m> Converter<'m> {
         let pushed = self.graph.push(op, inputs, &origin);
         self.origin = origin;
         let id = pushed.map_err(|error| match error {
-            GraphError::Infer { reason, .. } => reason,
+            GraphError::Infer { reason, .. } => reason.to_string(),
             other => other.to_string(),
         })?;
         within_limits(&self.graph.value(id).ty.shape)?;

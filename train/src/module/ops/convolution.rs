@@ -5,6 +5,7 @@ use burn::backend::ops::FloatTensorOps;
 use burn::tensor::Shape;
 
 use super::{Operands, Result, dims};
+use crate::error::OperationError;
 use crate::kernels;
 use crate::module::Value;
 
@@ -20,7 +21,7 @@ pub(super) fn conv2d(
     let [top, left, bottom, right] = padding;
     let reach = [dilation[0] * (kernel_height - 1) + 1, dilation[1] * (kernel_width - 1) + 1];
     if height + top + bottom < reach[0] || width + left + right < reach[1] {
-        return Err(format!("the kernel reaches over {reach:?}, the input has only {height} by {width}"));
+        return Err(OperationError::Kernel { reach, height, width });
     }
     let bias = of.optional();
     Ok(Value::Float(kernels::conv2d(x.tensor(), weight.tensor(), bias.as_ref(), stride, padding, dilation, groups)))
@@ -31,7 +32,7 @@ pub(super) fn up_nearest(x: &Value, factor: usize) -> Result<Value> {
     if factor == 2 {
         return Ok(Value::Float(kernels::upsample_nearest2x(x.tensor())));
     }
-    let apart = x.reshape(&[n, c, h, 1, w, 1]).map_err(|error| error.to_string())?;
+    let apart = x.reshape(&[n, c, h, 1, w, 1])?;
     let repeated = Dispatch::float_expand(apart.into_tensor(), Shape::from(vec![n, c, h, factor, w, factor]));
-    Value::Float(repeated).reshape(&[n, c, h * factor, w * factor]).map_err(|error| error.to_string())
+    Ok(Value::Float(repeated).reshape(&[n, c, h * factor, w * factor])?)
 }

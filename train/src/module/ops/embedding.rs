@@ -6,18 +6,19 @@ use dmdx_graph::ir::PoolRule;
 use dmdx_graph::tables;
 
 use super::{Result, dims};
+use crate::error::OperationError;
 use crate::module::Value;
 
 pub(super) fn embedding(ids: &Value, table: &Value) -> Result<Value> {
     let [entries, width] = dims::<2>(table)?;
-    let flat = ids.to_i64().map_err(|error| error.to_string())?;
+    let flat = ids.to_i64()?;
     let rows: Vec<usize> = flat.iter().filter_map(|&id| usize::try_from(id).ok().filter(|id| *id < entries)).collect();
     if rows.len() != flat.len() {
-        return Err(format!("an id is not in a table of {entries}"));
+        return Err(OperationError::Id { entries });
     }
     let mut shape = ids.shape();
     shape.push(width);
-    table.pick(&rows).and_then(|picked| picked.reshape(&shape)).map_err(|error| error.to_string())
+    Ok(table.pick(&rows).and_then(|picked| picked.reshape(&shape))?)
 }
 
 /// In 32 bits from the exponent on, as diffusers does: an exact table differs by 4e-5 at times near 1000.
@@ -25,26 +26,26 @@ pub(super) fn timestep(t: &Value, dim: usize, flip_sin_to_cos: bool, freq_shift:
     let half = dim / 2;
     let frequencies = tables::frequencies(half, freq_shift, max_period);
     let [samples] = dims::<1>(t)?;
-    let column = t.to_float().reshape(&[samples, 1]).map_err(|error| error.to_string())?;
-    let frequencies = Value::float(frequencies, &[1, half], &t.device()).map_err(|error| error.to_string())?;
+    let column = t.to_float().reshape(&[samples, 1])?;
+    let frequencies = Value::float(frequencies, &[1, half], &t.device())?;
     let angles = column.times(&frequencies).into_tensor();
     let sines = Value::Float(Dispatch::float_sin(angles.clone()));
     let cosines = Value::Float(Dispatch::float_cos(angles));
     let parts = if flip_sin_to_cos { [cosines, sines] } else { [sines, cosines] };
-    Value::join(&parts, 1).map_err(|error| error.to_string())
+    Ok(Value::join(&parts, 1)?)
 }
 
 pub(super) fn pool_token(hidden: &Value, ids: &Value, rule: PoolRule) -> Result<Value> {
     let [batch, tokens, width] = dims::<3>(hidden)?;
-    let ids = ids.to_i64().map_err(|error| error.to_string())?;
+    let ids = ids.to_i64()?;
     if tokens == 0 || ids.len() != batch * tokens {
-        return Err(format!("{} ids stand for {batch} texts of {tokens} tokens", ids.len()));
+        return Err(OperationError::Texts { ids: ids.len(), batch, tokens });
     }
     let position = |row: &[i64]| match rule {
         PoolRule::LargestId => row.iter().enumerate().fold(0, |best, (i, id)| if *id > row[best] { i } else { best }),
         PoolRule::FirstEqual(wanted) => row.iter().position(|id| *id == wanted).unwrap_or(0),
     };
     let rows: Vec<usize> = ids.chunks(tokens).enumerate().map(|(sample, row)| sample * tokens + position(row)).collect();
-    let flat = hidden.reshape(&[batch * tokens, width]).map_err(|error| error.to_string())?;
-    flat.pick(&rows).map_err(|error| error.to_string())
+    let flat = hidden.reshape(&[batch * tokens, width])?;
+    Ok(flat.pick(&rows)?)
 }

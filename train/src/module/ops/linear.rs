@@ -19,7 +19,7 @@ pub(super) fn mat_mul(of: &mut Operands, transpose_a: bool, transpose_b: bool) -
     let lift = |value: Value, transpose: bool| -> Result<_> {
         let mut shape = vec![1; rank - value.shape().len()];
         shape.extend(value.shape());
-        let tensor = value.reshape(&shape).map_err(|error| error.to_string())?.into_tensor();
+        let tensor = value.reshape(&shape)?.into_tensor();
         Ok(if transpose { Dispatch::float_swap_dims(tensor, rank - 2, rank - 1) } else { tensor })
     };
     Ok(Value::Float(Dispatch::float_matmul(lift(a, transpose_a)?, lift(b, transpose_b)?)))

@@ -12,13 +12,16 @@ mod relative;
 mod volume;
 mod window;
 
+use burn::backend::Dispatch;
+use burn::backend::ops::{ActivationOps, FloatTensorOps};
 use burn::tensor::{Device, FloatDType};
 use dmdx_graph::{Bindings, DType, Op};
 
 use super::value::Value;
+use crate::error::OperationError;
 use crate::kernels;
 
-type Result<T> = std::result::Result<T, String>;
+type Result<T> = std::result::Result<T, OperationError>;
 
 /// The operands of one operation, taken in order.
 pub(super) struct Operands(std::vec::IntoIter<Value>);
@@ -26,7 +29,7 @@ pub(super) struct Operands(std::vec::IntoIter<Value>);
 impl Operands {
     /// The next operand.
     fn next(&mut self) -> Result<Value> {
-        self.0.next().ok_or_else(|| "an operand is missing".into())
+        self.0.next().ok_or(OperationError::Missing)
     }
 
     /// The next operand's tensor.
@@ -47,7 +50,7 @@ impl Operands {
 /// Runs one operation; what has no operands is made on `device`.
 ///
 /// # Errors
-/// With the reason where shapes, known only now, do not fit.
+/// Where shapes, known only now, do not fit.
 pub(super) fn apply(op: &Op, operands: Vec<Value>, bindings: &Bindings, device: &Device) -> Result<Value> {
     let mut of = Operands(operands.into_iter());
     match op {
@@ -55,7 +58,10 @@ pub(super) fn apply(op: &Op, operands: Vec<Value>, bindings: &Bindings, device: 
         Op::MatMul { transpose_a, transpose_b } => linear::mat_mul(&mut of, *transpose_a, *transpose_b),
         Op::Sdpa { scale, causal } => linear::attention(&mut of, *scale, *causal),
         Op::Conv2d { stride, padding, dilation, groups } => convolution::conv2d(&mut of, *stride, *padding, *dilation, *groups),
-        Op::Conv3d { .. } => volume::conv3d(&mut of, &volume::Geometry::of(op)?),
+        Op::Conv3d { stride, padding, dilation, groups } => {
+            let geometry = volume::Geometry { stride: *stride, padding: *padding, dilation: *dilation, groups: *groups };
+            volume::conv3d(&mut of, &geometry)
+        }
         Op::MaxPool2d { kernel, stride, padding } => {
             pool::max(&of.next()?, pool::Window { kernel: *kernel, stride: *stride, padding: *padding })
         }
@@ -63,7 +69,7 @@ pub(super) fn apply(op: &Op, operands: Vec<Value>, bindings: &Bindings, device: 
             let window = pool::Window { kernel: *kernel, stride: *stride, padding: *padding };
             pool::average(&of.next()?, window, *count_padding)
         }
-        Op::Resize { mode, height, width } => pool::resize(&of.next()?, size(height, bindings)?, size(width, bindings)?, *mode),
+        Op::Resize { mode, height, width } => pool::resize(&of.next()?, height.eval(bindings)?, width.eval(bindings)?, *mode),
         Op::UpNearest { factor } => convolution::up_nearest(&of.next()?, *factor),
         Op::GroupNorm { groups, eps, silu } => {
             let (x, weight, bias) = (of.tensor()?, of.tensor()?, of.tensor()?);
@@ -79,13 +85,13 @@ pub(super) fn apply(op: &Op, operands: Vec<Value>, bindings: &Bindings, device: 
         }
         Op::Rope { interleaved } => position::rope(&of.next()?, &of.next()?, &of.next()?, *interleaved),
         Op::BucketBias { max_distance, bidirectional, length } => {
-            position::bucket_bias(&of.next()?, *max_distance, *bidirectional, size(length, bindings)?)
+            position::bucket_bias(&of.next()?, *max_distance, *bidirectional, length.eval(bindings)?)
         }
         Op::CropTable { side, height, width } => {
-            position::crop_table(&of.next()?, *side, size(height, bindings)?, size(width, bindings)?)
+            position::crop_table(&of.next()?, *side, height.eval(bindings)?, width.eval(bindings)?)
         }
         Op::SincosTable3d { dim, frames, height, width, spatial_scale, temporal_scale } => {
-            let grid = [size(frames, bindings)?, size(height, bindings)?, size(width, bindings)?];
+            let grid = [frames.eval(bindings)?, height.eval(bindings)?, width.eval(bindings)?];
             position::sincos_table(*dim, grid, *spatial_scale, *temporal_scale, device)
         }
         Op::Embedding => embedding::embedding(&of.next()?, &of.next()?),
@@ -100,20 +106,29 @@ pub(super) fn apply(op: &Op, operands: Vec<Value>, bindings: &Bindings, device: 
         Op::Gelu { tanh: true } => Ok(Value::Float(kernels::gelu_tanh(&of.tensor()?))),
         Op::QuickGelu => Ok(Value::Float(kernels::quick_gelu(&of.tensor()?))),
         Op::Geglu => Ok(Value::Float(kernels::geglu(&of.tensor()?))),
-        Op::Sigmoid | Op::Tanh | Op::Neg | Op::Exp | Op::Sqrt | Op::Sin | Op::Cos => arithmetic::unary(op, of.next()?),
+        Op::Sigmoid => Ok(arithmetic::unary(of.next()?, <Dispatch as ActivationOps<Dispatch>>::sigmoid)),
+        Op::Tanh => Ok(arithmetic::unary(of.next()?, Dispatch::float_tanh)),
+        Op::Neg => Ok(arithmetic::unary(of.next()?, Dispatch::float_neg)),
+        Op::Exp => Ok(arithmetic::unary(of.next()?, Dispatch::float_exp)),
+        Op::Sqrt => Ok(arithmetic::unary(of.next()?, Dispatch::float_sqrt)),
+        Op::Sin => Ok(arithmetic::unary(of.next()?, Dispatch::float_sin)),
+        Op::Cos => Ok(arithmetic::unary(of.next()?, Dispatch::float_cos)),
         Op::Clamp { min, max } => Ok(arithmetic::clamp(of.tensor()?, *min, *max)),
         Op::Affine { mul, add } => Ok(arithmetic::affine(&of.next()?, *mul, *add)),
         Op::Softmax { axis } => Ok(reduction::softmax(of.tensor()?, *axis)),
-        Op::Add | Op::Sub | Op::Mul | Op::Div => arithmetic::binary(op, of.next()?, of.next()?),
-        Op::Reshape { shape } => of.next()?.reshape(&sizes(shape, bindings)?).map_err(|error| error.to_string()),
+        Op::Add => arithmetic::binary(of.next()?, of.next()?, |a, b| kernels::add(&a, &b)),
+        Op::Sub => arithmetic::binary(of.next()?, of.next()?, Dispatch::float_sub),
+        Op::Mul => arithmetic::binary(of.next()?, of.next()?, |a, b| kernels::mul(&a, &b)),
+        Op::Div => arithmetic::binary(of.next()?, of.next()?, Dispatch::float_div),
+        Op::Reshape { shape } => Ok(of.next()?.reshape(&shape.eval(bindings)?)?),
         Op::Permute { axes } => Ok(of.next()?.permuted(axes)),
-        Op::Concat { axis } => Value::join(&of.rest(), *axis).map_err(|error| error.to_string()),
+        Op::Concat { axis } => Ok(Value::join(&of.rest(), *axis)?),
         Op::Slice { axis, start, length } => {
-            let (start, length) = (size(start, bindings)?, size(length, bindings)?);
+            let (start, length) = (start.eval(bindings)?, length.eval(bindings)?);
             layout::slice(&of.next()?, *axis, start, length)
         }
         Op::Pad { pads, value } => Ok(layout::pad(of.next()?, pads, *value)),
-        Op::Expand { shape } => layout::expand(of.next()?, &sizes(shape, bindings)?),
+        Op::Expand { shape } => layout::expand(of.next()?, &shape.eval(bindings)?),
         Op::WindowPartition { window } => window::partition(&of.next()?, *window),
         Op::WindowMerge { window, height, width } => window::merge(&of.next()?, *window, *height, *width),
         Op::Reduce { kind, axes, keep_dims } => reduction::reduce(of.next()?, *kind, axes, *keep_dims),
@@ -129,16 +144,8 @@ pub(super) fn apply(op: &Op, operands: Vec<Value>, bindings: &Bindings, device: 
     }
 }
 
-fn sizes(shape: &dmdx_graph::Shape, bindings: &Bindings) -> Result<Vec<usize>> {
-    shape.eval(bindings).map_err(|error| error.to_string())
-}
-
-fn size(dim: &dmdx_graph::Dim, bindings: &Bindings) -> Result<usize> {
-    dim.eval(bindings).map_err(|error| error.to_string())
-}
-
 /// The sizes of a value of rank `N`.
 fn dims<const N: usize>(value: &Value) -> Result<[usize; N]> {
     let shape = value.shape();
-    shape.as_slice().try_into().map_err(|_| format!("{shape:?} has not {N} dimensions"))
+    <[usize; N]>::try_from(shape).map_err(|shape| OperationError::Rank { shape, rank: N })
 }

@@ -7,6 +7,7 @@ use dmdx_graph::tables;
 
 use super::layout::pad;
 use super::{Result, dims};
+use crate::error::OperationError;
 use crate::kernels;
 use crate::module::Value;
 
@@ -25,7 +26,7 @@ fn surrounded(x: &Value, window: Window, value: f64) -> Result<Value> {
     let Window { kernel, stride, padding: [top, left, bottom, right] } = window;
     let sides = [height + top + bottom, width + left + right];
     if kernel.contains(&0) || stride.contains(&0) || sides[0] < kernel[0] || sides[1] < kernel[1] {
-        return Err(format!("a window of {kernel:?} moved by {stride:?} does not fit into the padded picture {sides:?}"));
+        return Err(OperationError::Window { kernel, stride, sides });
     }
     if window.padding == [0; 4] {
         return Ok(x.to_float());
@@ -56,7 +57,7 @@ pub(super) fn average(x: &Value, window: Window, count_padding: bool) -> Result<
     let counts = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
     let counts = counts.map(|(row, column)| inside(row, 0, height) * inside(column, 1, width));
     let factors: Vec<f32> = counts.map(|count| whole / count as f32).collect();
-    let factors = Value::float(factors, &[1, 1, rows, columns], &x.device()).map_err(|error| error.to_string())?;
+    let factors = Value::float(factors, &[1, 1, rows, columns], &x.device())?;
     Ok(mean.times(&factors))
 }
 
@@ -64,17 +65,16 @@ pub(super) fn average(x: &Value, window: Window, count_padding: bool) -> Result<
 pub(super) fn resize(x: &Value, height: usize, width: usize, mode: Interpolation) -> Result<Value> {
     let [batch, channels, rows, columns] = dims::<4>(x)?;
     if [rows, columns, height, width].contains(&0) {
-        return Err(format!("a picture of {rows} by {columns} cannot be resized to {height} by {width}"));
+        return Err(OperationError::Resize { rows, columns, height, width });
     }
-    let text = |error: crate::error::TrainError| error.to_string();
     let matrix = |from: usize, to: usize| {
         let weights = tables::resize(from, to, mode).into_iter().map(|weight| weight as f32).collect();
-        Value::float(weights, &[to, from], &x.device()).map_err(text)
+        Value::float(weights, &[to, from], &x.device())
     };
-    let lines = x.to_float().reshape(&[batch * channels * rows, columns]).map_err(text)?;
+    let lines = x.to_float().reshape(&[batch * channels * rows, columns])?;
     let across = kernels::linear(lines.tensor(), matrix(columns, width)?.tensor(), None);
-    let planes = Value::Float(across).reshape(&[batch * channels, rows, width]).map_err(text)?;
-    let down = matrix(rows, height)?.reshape(&[1, height, rows]).map_err(text)?;
+    let planes = Value::Float(across).reshape(&[batch * channels, rows, width])?;
+    let down = matrix(rows, height)?.reshape(&[1, height, rows])?;
     let stretched = Dispatch::float_matmul(down.into_tensor(), planes.into_tensor());
-    Value::Float(stretched).reshape(&[batch, channels, height, width]).map_err(text)
+    Ok(Value::Float(stretched).reshape(&[batch, channels, height, width])?)
 }

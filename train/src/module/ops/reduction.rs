@@ -28,5 +28,5 @@ pub(super) fn reduce(x: Value, kind: ReduceKind, axes: &[usize], keep_dims: bool
     }
     let shape = result.shape();
     let kept: Vec<usize> = (0..shape.len()).filter(|axis| !axes.contains(axis)).map(|axis| shape[axis]).collect();
-    result.reshape(&kept).map_err(|error| error.to_string())
+    Ok(result.reshape(&kept)?)
 }

@@ -2,32 +2,19 @@
 //! gradients that is faster on the CPU than Burn's own three-dimensional convolution where channels are many (with 128, by
 //! a fifth to a third), slower where they are few, and each sum has the same order whatever the number of threads.
 
-use dmdx_graph::Op;
-
 use super::layout::pad;
 use super::{Operands, Result, dims};
+use crate::error::OperationError;
 use crate::kernels;
 use crate::module::Value;
 
 /// How a convolution's window moves.
 pub(super) struct Geometry {
-    stride: [usize; 3],
+    pub(super) stride: [usize; 3],
     /// Front, top, left, back, bottom, right.
-    padding: [usize; 6],
-    dilation: [usize; 3],
-    groups: usize,
-}
-
-impl Geometry {
-    /// That of [`Op::Conv3d`].
-    pub(super) fn of(op: &Op) -> Result<Self> {
-        match op {
-            Op::Conv3d { stride, padding, dilation, groups } => {
-                Ok(Self { stride: *stride, padding: *padding, dilation: *dilation, groups: *groups })
-            }
-            other => Err(format!("{} is no convolution over time", other.name())),
-        }
-    }
+    pub(super) padding: [usize; 6],
+    pub(super) dilation: [usize; 3],
+    pub(super) groups: usize,
 }
 
 pub(super) fn conv3d(of: &mut Operands, geometry: &Geometry) -> Result<Value> {
@@ -41,10 +28,9 @@ pub(super) fn conv3d(of: &mut Operands, geometry: &Geometry) -> Result<Value> {
     for axis in 0..3 {
         let reach = dilation[axis] * kernel[axis].saturating_sub(1) + 1;
         let room = padded[axis].checked_sub(reach).filter(|_| stride[axis] > 0 && kernel[axis] > 0);
-        let room = room.ok_or_else(|| format!("a kernel of {kernel:?} does not fit into the padded input {padded:?}"))?;
+        let room = room.ok_or(OperationError::VolumeKernel { kernel, padded })?;
         size[axis] = room / stride[axis] + 1;
     }
-    let text = |error: crate::error::TrainError| error.to_string();
     // Frames outermost: every tap sees a contiguous run of pictures.
     let mut pictures = x.permuted(&[2, 0, 1, 3, 4]);
     if front + back > 0 {
@@ -57,10 +43,10 @@ pub(super) fn conv3d(of: &mut Operands, geometry: &Geometry) -> Result<Value> {
             pictures.rows(first, size[0])
         } else {
             let frames: Vec<usize> = (0..size[0]).map(|frame| frame * stride[0] + first).collect();
-            pictures.pick(&frames).map_err(text)?
+            pictures.pick(&frames)?
         };
-        let seen = seen.reshape(&[size[0] * batch, channels, height, width]).map_err(text)?;
-        let slice = weight.slice(2, tap, 1).reshape(&[outputs, per_group, kernel_height, kernel_width]).map_err(text)?;
+        let seen = seen.reshape(&[size[0] * batch, channels, height, width])?;
+        let slice = weight.slice(2, tap, 1).reshape(&[outputs, per_group, kernel_height, kernel_width])?;
         let part = Value::Float(kernels::conv2d(
             seen.tensor(),
             slice.tensor(),
@@ -75,7 +61,7 @@ pub(super) fn conv3d(of: &mut Operands, geometry: &Geometry) -> Result<Value> {
             None => part,
         });
     }
-    let total = total.ok_or("the kernel is empty")?;
-    let apart = total.reshape(&[size[0], batch, outputs, size[1], size[2]]).map_err(text)?;
+    let total = total.ok_or(OperationError::EmptyKernel)?;
+    let apart = total.reshape(&[size[0], batch, outputs, size[1], size[2]])?;
     Ok(apart.permuted(&[1, 2, 0, 3, 4]))
 }

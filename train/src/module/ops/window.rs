@@ -2,6 +2,7 @@
 
 use super::layout::pad;
 use super::{Result, dims};
+use crate::error::OperationError;
 use crate::module::Value;
 
 pub(super) fn partition(x: &Value, window: usize) -> Result<Value> {
@@ -9,20 +10,18 @@ pub(super) fn partition(x: &Value, window: usize) -> Result<Value> {
     let (rows, columns) = (height.div_ceil(window), width.div_ceil(window));
     let (below, right) = (rows * window - height, columns * window - width);
     let padded = if below + right > 0 { pad(x.clone(), &[[0, 0], [0, below], [0, right], [0, 0]], 0.0) } else { x.clone() };
-    let text = |error: crate::error::TrainError| error.to_string();
-    let split = padded.reshape(&[batch, rows, window, columns, window, channels]).map_err(text)?;
-    split.permuted(&[0, 1, 3, 2, 4, 5]).reshape(&[batch * rows * columns, window, window, channels]).map_err(text)
+    let split = padded.reshape(&[batch, rows, window, columns, window, channels])?;
+    Ok(split.permuted(&[0, 1, 3, 2, 4, 5]).reshape(&[batch * rows * columns, window, window, channels])?)
 }
 
 pub(super) fn merge(x: &Value, window: usize, height: usize, width: usize) -> Result<Value> {
     let [windows, _, _, channels] = dims::<4>(x)?;
     let (rows, columns) = (height.div_ceil(window), width.div_ceil(window));
     if windows % (rows * columns) != 0 {
-        return Err(format!("{windows} windows are not made of grids of {rows} by {columns}"));
+        return Err(OperationError::Windows { windows, rows, columns });
     }
     let batch = windows / (rows * columns);
-    let text = |error: crate::error::TrainError| error.to_string();
-    let split = x.reshape(&[batch, rows, columns, window, window, channels]).map_err(text)?;
-    let whole = split.permuted(&[0, 1, 3, 2, 4, 5]).reshape(&[batch, rows * window, columns * window, channels]).map_err(text)?;
+    let split = x.reshape(&[batch, rows, columns, window, window, channels])?;
+    let whole = split.permuted(&[0, 1, 3, 2, 4, 5]).reshape(&[batch, rows * window, columns * window, channels])?;
     Ok(whole.slice(1, 0, height).slice(2, 0, width))
 }
