@@ -130,7 +130,7 @@ fn times_are_recorded_under_the_role() {
     teacher.output(&inputs(false), "sample").unwrap();
     student.output(&inputs(false), "sample").unwrap();
     student.frozen().output(&inputs(false), "sample").unwrap();
-    assert_eq!(names(&roles), [("student forward".to_string(), 2), ("unet forward".to_string(), 1)]);
+    assert_eq!(names(&roles), [("UNet2DConditionModel forward".to_string(), 1), ("student forward".to_string(), 2)]);
     student.set_profile(Some(everything.clone()));
     student.output(&inputs(false), "sample").unwrap();
     let found = names(&everything);

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
-
 use super::deliver::{self, SavedStudent};
 use super::models::{Drawer, Models, Pictures};
 use super::{evaluate, record};
@@ -25,7 +23,6 @@ pub struct Networks {
     pub(super) path: PathBuf,
     pub(super) texts: Vec<String>,
     pub(super) prompts_sha256: String,
-    pub(super) device: Device,
     pub(super) teacher: Teacher,
     pub(super) taps: Vec<String>,
     pub(super) teacher_hash: String,
@@ -55,7 +52,7 @@ impl Networks {
         deliver::check(loaded, &teacher)?;
         evaluate::check(loaded)?;
         let teacher_hash = hash::model(&path)?;
-        let networks = Self { loaded: loaded.clone(), path, texts, prompts_sha256, device, teacher, taps, teacher_hash };
+        let networks = Self { loaded: loaded.clone(), path, texts, prompts_sha256, teacher, taps, teacher_hash };
         networks.student()?;
         networks.materials().latent_taps()?;
         networks.materials().pixel_discriminator(1.0)?;
