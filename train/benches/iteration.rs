@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dmdx_train::data::{PairStore, collect};
-use dmdx_train::job::{Models, Networks};
+use dmdx_train::job::{Distillation, Models};
 use dmdx_train::method::adm::{Adm, AdmPhase};
 use dmdx_train::method::adp::{Adp, AdpPhase};
 use dmdx_train::method::sections;
@@ -35,7 +35,7 @@ fn main() {
     let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/digits-sdxl/dmdx.toml");
     let sets = [format!("run.threads={threads}"), "pairs.count=100".into(), "pairs.shard=100".into()];
     let loaded = LoadedRecipe::read(&recipe, &sets, &sections()).unwrap();
-    let networks = Networks::open(&loaded).unwrap();
+    let networks = Distillation::open(&loaded).unwrap();
     println!("{} threads, batch 32, {iterations} iterations each", rayon::current_num_threads());
 
     let folder = tempfile::tempdir().unwrap();

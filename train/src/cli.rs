@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use dmdx_importer::ImportOptions;
 
 use crate::error::TrainError;
-use crate::job::{Networks, work};
+use crate::job::{Distillation, work};
 use crate::method;
 use crate::recipe::{self, LoadedRecipe};
 use crate::sample::{self, SampleArguments};
@@ -108,7 +108,7 @@ pub fn run(cli: &Cli) -> ExitCode {
 fn train(arguments: &TrainArguments) -> Result<bool, TrainError> {
     let loaded = LoadedRecipe::read(&arguments.recipe, &arguments.set, &method::sections())?;
     let interrupt = Interrupt::on_signal()?;
-    let networks = Networks::open(&loaded)?;
+    let networks = Distillation::open(&loaded)?;
     let path = arguments.out.clone().unwrap_or_else(|| work::default_folder(&arguments.recipe));
     work::work(&loaded, &path, arguments.resume, &interrupt, &networks)?;
     eprintln!("done: {}", path.display());

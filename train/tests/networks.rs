@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use dmdx_importer::{ImportOptions, import_pipeline};
-use dmdx_train::job::Networks;
+use dmdx_train::job::Distillation;
 use dmdx_train::job::work::work;
 use dmdx_train::method::sections;
 use dmdx_train::recipe::LoadedRecipe;
@@ -29,7 +29,7 @@ fn run(folder: &Path) {
         "checkpoint.every=1",
     ];
     let loaded = LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets.map(String::from), &sections()).unwrap();
-    work(&loaded, folder, false, &Interrupt::default(), &Networks::open(&loaded).unwrap()).unwrap();
+    work(&loaded, folder, false, &Interrupt::default(), &Distillation::open(&loaded).unwrap()).unwrap();
 }
 
 /// Every file but the clock's and the lock.

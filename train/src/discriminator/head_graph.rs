@@ -1,26 +1,13 @@
 //! The heads as a graph, so that they run, are differentiated, saved and shown like every other network.
 
 use dmdx_graph::ir::Type;
-use dmdx_graph::{Dim, Graph, GraphError, Op, Shape, ValueId, Weight};
+use dmdx_graph::{Dim, Graph, Shape, Weight};
 
 use super::feature::{FeatureShape, Tap};
-use super::volume_head;
+use super::head_layer::HeadLayout;
+use super::{map_head, volume_head};
 use crate::error::TrainError;
-use crate::recipe::HeadOutput;
 use crate::session::Draws;
-
-/// How every head is built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeadLayout {
-    /// Channels between the convolutions.
-    pub width: usize,
-    /// Groups of the group norms.
-    pub groups: usize,
-    /// 4×4 convolutions of stride 2 halve the map until its smaller side is at most this.
-    pub min_size: usize,
-    /// One logit for the whole map, or one for every remaining position.
-    pub output: HeadOutput,
-}
 
 /// Initial biases of the heads' convolutions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,13 +19,9 @@ pub enum HeadBias {
     Uniform,
 }
 
-const EPSILON: f64 = 1e-5;
-
 /// One graph with a head for every tap: inputs and outputs carry the taps' names.
 ///
-/// The head of a map is `blocks.N` (4×4 stride-2 convolution, group norm, SiLU) while the map is too large, then `squash`, a
-/// convolution with norm and SiLU over the remaining map (or 1×1 for a map of logits), then `logit`, 1×1. For the head of a
-/// volume see [`volume_head`].
+/// See [`map_head`] and [`volume_head`].
 ///
 /// # Errors
 /// When the layout does not fit the features.
@@ -49,58 +32,12 @@ pub(super) fn build(taps: &[Tap], layout: HeadLayout) -> Result<Graph, TrainErro
         let sizes = std::iter::once(batch.clone()).chain(shape.sizes().iter().map(|&size| Dim::constant(size)));
         let input = graph.input(tap, Type::f32(Shape(sizes.collect())));
         let built = input.and_then(|input| match *shape {
-            FeatureShape::Map(sizes) => head(&mut graph, tap, input, sizes, layout),
+            FeatureShape::Map(sizes) => map_head::build(&mut graph, tap, input, sizes, layout),
             FeatureShape::Volume(sizes) => volume_head::build(&mut graph, tap, (input, &batch), sizes, layout),
         });
         built.map_err(|error| TrainError::component(format!("building the head of {tap}"), error))?;
     }
     Ok(graph)
-}
-
-fn head(
-    graph: &mut Graph,
-    tap: &str,
-    mut x: ValueId,
-    [mut channels, mut rows, mut columns]: [usize; 3],
-    layout: HeadLayout,
-) -> Result<(), GraphError> {
-    let mut block = 0;
-    while rows.min(columns) > layout.min_size {
-        let place = format!("{tap}.blocks.{block}");
-        x = conv(graph, &format!("{place}.conv"), x, [layout.width, channels], 4, 2, 1)?;
-        x = norm(graph, &format!("{place}.norm"), x, layout)?;
-        (channels, rows, columns) = (layout.width, rows / 2, columns / 2);
-        block += 1;
-    }
-    let kernel = match layout.output {
-        HeadOutput::Scalar => layout.min_size.min(rows.min(columns)),
-        HeadOutput::Map => 1,
-    };
-    x = conv(graph, &format!("{tap}.squash.conv"), x, [layout.width, channels], kernel, kernel, 0)?;
-    x = norm(graph, &format!("{tap}.squash.norm"), x, layout)?;
-    x = conv(graph, &format!("{tap}.logit"), x, [1, layout.width], 1, 1, 0)?;
-    graph.output(tap, x)
-}
-
-pub(super) fn conv(
-    graph: &mut Graph,
-    name: &str,
-    x: ValueId,
-    [out, channels]: [usize; 2],
-    kernel: usize,
-    stride: usize,
-    padding: usize,
-) -> Result<ValueId, GraphError> {
-    let weight = graph.param(&format!("{name}.weight"), &[out, channels, kernel, kernel], None)?;
-    let bias = graph.param(&format!("{name}.bias"), &[out], None)?;
-    let op = Op::Conv2d { stride: [stride; 2], padding: [padding; 4], dilation: [1; 2], groups: 1 };
-    graph.push(op, &[x, weight, bias], name)
-}
-
-pub(super) fn norm(graph: &mut Graph, name: &str, x: ValueId, layout: HeadLayout) -> Result<ValueId, GraphError> {
-    let weight = graph.param(&format!("{name}.weight"), &[layout.width], None)?;
-    let bias = graph.param(&format!("{name}.bias"), &[layout.width], None)?;
-    graph.push(Op::GroupNorm { groups: layout.groups, eps: EPSILON, silu: true }, &[x, weight, bias], name)
 }
 
 /// Gives a graph of heads its initial weights: convolutions Kaiming-uniform with `a = sqrt(5)`, that is uniform within

@@ -4,7 +4,8 @@ use burn::tensor::Device;
 use dmdx_graph::Graph;
 
 use super::feature::{Features, Tap};
-use super::head_graph::{self, HeadBias, HeadLayout};
+use super::head_graph::{self, HeadBias};
+use super::head_layer::HeadLayout;
 use crate::error::TrainError;
 use crate::module::{AdamSettings, GraphModule, Trained, Value, Weights};
 use crate::session::Draws;

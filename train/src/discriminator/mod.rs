@@ -2,14 +2,17 @@
 
 mod feature;
 mod head_graph;
+mod head_layer;
 mod heads;
 mod latent;
 mod loss;
+mod map_head;
 mod pixel;
 mod volume_head;
 
 pub use feature::{FeatureLayout, FeatureShape, Features, Tap, find_taps};
-pub use head_graph::{HeadBias, HeadLayout};
+pub use head_graph::HeadBias;
+pub use head_layer::HeadLayout;
 pub use heads::Heads;
 pub use latent::{LatentDiscriminator, last_resnets};
 pub use loss::{accuracy, generator_loss, hinge_loss};

@@ -2,7 +2,7 @@
 
 use dmdx_graph::{Dim, Graph, GraphError, Op, Shape, ValueId};
 
-use super::head_graph::{HeadLayout, conv, norm};
+use super::head_layer::{HeadLayout, conv, norm};
 
 /// `blocks.N` while the smaller side is above the layout's, and at least once: a 3×3×3 convolution (`conv3d`), a 3×3 one of
 /// stride 2 on every frame (`conv2d`), group norm over all frames and SiLU; then `logit`, 1×1×1, so that there is a logit for

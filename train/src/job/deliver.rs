@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use dmdx_export::{BundleOptions, Role, StudentInfo, Target, Verifier, export_bundle};
 use dmdx_importer::{ImportOptions, Pipeline, import_pipeline};
 
-use super::networks::Networks;
+use super::distillation::Distillation;
 use super::student;
 use crate::error::TrainError;
 use crate::recipe::LoadedRecipe;
@@ -27,13 +27,13 @@ pub(super) fn check(loaded: &LoadedRecipe, teacher: &Teacher) -> Result<(), Trai
 }
 
 /// How the student is sampled, for its folder and its bundles.
-fn info(networks: &Networks) -> Result<StudentInfo, TrainError> {
-    Ok(student::info(networks.student()?.rollout(), &networks.path, &networks.teacher_hash))
+fn info(job: &Distillation) -> Result<StudentInfo, TrainError> {
+    Ok(student::info(job.student()?.rollout(), &job.path, &job.teacher_hash))
 }
 
 /// Writes the student as a pipeline in the reference library's layout.
-pub(super) fn save(networks: &Networks, state: &StoredState, folder: &Path) -> Result<(), TrainError> {
-    student::save(&networks.path, &info(networks)?, state, folder)
+pub(super) fn save(job: &Distillation, state: &StoredState, folder: &Path) -> Result<(), TrainError> {
+    student::save(&job.path, &info(job)?, state, folder)
 }
 
 /// The student's folder, read back for every export; its weights stay in their files until they are needed.
@@ -46,11 +46,11 @@ pub struct SavedStudent {
 
 impl SavedStudent {
     /// Opens the folder that [`save`] wrote.
-    pub(super) fn open(networks: &Networks, folder: &Path) -> Result<Self, TrainError> {
+    pub(super) fn open(job: &Distillation, folder: &Path) -> Result<Self, TrainError> {
         let pipeline = import_pipeline(folder, &ImportOptions::default())
             .map_err(|error| TrainError::component("reading the student back", error))?;
         let verifier = Verifier::new(None, rayon::current_num_threads()).map_err(exporting)?;
-        Ok(Self { folder: folder.to_path_buf(), pipeline, info: info(networks)?, verifier })
+        Ok(Self { folder: folder.to_path_buf(), pipeline, info: info(job)?, verifier })
     }
 
     /// Writes and verifies the bundle for one target.

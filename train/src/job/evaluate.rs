@@ -4,8 +4,8 @@ use dmdx_runtime::Tensor;
 use dmdx_runtime::engine::tract::TractEngine;
 use dmdx_runtime::score::Scorer;
 
+use super::distillation::Distillation;
 use super::models::{Drawer, Pictures};
-use super::networks::Networks;
 use crate::error::TrainError;
 use crate::method::GENERATOR;
 use crate::recipe::LoadedRecipe;
@@ -21,46 +21,46 @@ pub(super) fn check(loaded: &LoadedRecipe) -> Result<(), TrainError> {
 
 /// Draws and scores a picture of every prompt, and keeps the first `keep`.
 pub(super) fn evaluate(
-    networks: &Networks,
+    job: &Distillation,
     who: Drawer<'_>,
     prompts: &[u32],
     noise: &[f32],
     keep: usize,
 ) -> Result<Pictures, TrainError> {
-    let latents = latents(networks, who, prompts, noise)?;
-    let mut values = networks.teacher.pictures(&latents)?;
-    let (height, width) = networks.size_of_pictures();
+    let latents = latents(job, who, prompts, noise)?;
+    let mut values = job.teacher.pictures(&latents)?;
+    let (height, width) = job.size_of_pictures();
     let shape = [prompts.len(), 3, height as usize, width as usize];
-    let score = score(networks, shape, &values, prompts)?;
+    let score = score(job, shape, &values, prompts)?;
     values.truncate(keep * shape[1..].iter().product::<usize>());
     Ok(Pictures { values, score })
 }
 
-fn latents(networks: &Networks, who: Drawer<'_>, prompts: &[u32], noise: &[f32]) -> Result<Vec<f32>, TrainError> {
-    let recipe = &networks.loaded.recipe;
+fn latents(job: &Distillation, who: Drawer<'_>, prompts: &[u32], noise: &[f32]) -> Result<Vec<f32>, TrainError> {
+    let recipe = &job.loaded.recipe;
     let [low, high] = recipe.teacher.guidance;
     match who {
         Drawer::Teacher { steps } => {
-            networks.teacher.latents(noise, prompts, &vec![(low + high) / 2.0; prompts.len()], steps as usize)
+            job.teacher.latents(noise, prompts, &vec![(low + high) / 2.0; prompts.len()], steps as usize)
         }
         Drawer::Student(state) => {
-            let mut module = networks.teacher.denoiser.module.clone();
+            let mut module = job.teacher.denoiser.module.clone();
             state.load_weights(GENERATOR, &mut module)?;
             let weight = recipe.student.guidance_offset.map(|offset| (low + high) / 2.0 - offset);
-            let student = networks.student()?.with_module(module.frozen());
-            networks.teacher.student_latents(&student, weight, recipe.run.seed, noise, prompts)
+            let student = job.student()?.with_module(module.frozen());
+            job.teacher.student_latents(&student, weight, recipe.run.seed, noise, prompts)
         }
     }
 }
 
 /// The score that the recipe asks for, if it asks for one.
-fn score(networks: &Networks, shape: [usize; 4], pictures: &[f32], prompts: &[u32]) -> Result<Option<Score>, TrainError> {
-    let Some(section) = &networks.loaded.recipe.score else { return Ok(None) };
+fn score(job: &Distillation, shape: [usize; 4], pictures: &[f32], prompts: &[u32]) -> Result<Option<Score>, TrainError> {
+    let Some(section) = &job.loaded.recipe.score else { return Ok(None) };
     let wrap = |error| TrainError::component("scoring the pictures", error);
     let engine = TractEngine::new(rayon::current_num_threads());
-    let scorer = Scorer::open(&networks.loaded.resolve(&section.classifier), &engine).map_err(wrap)?;
+    let scorer = Scorer::open(&job.loaded.resolve(&section.classifier), &engine).map_err(wrap)?;
     let pictures = Tensor::f32(shape.to_vec(), pictures.to_vec()).map_err(wrap)?;
-    let text = |&prompt: &u32| networks.texts.get(prompt as usize).cloned().unwrap_or_default();
+    let text = |&prompt: &u32| job.texts.get(prompt as usize).cloned().unwrap_or_default();
     let score = scorer.score(&pictures, &prompts.iter().map(text).collect::<Vec<_>>()).map_err(wrap)?;
     let numbers =
         [("digit_accuracy", score.digit_accuracy), ("colour_accuracy", score.colour_accuracy), ("frechet", score.frechet)];

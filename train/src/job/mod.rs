@@ -1,13 +1,15 @@
 //! A training job: its sequence, and the networks that it runs.
 
 mod deliver;
+mod distillation;
 mod evaluate;
 pub mod models;
-mod networks;
+mod open;
 mod record;
+mod steps;
 mod student;
 pub mod work;
 
 pub use deliver::SavedStudent;
+pub use distillation::Distillation;
 pub use models::{Drawer, Models, Pictures};
-pub use networks::Networks;

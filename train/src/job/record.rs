@@ -2,25 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use super::networks::Networks;
+use super::distillation::Distillation;
 use crate::data::PairPlan;
 use crate::error::TrainError;
 use crate::recipe::Sampler;
 use crate::store::hash;
 
 /// SHA-256 of every input by the key of the recipe that names it.
-pub(super) fn inputs(networks: &Networks) -> Result<BTreeMap<String, String>, TrainError> {
-    let recipe = &networks.loaded.recipe;
-    let mut inputs = BTreeMap::from([("teacher.path".to_string(), networks.teacher_hash.clone())]);
+pub(super) fn inputs(job: &Distillation) -> Result<BTreeMap<String, String>, TrainError> {
+    let recipe = &job.loaded.recipe;
+    let mut inputs = BTreeMap::from([("teacher.path".to_string(), job.teacher_hash.clone())]);
     if let Some(pixel) = &recipe.discriminator.pixel {
-        inputs.insert("discriminator.pixel.path".into(), hash::model(&networks.loaded.resolve(&pixel.path))?);
+        inputs.insert("discriminator.pixel.path".into(), hash::model(&job.loaded.resolve(&pixel.path))?);
     }
     if let Some(score) = &recipe.score {
-        let config = networks.loaded.resolve(&score.classifier).join("config.json");
+        let config = job.loaded.resolve(&score.classifier).join("config.json");
         inputs.insert("score.classifier".into(), hash::file(&config)?);
     }
     if let Some(file) = &recipe.prompts.file {
-        inputs.insert("prompts.file".into(), hash::file(&networks.loaded.resolve(file))?);
+        inputs.insert("prompts.file".into(), hash::file(&job.loaded.resolve(file))?);
     }
     Ok(inputs)
 }
@@ -31,9 +31,9 @@ pub(super) fn versions() -> BTreeMap<String, String> {
 }
 
 /// Choices that are not the recipe's, by name.
-pub(super) fn choices(networks: &Networks) -> BTreeMap<String, String> {
+pub(super) fn choices(job: &Distillation) -> BTreeMap<String, String> {
     let texts = [
-        ("device", format!("{:?}", networks.loaded.recipe.run.device).to_lowercase()),
+        ("device", format!("{:?}", job.loaded.recipe.run.device).to_lowercase()),
         ("adm_times", "t_f uniform on the whole schedule, t uniform in [t_min + dt_steps, t_max]".to_string()),
         ("adm_head_reduce", "mean over heads and positions".to_string()),
         ("evaluation", "the noise of the run's seed, guidance in the middle of teacher.guidance".to_string()),
@@ -43,32 +43,32 @@ pub(super) fn choices(networks: &Networks) -> BTreeMap<String, String> {
         ("fake_score_start", "the teacher's weights".to_string()),
         ("heads_of_adm", "new ones, not those of ADP".to_string()),
         ("head_bias", "zero".to_string()),
-        ("latent_taps", networks.taps.join(" ")),
-        ("student", format!("{:?}", networks.student())),
+        ("latent_taps", job.taps.join(" ")),
+        ("student", format!("{:?}", job.student())),
         ("teacher_time_ids", "(height, width, 0, 0, height, width)".to_string()),
-        ("unconditional", networks.teacher.unconditional.to_string()),
+        ("unconditional", job.teacher.unconditional.to_string()),
         ("update_order_adm", "fake score, generator, heads".to_string()),
     ];
     texts.into_iter().map(|(name, text)| (name.to_string(), text)).collect()
 }
 
 /// What the ODE pairs are.
-pub(super) fn pair_plan(networks: &Networks) -> PairPlan {
-    let recipe = &networks.loaded.recipe;
+pub(super) fn pair_plan(job: &Distillation) -> PairPlan {
+    let recipe = &job.loaded.recipe;
     PairPlan {
-        teacher_sha256: networks.teacher_hash.clone(),
-        prompts_sha256: networks.prompts_sha256.clone(),
-        prompt_count: networks.texts.len(),
+        teacher_sha256: job.teacher_hash.clone(),
+        prompts_sha256: job.prompts_sha256.clone(),
+        prompt_count: job.texts.len(),
         sampler: match recipe.pairs.sampler {
             Sampler::EulerTrailing => "euler_trailing".into(),
         },
         steps: recipe.pairs.steps,
         guidance: recipe.teacher.guidance,
-        unconditional: networks.teacher.unconditional.to_string(),
+        unconditional: job.teacher.unconditional.to_string(),
         seed: recipe.run.seed,
         dtype: recipe.pairs.dtype,
-        latent_shape: networks.teacher.latent_shape.clone(),
-        latent_scaling: networks.teacher.latent_scaling,
+        latent_shape: job.teacher.latent_shape.clone(),
+        latent_scaling: job.teacher.latent_scaling,
         count: recipe.pairs.count,
         shard: recipe.pairs.shard,
     }

@@ -3,40 +3,11 @@
 
 use toml::{Table, Value};
 
+use super::kind::Kind::{self, Integer, Integers, Lists, Number, Numbers, Positive, Range, Text, Texts, Word};
+use super::kind::MANY;
 use super::section::SectionEntry;
 use crate::error::TrainError;
 
-/// What a key may hold.
-#[derive(Clone, Copy, Debug)]
-pub enum Kind {
-    /// A whole number from the first to the second.
-    Integer(i64, i64),
-    /// A finite number from the first to the second.
-    Number(f64, f64),
-    /// A finite number above 0, up to the value.
-    Positive(f64),
-    /// Two numbers within the range, the first not above the second.
-    Range(f64, f64),
-    /// `true` or `false`.
-    Flag,
-    /// Any text but the empty one.
-    Text,
-    /// One of these words.
-    Word(&'static [&'static str]),
-    /// A list of texts.
-    Texts,
-    /// A list of different whole numbers, at least one.
-    Integers(i64, i64),
-    /// A list of numbers within the range, at least one.
-    Numbers(f64, f64),
-    /// A table from names to lists of texts.
-    Lists,
-}
-
-use Kind::{Flag, Integer, Integers, Lists, Number, Numbers, Positive, Range, Text, Texts, Word};
-
-/// More of anything than a run can count.
-pub const MANY: i64 = 1_000_000_000_000;
 const GUIDANCE: f64 = 1000.0;
 
 /// Sorted by section as in the documentation; a section exists because a key of it is here.
@@ -163,70 +134,5 @@ impl Keys<'_> {
         }
         let place = if section.is_empty() { "a recipe".to_string() } else { format!("[{section}]") };
         TrainError::recipe(key, format!("is not a key; {place} knows {}", names.join(", ")))
-    }
-}
-
-fn number(value: &Value) -> Option<f64> {
-    match value {
-        Value::Integer(integer) => Some(*integer as f64),
-        Value::Float(float) => Some(*float),
-        _ => None,
-    }
-}
-
-fn texts(value: &Value) -> bool {
-    value.as_array().is_some_and(|list| list.iter().all(|item| item.as_str().is_some_and(|text| !text.is_empty())))
-}
-
-impl Kind {
-    fn admits(self, value: &Value) -> bool {
-        match self {
-            Integer(low, high) => value.as_integer().is_some_and(|v| (low..=high).contains(&v)),
-            Number(low, high) => number(value).is_some_and(|v| (low..=high).contains(&v)),
-            Positive(high) => number(value).is_some_and(|v| v > 0.0 && v <= high),
-            Range(low, high) => match value.as_array().map(Vec::as_slice) {
-                Some([first, second]) => match (number(first), number(second)) {
-                    (Some(first), Some(second)) => low <= first && first <= second && second <= high,
-                    _ => false,
-                },
-                _ => false,
-            },
-            Flag => value.is_bool(),
-            Text => value.as_str().is_some_and(|text| !text.is_empty()),
-            Word(words) => value.as_str().is_some_and(|word| words.contains(&word)),
-            Texts => texts(value),
-            Integers(low, high) => value.as_array().is_some_and(|list| {
-                let inside = |v: &Value| v.as_integer().is_some_and(|v| (low..=high).contains(&v));
-                let repeated = |(index, item)| list[..index].contains(item);
-                !list.is_empty() && list.iter().all(inside) && !list.iter().enumerate().any(repeated)
-            }),
-            Numbers(low, high) => value.as_array().is_some_and(|list| {
-                let inside = |v: &Value| number(v).is_some_and(|v| (low..=high).contains(&v));
-                !list.is_empty() && list.iter().all(inside)
-            }),
-            Lists => value.as_table().is_some_and(|table| table.iter().all(|(_, list)| texts(list))),
-        }
-    }
-
-    /// What is allowed, as the end of "must be …".
-    fn sentence(self, key: &str) -> String {
-        match self {
-            _ if key == "optimizer.beta1" => "0, since the optimizer keeps no first moment".to_string(),
-            Integer(low, high) if high >= MANY => format!("a whole number, {low} or more"),
-            Integer(low, high) => format!("a whole number from {low} to {high}"),
-            Number(low, high) => format!("a number from {low} to {high}"),
-            Positive(high) => format!("a number above 0 and at most {high}"),
-            Range(low, high) => format!("two numbers [low, high] from {low} to {high} with low ≤ high"),
-            Flag => "true or false".to_string(),
-            Text => "a text that is not empty".to_string(),
-            Word([only]) => format!("\"{only}\""),
-            Word(words) => format!("one of \"{}\"", words.join("\", \"")),
-            Texts => "a list of texts that are not empty".to_string(),
-            Integers(low, high) => {
-                format!("a list of at least one, all different, whole numbers from {low} to {high}")
-            }
-            Numbers(low, high) => format!("a list of at least one number from {low} to {high}"),
-            Lists => "a table of lists of texts".to_string(),
-        }
     }
 }

@@ -5,6 +5,7 @@
 
 mod check;
 pub mod keys;
+mod kind;
 mod load;
 mod section;
 mod sections;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
+pub use kind::{Kind, MANY};
 pub use load::LoadedRecipe;
 pub use section::{Section, SectionEntry};
 pub use sections::{

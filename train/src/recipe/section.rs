@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::Recipe;
-use super::keys::Kind;
+use super::kind::Kind;
 use crate::error::TrainError;
 
 /// The section of one method. Its struct has the method's defaults; `iterations`, 0 of which leave the method out, is a key

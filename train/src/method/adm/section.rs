@@ -4,8 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-use crate::recipe::keys::{Kind, MANY};
-use crate::recipe::{Recipe, Section};
+use crate::recipe::{Kind, MANY, Recipe, Section};
 
 /// `[adm]`: adversarial distribution matching (Algorithm 1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

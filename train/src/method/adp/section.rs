@@ -4,8 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-use crate::recipe::keys::{Kind, MANY};
-use crate::recipe::{HeadReduce, Recipe, Section};
+use crate::recipe::{HeadReduce, Kind, MANY, Recipe, Section};
 
 /// `[adp]`: adversarial distillation pre-training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,47 @@
+//! The teacher of a recipe and what the job knows of it.
+
+use std::path::PathBuf;
+
+use crate::diffusion::Generator;
+use crate::discriminator::FeatureLayout;
+use crate::error::TrainError;
+use crate::method::{self, Materials};
+use crate::recipe::LoadedRecipe;
+use crate::teacher::Teacher;
+
+/// Everything that a recipe's job runs.
+pub struct Distillation {
+    pub(super) loaded: LoadedRecipe,
+    pub(super) path: PathBuf,
+    pub(super) texts: Vec<String>,
+    pub(super) prompts_sha256: String,
+    pub(super) teacher: Teacher,
+    pub(super) taps: Vec<String>,
+    pub(super) teacher_hash: String,
+}
+
+impl Distillation {
+    /// What the methods make their roles from.
+    pub fn materials(&self) -> Materials<'_> {
+        Materials {
+            loaded: &self.loaded,
+            recipe: &self.loaded.recipe,
+            teacher: &self.teacher,
+            prompts: self.texts.len(),
+            taps: &self.taps,
+            layout: &FeatureLayout::ChannelsFirst,
+        }
+    }
+
+    /// The student once all phases have run.
+    pub(super) fn student(&self) -> Result<Generator, TrainError> {
+        let last = method::of(&self.loaded.recipe).last();
+        self.materials().student(last.map_or("", |method| method.section.name))
+    }
+
+    /// Height and width of a picture.
+    pub(super) fn size_of_pictures(&self) -> (u32, u32) {
+        let [height, width] = self.teacher.picture_size().map(|side| u32::try_from(side).unwrap_or(u32::MAX));
+        (height, width)
+    }
+}

@@ -1,0 +1,43 @@
+//! Opening a job: everything that it needs is looked at before training begins.
+
+use super::distillation::Distillation;
+use super::{deliver, evaluate};
+use crate::data::Prompts;
+use crate::device;
+use crate::discriminator::last_resnets;
+use crate::error::TrainError;
+use crate::recipe::LoadedRecipe;
+use crate::store::hash;
+use crate::teacher::Teacher;
+
+impl Distillation {
+    /// Imports the recipe's teacher onto its device and encodes its prompts.
+    ///
+    /// # Errors
+    /// When something named by the recipe is missing or unusable.
+    pub fn open(loaded: &LoadedRecipe) -> Result<Self, TrainError> {
+        let recipe = &loaded.recipe;
+        let device = device::open(recipe.run.device)?;
+        if recipe.run.threads > 0 {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(recipe.run.threads).build_global();
+            pool.map_err(|error| TrainError::Environment { what: "a pool of threads".into(), reason: error.to_string() })?;
+        }
+        let prompts = Prompts::open(loaded)?;
+        let prompts_sha256 = prompts.sha256()?;
+        let texts: Vec<String> = prompts.starting(0)?.collect::<Result<_, _>>()?;
+        let path = loaded.resolve(&recipe.teacher.path);
+        let teacher = Teacher::open(&path, &texts, recipe.teacher.uncond, &device)?;
+        let mut taps = recipe.discriminator.latent_taps.clone();
+        if taps.is_empty() {
+            taps = last_resnets(teacher.graph()?);
+        }
+        deliver::check(loaded, &teacher)?;
+        evaluate::check(loaded)?;
+        let teacher_hash = hash::model(&path)?;
+        let job = Self { loaded: loaded.clone(), path, texts, prompts_sha256, teacher, taps, teacher_hash };
+        job.student()?;
+        job.materials().latent_taps()?;
+        job.materials().pixel_discriminator(1.0)?;
+        Ok(job)
+    }
+}

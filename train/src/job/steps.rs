@@ -1,0 +1,68 @@
+//! What the sequence of a job asks of the networks.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::deliver::{self, SavedStudent};
+use super::distillation::Distillation;
+use super::models::{Drawer, Models, Pictures};
+use super::{evaluate, record};
+use crate::data::{PairPlan, PairStore, ShardInputs};
+use crate::error::TrainError;
+use crate::method::{self, Given, Method, Need};
+use crate::store::StoredState;
+use crate::trainer::PhaseSlot;
+
+impl Models for Distillation {
+    type Student = SavedStudent;
+
+    fn inputs(&self) -> Result<BTreeMap<String, String>, TrainError> {
+        record::inputs(self)
+    }
+
+    fn versions(&self) -> BTreeMap<String, String> {
+        record::versions()
+    }
+
+    fn choices(&self) -> BTreeMap<String, String> {
+        record::choices(self)
+    }
+
+    fn pair_plan(&self) -> Result<PairPlan, TrainError> {
+        Ok(record::pair_plan(self))
+    }
+
+    fn teacher_latents(&self, inputs: &ShardInputs) -> Result<Vec<f32>, TrainError> {
+        let weights: Vec<f64> = inputs.guidance.iter().map(|&weight| f64::from(weight)).collect();
+        self.teacher.latents(&inputs.noise, &inputs.prompts, &weights, self.loaded.recipe.pairs.steps as usize)
+    }
+
+    fn phases<'a>(&'a self, pairs: Option<PairStore>) -> Result<Vec<PhaseSlot<'a>>, TrainError> {
+        let slot = |method: &'static Method| {
+            let pairs = pairs.clone().filter(|_| method.needs.contains(&Need::Pairs));
+            let build = move |previous: Option<&StoredState>| (method.build)(&self.materials(), Given { previous, pairs });
+            PhaseSlot { name: method.section.name, build: Box::new(build) }
+        };
+        Ok(method::of(&self.loaded.recipe).map(slot).collect())
+    }
+
+    fn save_student(&self, state: &StoredState, folder: &Path) -> Result<(), TrainError> {
+        deliver::save(self, state, folder)
+    }
+
+    fn open_student(&self, folder: &Path) -> Result<SavedStudent, TrainError> {
+        SavedStudent::open(self, folder)
+    }
+
+    fn export(&self, student: &SavedStudent, target: &str, folder: &Path) -> Result<(), TrainError> {
+        student.export(target, folder)
+    }
+
+    fn picture_size(&self) -> (u32, u32) {
+        self.size_of_pictures()
+    }
+
+    fn evaluate(&self, who: Drawer<'_>, prompts: &[u32], noise: &[f32], keep: usize) -> Result<Pictures, TrainError> {
+        evaluate::evaluate(self, who, prompts, noise, keep)
+    }
+}
