@@ -5,6 +5,7 @@ use std::path::Path;
 use indexmap::IndexMap;
 
 use crate::component::{Component, bind_component};
+use crate::contents::{Contents, set_class};
 use crate::error::{ImportError, JsonFault, Result};
 use crate::graph_file;
 use crate::hf::json::JsonFile;
@@ -16,7 +17,6 @@ use crate::options::ImportOptions;
 use crate::original;
 use crate::path::split;
 use crate::pipeline::Pipeline;
-use crate::plan::{Plan, set_class};
 use crate::provenance::Origin;
 use crate::single_file;
 
@@ -154,14 +154,14 @@ pub fn import_pipeline(path: &Path, options: &ImportOptions) -> Result<Pipeline>
 }
 
 fn from_folder(folder: &Path, options: &ImportOptions) -> Result<Pipeline> {
-    let mut plan = Plan::read(folder, options)?;
+    let mut contents = Contents::read(folder, options)?;
     let mut options = options.clone();
     // A link from one component into another stays inside what the user gave.
     options.files.roots.push(folder.into());
     let mut components = IndexMap::new();
     let mut unknown = Vec::new();
     let configs = options.config.take();
-    for (name, class) in std::mem::take(&mut plan.networks) {
+    for (name, class) in std::mem::take(&mut contents.networks) {
         options.config = configs.as_ref().map(|configs| configs.join(&name));
         match import_as(&folder.join(&name), Some(&class), &options) {
             Ok(component) => {
@@ -172,7 +172,7 @@ fn from_folder(folder: &Path, options: &ImportOptions) -> Result<Pipeline> {
         }
     }
     match unknown.is_empty() {
-        true => plan.finish(components, &options),
+        true => contents.finish(components, &options),
         false => {
             let path = folder.join("model_index.json");
             Err(ImportError::UnknownPipelineClasses { path, classes: unknown })

@@ -73,7 +73,7 @@ pub struct Part {
 /// Describes what is at a path. NaN and infinite values are counted in networks up to 64 MiB, or in all if `scan`.
 ///
 /// # Errors
-/// As [`import_any`].
+/// As [`crate::import`] and [`crate::import_pipeline`].
 pub fn inspect(path: &Path, options: &ImportOptions, scan: bool) -> Result<Description> {
     // First without reading weights, unless they are to be refused; the sizes then decide.
     let mut quick = options.clone();

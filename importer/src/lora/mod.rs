@@ -5,7 +5,7 @@
 //! weight's own storage type. Every key of a file must find its weight.
 
 mod adapters;
-mod targets;
+mod modules;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use adapters::Adapter;
 use dmdx_graph::Weight;
 use dmdx_graph::weights::{MappedFile, WeightExpr};
-use targets::{Target, Targets};
+use modules::{ModuleWeight, Modules};
 
 use crate::component::Component;
 use crate::defects::shortened;
@@ -28,7 +28,7 @@ use crate::original::Transform;
 pub(crate) fn component_name(path: &Path, component: &Component) -> String {
     let folder = if path.is_dir() { Some(path) } else { path.parent() };
     let name = folder.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    targets::lone_name(&name, &component.class)
+    modules::lone_name(&name, &component.class)
 }
 
 /// What was merged.
@@ -82,13 +82,13 @@ fn merge(
         }
     }
     let (adapters, mut defects) = adapters::read(path, &file, options)?;
-    let targets = Targets::of(components.iter().map(|(name, component)| (name.as_str(), &**component)));
+    let modules = Modules::of(components.iter().map(|(name, component)| (name.as_str(), &**component)));
     let mut foreign = 0;
     let mut changes: BTreeMap<(usize, String), Vec<Change>> = BTreeMap::new();
     for adapter in &adapters {
-        let found = match targets.find(&adapter.module) {
+        let found = match modules.find(&adapter.module) {
             Ok(found) => found,
-            Err(_) if !whole && targets.is_foreign(&adapter.module) => {
+            Err(_) if !whole && modules.is_foreign(&adapter.module) => {
                 foreign += 1;
                 continue;
             }
@@ -97,9 +97,9 @@ fn merge(
                 continue;
             }
         };
-        for target in found {
-            match Change::of(adapter, target, lora.scale) {
-                Ok(change) => changes.entry((target.component, target.param.clone())).or_default().push(change),
+        for weight in found {
+            match Change::of(adapter, weight, lora.scale) {
+                Ok(change) => changes.entry((weight.component, weight.param.clone())).or_default().push(change),
                 Err(defect) => defects.push(defect),
             }
         }
@@ -146,11 +146,11 @@ struct Change {
 }
 
 impl Change {
-    /// The part of an adapter's change that falls on a target.
-    fn of(adapter: &Adapter, target: &Target, scale: f64) -> std::result::Result<Self, LoraDefect> {
+    /// The part of an adapter's change that falls on a weight.
+    fn of(adapter: &Adapter, weight: &ModuleWeight, scale: f64) -> std::result::Result<Self, LoraDefect> {
         let module = || adapter.module.clone();
         let matrix = |reason| LoraDefect::Matrix { module: module(), reason };
-        let up = match target.transform {
+        let up = match weight.transform {
             Transform::Same => adapter.up.clone(),
             // What is done with rows of the fused weight is done with rows of `up`.
             Transform::Rows { part, of } => {

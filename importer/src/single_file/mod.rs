@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use self::known::{KNOWN, Known};
 use crate::arch::{self, ArchGraphs};
 use crate::component::{Component, bind_component};
+use crate::contents::Contents;
 use crate::defects::Defects;
 use crate::error::{ImportError, Result};
 use crate::hf::json::{self as hf_json, JsonFile};
@@ -23,7 +24,6 @@ use crate::hf::tensors::Tensors;
 use crate::options::ImportOptions;
 use crate::original::{Naming, params};
 use crate::pipeline::Pipeline;
-use crate::plan::Plan;
 
 /// Where a network may lie: its folder in the diffusers layout, its prefix in the file, and a name that shows it.
 const PLACES: [(&str, &str, &str); 10] = [
@@ -86,18 +86,18 @@ pub(crate) fn holds_networks(tensors: &BTreeMap<String, Weight>) -> usize {
 /// a network does not fit its configuration.
 pub(crate) fn pipeline(path: &Path, tensors: Tensors, options: &ImportOptions) -> Result<Pipeline> {
     let places = places(&tensors.weights);
-    let mut plan = match &options.config {
-        Some(folder) => Plan::read(folder, options)?,
-        None => known_plan(path, &places, &tensors.weights)?,
+    let mut contents = match &options.config {
+        Some(folder) => Contents::read(folder, options)?,
+        None => known_contents(path, &places, &tensors.weights)?,
     };
     let mut components = IndexMap::new();
     let mut notes = tensors.notes.clone();
-    for (folder, class) in std::mem::take(&mut plan.networks) {
+    for (folder, class) in std::mem::take(&mut contents.networks) {
         let Some(prefix) = places.get(folder.as_str()) else {
             notes.push(format!("{folder} ({class}) is not in the file"));
             continue;
         };
-        let config = plan.config(&folder, &class, options)?;
+        let config = contents.config(&folder, &class, options)?;
         let own: BTreeMap<String, Weight> =
             tensors.weights.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(k, v)| (k.clone(), v.clone())).collect();
         let own = Tensors { weights: own, files: tensors.files.clone(), ..Tensors::default() };
@@ -109,21 +109,21 @@ pub(crate) fn pipeline(path: &Path, tensors: Tensors, options: &ImportOptions) -
     if !others.is_empty() {
         if options.deny_unused {
             let defects = Box::new(Defects { unused: others, ..Default::default() });
-            return Err(ImportError::Binding { class: plan.class, path: path.into(), defects });
+            return Err(ImportError::Binding { class: contents.class, path: path.into(), defects });
         }
         notes.push(format!("{} tensor(s) belong to no network: {}", others.len(), crate::defects::shortened(&others)));
     }
     if components.is_empty() {
         return Err(ImportError::UnknownModel { path: path.into(), folder: "none".into(), known: titles() });
     }
-    plan.notes.extend(notes);
-    plan.finish(components, options)
+    contents.notes.extend(notes);
+    contents.finish(components, options)
 }
 
-/// The plan of a released model.
-fn known_plan(path: &Path, places: &IndexMap<&str, &str>, weights: &BTreeMap<String, Weight>) -> Result<Plan> {
+/// The contents of a released model's file.
+fn known_contents(path: &Path, places: &IndexMap<&str, &str>, weights: &BTreeMap<String, Weight>) -> Result<Contents> {
     let (known, denoiser) = find(path, places, weights)?;
-    let mut plan = Plan { class: known.pipeline.into(), ..Plan::default() };
+    let mut contents = Contents { class: known.pipeline.into(), ..Contents::default() };
     let mut index = json!({"_class_name": known.pipeline});
     for (folder, text) in known.configs {
         let value = parse(path, text)?;
@@ -131,26 +131,26 @@ fn known_plan(path: &Path, places: &IndexMap<&str, &str>, weights: &BTreeMap<Str
         let library = if value.get("_class_name").is_some() { "diffusers" } else { "transformers" };
         if places.contains_key(folder) {
             index[*folder] = json!([library, class]);
-            plan.configs.insert((*folder).into(), JsonFile { text: (*text).into(), value });
+            contents.configs.insert((*folder).into(), JsonFile { text: (*text).into(), value });
         }
-        plan.networks.push(((*folder).into(), class));
+        contents.networks.push(((*folder).into(), class));
     }
     match known.scheduler {
         Some(text) => {
             let value = parse(path, text)?;
             index["scheduler"] = json!(["diffusers", value.get("_class_name")]);
-            plan.scheduler = Some(JsonFile { text: text.into(), value });
+            contents.scheduler = Some(JsonFile { text: text.into(), value });
         }
-        None => plan.notes.push(format!(
+        None => contents.notes.push(format!(
             "{} models that predict noise and velocity have the same shapes, so the file does not say how to sample; give \
              the scheduler with --config",
             known.title
         )),
     }
-    plan.notes.insert(0, format!("{RECOGNISED} {} by the shapes of `{denoiser}`", known.title));
-    plan.notes.push("the file holds no tokenizers; a folder that has them can be given with --config".into());
-    plan.index = JsonFile { text: format!("{index:#}\n"), value: index };
-    Ok(plan)
+    contents.notes.insert(0, format!("{RECOGNISED} {} by the shapes of `{denoiser}`", known.title));
+    contents.notes.push("the file holds no tokenizers; a folder that has them can be given with --config".into());
+    contents.index = JsonFile { text: format!("{index:#}\n"), value: index };
+    Ok(contents)
 }
 
 /// The released model whose denoising network has exactly the shapes of the file.

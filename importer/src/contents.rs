@@ -28,7 +28,7 @@ enum Kind {
 
 /// What a pipeline consists of, before its weights are read.
 #[derive(Debug, Default)]
-pub(crate) struct Plan {
+pub(crate) struct Contents {
     /// The pipeline's class.
     pub class: String,
     /// `model_index.json`.
@@ -41,15 +41,15 @@ pub(crate) struct Plan {
     pub scheduler: Option<JsonFile>,
     /// What the user should know.
     pub notes: Vec<String>,
-    /// The folder that the plan was read from.
+    /// The folder that they were read from.
     pub folder: PathBuf,
     /// Folder name and path of every tokenizer.
     pub tokenizers: Vec<(String, PathBuf)>,
 }
 
-impl Plan {
+impl Contents {
     /// Reads `model_index.json` of a folder, the scheduler's configuration, and where the tokenizers are. A folder of one
-    /// network is a plan of one network, in a place that its class decides.
+    /// network is a pipeline of one network, in a place that its class decides.
     ///
     /// # Errors
     /// When an entry has no form that diffusers writes, or a file is missing.
@@ -59,20 +59,20 @@ impl Plan {
         let mut options = options.clone();
         options.files.roots.push(folder.into());
         let class = index.value.get("_class_name").and_then(Value::as_str).unwrap_or("(unnamed)");
-        let mut plan = Plan { class: class.chars().take(80).collect(), folder: folder.into(), ..Plan::default() };
-        for (name, class, kind) in entries(&path, &index.value, &options, &mut plan.notes)? {
+        let mut contents = Contents { class: class.chars().take(80).collect(), folder: folder.into(), ..Contents::default() };
+        for (name, class, kind) in entries(&path, &index.value, &options, &mut contents.notes)? {
             let place = folder.join(&name);
             match kind {
-                Kind::Network => plan.networks.push((name, class)),
-                Kind::Tokenizer => plan.tokenizers.push((name, place)),
+                Kind::Network => contents.networks.push((name, class)),
+                Kind::Tokenizer => contents.tokenizers.push((name, place)),
                 Kind::Scheduler => {
                     let json = config::read_scheduler(&place, &options.limits, &options.files)?;
-                    plan.scheduler = Some(json);
+                    contents.scheduler = Some(json);
                 }
             }
         }
-        plan.index = index;
-        Ok(plan)
+        contents.index = index;
+        Ok(contents)
     }
 
     /// The configuration of a network.

@@ -21,7 +21,7 @@ const ORIGINAL: &str = "diffusion_model.";
 
 /// A weight that a module changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct ModuleWeight {
     /// Which of the components.
     pub component: usize,
     /// The parameter's name.
@@ -31,48 +31,48 @@ pub(super) struct Target {
 }
 
 /// Every spelling of every module.
-pub(super) struct Targets {
-    spellings: BTreeMap<String, Vec<Target>>,
+pub(super) struct Modules {
+    spellings: BTreeMap<String, Vec<ModuleWeight>>,
     /// Paths without the network's name, with the components that have them.
     bare: BTreeMap<String, BTreeSet<usize>>,
     names: Vec<String>,
 }
 
-impl Targets {
+impl Modules {
     /// Of the weights of components by folder name.
     pub(super) fn of<'a>(components: impl Iterator<Item = (&'a str, &'a Component)>) -> Self {
-        let mut targets = Targets { spellings: BTreeMap::new(), bare: BTreeMap::new(), names: Vec::new() };
+        let mut modules = Modules { spellings: BTreeMap::new(), bare: BTreeMap::new(), names: Vec::new() };
         for (index, (name, component)) in components.enumerate() {
-            targets.names.push(name.into());
+            modules.names.push(name.into());
             let params: BTreeSet<&str> =
                 component.parts.values().flat_map(|graph| graph.params().keys()).map(|name| &**name).collect();
             let original = Naming::of_adapters(&component.class, &params);
             for param in params {
                 let Some(module) = param.strip_suffix(".weight") else { continue };
                 let recipe = original.as_ref().and_then(|names| names.recipe(param));
-                targets.add(index, name, module, param, recipe);
+                modules.add(index, name, module, param, recipe);
             }
         }
-        targets
+        modules
     }
 
     fn add(&mut self, component: usize, name: &str, module: &str, param: &str, original: Option<Recipe>) {
-        let target = |transform| Target { component, param: param.into(), transform };
+        let weight = |transform| ModuleWeight { component, param: param.into(), transform };
         let flat = PREFIXES.iter().find(|(folder, _)| *folder == name).map_or(&[][..], |(_, prefixes)| prefixes);
-        let mut spell = |key: String, target: Target| {
+        let mut spell = |key: String, weight: ModuleWeight| {
             let list = self.spellings.entry(key).or_default();
-            if !list.contains(&target) {
-                list.push(target);
+            if !list.contains(&weight) {
+                list.push(weight);
             }
         };
-        spell(format!("{name}.{module}"), target(Transform::Same));
+        spell(format!("{name}.{module}"), weight(Transform::Same));
         for prefix in flat {
-            spell(format!("{prefix}{}", module.replace('.', "_")), target(Transform::Same));
+            spell(format!("{prefix}{}", module.replace('.', "_")), weight(Transform::Same));
         }
         if let Some((recipe, module)) = original.as_ref().and_then(|r| Some((r, r.tensor.strip_suffix(".weight")?))) {
-            spell(format!("{ORIGINAL}{module}"), target(recipe.transform));
+            spell(format!("{ORIGINAL}{module}"), weight(recipe.transform));
             for prefix in flat {
-                spell(format!("{prefix}{}", module.replace('.', "_")), target(recipe.transform));
+                spell(format!("{prefix}{}", module.replace('.', "_")), weight(recipe.transform));
             }
         }
         self.bare.entry(module.into()).or_default().insert(component);
@@ -82,13 +82,13 @@ impl Targets {
     ///
     /// # Errors
     /// When there are none, or several networks could be meant.
-    pub(super) fn find(&self, module: &str) -> Result<&[Target], LoraDefect> {
+    pub(super) fn find(&self, module: &str) -> Result<&[ModuleWeight], LoraDefect> {
         let module = module.strip_prefix("base_model.model.").unwrap_or(module);
         let unknown = || LoraDefect::UnknownModule { module: module.into() };
         let present = present_name(module);
         let spelled = [module, present.as_str()].into_iter().find_map(|name| self.spellings.get(name));
-        if let Some(targets) = spelled {
-            return Ok(targets);
+        if let Some(weights) = spelled {
+            return Ok(weights);
         }
         let components = self.bare.get(module).or_else(|| self.bare.get(&present));
         let mut components = components.into_iter().flatten();
