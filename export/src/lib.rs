@@ -23,5 +23,5 @@ pub use error::{ExportError, Result};
 pub use model::{GraphReport, export_graph};
 pub use options::{GraphOptions, Names};
 pub use student::StudentInfo;
-pub use targets::{COMPAT, Target};
+pub use targets::{COMPAT, TARGETS, Target};
 pub use verify::Verifier;

@@ -48,7 +48,7 @@ impl DType {
     }
 
     /// The type of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         [DType::F64, DType::F32, DType::F16, DType::BF16, DType::I64, DType::I32, DType::U8, DType::Bool]
             .into_iter()
             .find(|dtype| dtype.name() == name)

@@ -4,6 +4,8 @@
 //! somebody streams them. The [`interp`] module defines what every [`Op`] means; [`rewrite`] changes graphs and logs why.
 //! [`mod@store`] is how every crate writes files and hashes them.
 
+#![warn(unreachable_pub)]
+
 mod dtype;
 pub mod error;
 pub mod interp;

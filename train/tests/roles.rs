@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
-use dmdx_graph::Graph;
+use dmdx_graph::{Graph, Weight, text};
 use dmdx_importer::{ImportOptions, import};
+use dmdx_train::TrainError;
+use dmdx_train::error::{NetworkError, OperationError, TensorError};
 use dmdx_train::module::{AdamSettings, GraphModule, ParameterGradients, Profile, Trained, Value};
 use dmdx_train::store::tensor_file::TensorFile;
 use dmdx_train::store::{NamedRoles, Parameters, StoredState, state};
@@ -183,4 +185,26 @@ fn wrong_inputs_are_sentences() {
     odd[0].1 = Value::float(vec![0.0; 4 * 9 * 9], &[1, 4, 9, 9], &Device::flex()).unwrap();
     let text = error(&odd, "sample");
     assert!(text.contains("sample"), "{text}");
+}
+
+/// What fails where, as variants that callers can tell apart and as sentences.
+#[test]
+fn failures_are_told_apart() {
+    let device = Device::flex();
+    let source = "graph 1 words\ninput %0 ids : i64[2]\nparam table : f32[3, 2]\n\
+                  %1 = embedding %0 @table : f32[2, 2]  # tokens\noutput y %1\n";
+    let mut graph = text::parse(source).unwrap();
+    let missing = GraphModule::new(&graph, &device, false).unwrap_err();
+    assert!(matches!(missing, TrainError::Network(NetworkError::NoWeight { .. })), "{missing}");
+    graph.set_weight("table", Weight::from_f32(&[0.0; 6], vec![3, 2]).unwrap()).unwrap();
+    let module = GraphModule::new(&graph, &device, false).unwrap();
+    let ids = Value::int(vec![0, 3], &[2], &device).unwrap();
+    let error = module.output(&[("ids", ids)], "y").unwrap_err();
+    assert_eq!(error.to_string(), "words fails in embedding at tokens: an id is not in a table of 3");
+    assert!(matches!(error, TrainError::Operation { op: "embedding", reason: OperationError::Id { entries: 3 }, .. }));
+    let error = module.output(&[], "y").unwrap_err();
+    assert_eq!(error.to_string(), "words needs its input ids");
+    assert!(matches!(error, TrainError::Network(NetworkError::InputNotGiven { .. })));
+    let error = Value::float(vec![0.0; 3], &[2], &device).unwrap_err();
+    assert_eq!(error, TensorError::Count { shape: vec![2], count: 3 });
 }

@@ -1,10 +1,10 @@
 //! ONNX files: the messages, and a deterministic writer with streamed external data.
 
+pub mod attribute;
 mod model;
 pub mod proto;
 mod write;
 
-pub use model::attribute;
 pub(crate) use model::{Model, element_type, value_info};
 pub(crate) use write::{DATA_ALIGNMENT, data_path, write_model};
 pub use write::{WriteOptions, WriteReport};

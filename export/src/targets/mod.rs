@@ -9,8 +9,8 @@ pub(crate) use target::{EngineKind, Presence};
 
 use crate::error::{ExportError, Result};
 
-/// All targets.
-pub(crate) const TARGETS: &[&Target] = &[&COMPAT];
+/// All targets. The tests export every operation for each.
+pub const TARGETS: &[&Target] = &[&COMPAT];
 
 impl Target {
     /// The target of that name.
@@ -22,5 +22,29 @@ impl Target {
             name: name.into(),
             known: TARGETS.iter().map(|target| target.name).collect::<Vec<_>>().join(", "),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{Presence, TARGETS};
+
+    #[test]
+    fn targets_state_what_they_own() {
+        let names: BTreeSet<&str> = TARGETS.iter().map(|target| target.name).collect();
+        assert_eq!(names.len(), TARGETS.len(), "two targets have one name");
+        for target in TARGETS {
+            let name = target.name;
+            assert!(target.legal.is_sorted_by(|a, b| a.0 < b.0), "{name}: the legal operations are not sorted");
+            for (op, since) in target.legal {
+                assert!(*since <= target.opset, "{name}: {op} is of version {since}, opset {}", target.opset);
+            }
+            assert!(!target.precisions.is_empty() && target.precisions.iter().all(|dtype| dtype.is_float()), "{name}");
+            assert!(target.tolerance > 0.0 && target.tolerance < 1.0, "{name}");
+            let proven = target.engines.iter().any(|(_, presence)| *presence == Presence::Required);
+            assert!(proven, "{name}: nothing need verify it");
+        }
     }
 }

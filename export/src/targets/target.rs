@@ -10,7 +10,7 @@ use crate::recipes::Recipes;
 #[derive(Debug)]
 pub struct Target {
     /// The name on the command line and in `dmdx.json`.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Version of the default operator set.
     pub(crate) opset: i64,
     /// ONNX IR version.

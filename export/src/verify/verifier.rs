@@ -54,7 +54,7 @@ impl Verifier {
     }
 
     /// The engines that the target asks for and this machine has.
-    fn engines_of(&self, target: &'static Target) -> Result<Vec<&dyn Engine>> {
+    fn engines_of(&self, target: &Target) -> Result<Vec<&dyn Engine>> {
         let mut engines = Vec::new();
         for (kind, presence) in target.engines {
             let engine = match kind {
@@ -77,7 +77,8 @@ impl Verifier {
     /// `measured` gets one entry per engine, or, if it has them already, the larger of old and new errors.
     ///
     /// # Errors
-    /// [`ExportError::Verification`] beyond the tolerance, [`ExportError::Engine`] when an engine cannot run the file.
+    /// [`ExportError::Verification`] beyond the tolerance, [`ExportError::Engine`] when an engine cannot run the file,
+    /// [`ExportError::NoEngine`] when one that the target cannot do without is not there.
     pub fn run(&self, measured: &mut Vec<Verification>, model: &WrittenModel<'_>, run: &Bindings, seed: u64) -> Result<()> {
         let mut source = model.graph.clone();
         source.retain_marks(|_| false);
@@ -136,5 +137,33 @@ fn to_engine(tensor: &interp::Tensor) -> std::result::Result<Tensor, dmdx_runtim
     match tensor {
         interp::Tensor::Float(_) => Tensor::f32(tensor.shape(), tensor.to_f32()),
         interp::Tensor::Int(values) => Tensor::i64(tensor.shape(), values.iter().copied().collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dmdx_runtime::engine::tract::TractEngine;
+
+    use super::{EngineKind, Presence, Target, Verifier};
+    use crate::targets::COMPAT;
+
+    #[test]
+    fn a_target_is_verified_by_its_own_engines() {
+        let verifier = Verifier {
+            tract: Box::new(TractEngine::new(1)),
+            onnxruntime: None,
+            missing: Some("ONNX Runtime was not found".into()),
+            tolerance: None,
+        };
+        let engines = |target: &Target| {
+            let engines = verifier.engines_of(target).map_err(|error| (error.exit_code(), error.to_string()));
+            engines.map(|engines| engines.iter().map(|engine| engine.name()).collect::<Vec<_>>())
+        };
+        assert_eq!(engines(&COMPAT), Ok(vec!["tract"]));
+        let optional = Target { engines: &[(EngineKind::OnnxRuntime, Presence::WhereFound)], ..COMPAT };
+        assert_eq!(engines(&optional), Ok(vec![]));
+        let required = Target { engines: &[(EngineKind::OnnxRuntime, Presence::Required)], ..COMPAT };
+        let refused = "target compat cannot be verified: ONNX Runtime was not found".to_string();
+        assert_eq!(engines(&required), Err((3, refused)));
     }
 }

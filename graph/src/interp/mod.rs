@@ -21,9 +21,6 @@ pub use tensor::Tensor;
 use crate::error::{GraphError, InputError, Result, RunError, WeightError};
 use crate::ir::{Bindings, Def, Dim, Graph, Op, Shape, ValueId};
 
-/// Elements of the largest tensor that the interpreter makes (8 GiB of f64): a guard against hostile shapes.
-pub const MAX_ELEMENTS: usize = 1 << 30;
-
 /// What one run gave.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Run {

@@ -2,9 +2,11 @@
 
 use ndarray::{ArrayD, IxDyn};
 
-use super::MAX_ELEMENTS;
 use crate::error::RunError;
 use crate::weights::Weight;
+
+/// Elements of the largest tensor that the interpreter makes (8 GiB of f64): a guard against hostile shapes.
+const MAX_ELEMENTS: usize = 1 << 30;
 
 /// A value: floats of any type as f64, integers and booleans as i64. Row-major.
 #[derive(Clone, Debug, PartialEq)]

@@ -104,7 +104,7 @@ impl Graph {
     }
 
     /// Renames the graph.
-    pub fn set_name(&mut self, name: &str) {
+    pub(crate) fn set_name(&mut self, name: &str) {
         self.name = name.into();
     }
 
@@ -150,7 +150,7 @@ impl Graph {
     ///
     /// # Errors
     /// When the name is taken or the weight's shape differs.
-    pub fn param_of(&mut self, name: &str, dtype: DType, shape: &[usize], weight: Option<Weight>) -> Result<ValueId> {
+    pub(crate) fn param_of(&mut self, name: &str, dtype: DType, shape: &[usize], weight: Option<Weight>) -> Result<ValueId> {
         if self.params.contains_key(name) {
             return Err(GraphError::Name { kind: "parameter", name: name.into(), reason: "is declared twice" });
         }
@@ -284,7 +284,7 @@ impl Graph {
     }
 
     /// As [`Graph::order`], for the given roots only.
-    pub fn order_from(&self, roots: &[ValueId]) -> Vec<ValueId> {
+    pub(crate) fn order_from(&self, roots: &[ValueId]) -> Vec<ValueId> {
         let mut done = vec![false; self.values.len()];
         let mut order = Vec::new();
         for &root in roots {
@@ -343,13 +343,6 @@ impl Graph {
         Ok(())
     }
 
-    /// Appends ` <- rule` to a value's origin.
-    pub fn add_origin(&mut self, id: ValueId, rule: &str) {
-        if let Some(Some(value)) = self.values.get_mut(id.index()) {
-            value.origin = format!("{} <- {rule}", value.origin).into();
-        }
-    }
-
     /// Removes operations and parameters that neither outputs nor marks need, and returns how many operations went.
     /// Inputs stay: they are the public contract.
     pub fn remove_dead(&mut self) -> usize {
@@ -372,7 +365,7 @@ impl Graph {
 
     /// Removes the given operations and parameters if nothing reads them, then what only they read, and returns how many
     /// operations went. Inputs, outputs and marks stay.
-    pub fn remove_unread(&mut self, candidates: &[ValueId]) -> usize {
+    pub(crate) fn remove_unread(&mut self, candidates: &[ValueId]) -> usize {
         let mut reads = vec![0usize; self.values.len()];
         for (_, value) in self.values() {
             if let Def::Op { inputs, .. } = &value.def {
@@ -400,23 +393,6 @@ impl Graph {
             }
         }
         removed
-    }
-
-    /// Drops an input that nothing reads.
-    ///
-    /// # Errors
-    /// When there is no such input or something still reads it.
-    pub fn remove_unused_input(&mut self, name: &str) -> Result<()> {
-        let fail = |reason| GraphError::Name { kind: "input", name: name.into(), reason };
-        let position = self.inputs.iter().position(|(n, _)| &**n == name).ok_or(fail("is not in the graph"))?;
-        let id = self.inputs[position].1;
-        if self.users().contains_key(&id) || self.outputs.iter().any(|o| o.value == id) {
-            return Err(fail("is still used"));
-        }
-        self.marks.retain(|_, v| *v != id);
-        self.inputs.remove(position);
-        self.values[id.index()] = None;
-        Ok(())
     }
 
     /// Binds symbols from the concrete shapes of all inputs.

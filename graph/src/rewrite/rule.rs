@@ -91,7 +91,7 @@ impl<'a> Site<'a> {
     }
 
     /// Whether nothing reads a value: no operation, output or mark.
-    pub fn is_unread(&self, id: ValueId) -> bool {
+    pub(crate) fn is_unread(&self, id: ValueId) -> bool {
         self.users(id).is_empty() && !self.facts.marked.contains(&id) && !self.facts.outputs.contains(&id)
     }
 

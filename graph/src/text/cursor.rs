@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use super::is_plain_byte;
+use super::words::is_plain_byte;
 use crate::dtype::DType;
 use crate::error::ParseError;
 use crate::ir::{Dim, Shape, Type};

@@ -19,21 +19,12 @@ mod cursor;
 mod limits;
 mod parse;
 mod print;
+mod words;
 
 pub use parse::parse;
-pub use print::{PrintOptions, print, print_with};
-
-/// Written after the word `graph`; a reader refuses any other.
-const VERSION: &str = "1";
-
-/// Whether a name is written without quotes.
-fn is_plain(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(is_plain_byte)
-}
-
-fn is_plain_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"_./-".contains(&byte)
-}
+pub use print::print;
+#[cfg(test)]
+use print::{PrintOptions, print_with};
 
 #[cfg(test)]
 mod tests;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::VERSION;
 use super::cursor::{Cursor, Lexed, shorten};
 use super::limits;
+use super::words::VERSION;
 use crate::dtype::DType;
 use crate::error::{GraphError, ParseError, Result};
 use crate::ir::{Graph, Op, ValueId};

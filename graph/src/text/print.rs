@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{VERSION, is_plain};
+use super::words::{VERSION, is_plain};
 use crate::ir::{Def, Graph, Op, ValueId};
 
 /// What [`print_with`] adds to the canonical text.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct PrintOptions {
+pub(crate) struct PrintOptions {
     /// Storage type and the first 8 hexadecimal digits of the content hash of every weight that is there. This reads all
     /// weights; [`parse`](super::parse) ignores it.
-    pub weights: bool,
+    pub(crate) weights: bool,
 }
 
 /// The canonical text of a graph that [verifies](Graph::verify).
@@ -20,7 +20,7 @@ pub fn print(graph: &Graph) -> String {
 }
 
 /// As [`print()`], with options.
-pub fn print_with(graph: &Graph, options: PrintOptions) -> String {
+pub(crate) fn print_with(graph: &Graph, options: PrintOptions) -> String {
     let order = graph.order();
     let ids = graph.inputs().iter().map(|(_, id)| *id).chain(order.iter().copied());
     let numbers: BTreeMap<ValueId, usize> = ids.enumerate().map(|(number, id)| (id, number)).collect();

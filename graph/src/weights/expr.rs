@@ -1,28 +1,10 @@
 //! Pure expressions over weights, evaluated in row-major order; the result is a function of the bytes alone.
 
-use super::low_rank::LowRank;
-use super::{Weight, encode};
+use super::elements::encode;
+use super::low_rank;
+use super::weight::{Kind, Weight, WeightExpr};
 use crate::dtype::DType;
 use crate::error::WeightError;
-
-/// A weight computed from others. Constructors check shapes, so evaluation cannot fail.
-#[derive(Debug)]
-pub struct WeightExpr {
-    kind: Kind,
-    dtype: DType,
-    shape: Vec<usize>,
-}
-
-#[derive(Debug)]
-enum Kind {
-    Permute(Weight, Vec<usize>),
-    Reshape(Weight),
-    Cast(Weight),
-    Scale(Weight, f64),
-    Rows(Weight, usize),
-    SwapHalves(Weight),
-    LowRank(LowRank),
-}
 
 impl WeightExpr {
     /// Reorders dimensions: dimension `i` of the result is dimension `axes[i]` of the weight.
@@ -97,7 +79,8 @@ impl WeightExpr {
             dtype => dtype,
         };
         let shape = base.shape().to_vec();
-        Ok(Self::weight(dtype, shape, Kind::LowRank(LowRank::new(base, up, down, factor)?)))
+        low_rank::check(&base, &up, &down)?;
+        Ok(Self::weight(dtype, shape, Kind::LowRank { base, up, down, factor }))
     }
 
     /// The same elements in another storage type, rounded to nearest even.
@@ -114,14 +97,6 @@ impl WeightExpr {
         Weight::Expr(std::sync::Arc::new(Self { kind, dtype, shape }))
     }
 
-    pub(super) fn dtype(&self) -> DType {
-        self.dtype
-    }
-
-    pub(super) fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
     pub(super) fn evaluate(&self) -> Vec<u8> {
         match &self.kind {
             Kind::Permute(weight, axes) => weight.with_bytes(|bytes| permute(bytes, weight, axes, &self.shape)),
@@ -136,7 +111,7 @@ impl WeightExpr {
                 let (first, second) = bytes.split_at(bytes.len() / 2);
                 [second, first].concat()
             }),
-            Kind::LowRank(sum) => sum.evaluate(self.dtype),
+            Kind::LowRank { base, up, down, factor } => low_rank::evaluate(base, up, down, *factor, self.dtype),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use dmdx_graph::{Op, interp, text};
+use dmdx_graph::error::RunError;
+use dmdx_graph::{GraphError, Op, interp, text};
 
 use crate::op_cases::load;
 
@@ -116,6 +117,7 @@ fn values_outside_an_operation_are_errors() {
     let mut inputs = [("ids".to_string(), ids), ("table".to_string(), table.clone())].into();
     let error = interp::run(&graph, &inputs).unwrap_err();
     assert_eq!(error.to_string(), "tokens: embedding cannot be computed: id 3 is not in a table of 3 rows");
+    assert!(matches!(error, GraphError::Run { reason: RunError::Id { id: 3, rows: 3 }, .. }));
     inputs.insert("ids".into(), interp::Tensor::from_f64(vec![0.0; 2], &[2]).unwrap());
     assert_eq!(interp::run(&graph, &inputs).unwrap_err().to_string(), "input `ids`: holds floats, the graph wants i64[2]");
 }
