@@ -40,8 +40,11 @@ fn main() {
 
     let folder = tempfile::tempdir().unwrap();
     let started = Instant::now();
-    let pairs =
-        collect(folder.path(), &networks.pair_plan().unwrap(), &Interrupt::default(), |inputs| networks.teacher_latents(inputs));
+    let interrupt = Interrupt::default();
+    let conditions = networks.conditions(&folder.path().join("conditions"), &interrupt).unwrap();
+    let pairs = collect(&folder.path().join("pairs"), &networks.pair_plan().unwrap(), &interrupt, |inputs| {
+        networks.teacher_latents(&conditions, inputs)
+    });
     let pairs: PairStore = pairs.unwrap();
     let per_pair = started.elapsed().as_secs_f64() / pairs.len() as f64;
     println!("pairs: {per_pair:.4} s each, {:.0} s for 3000", per_pair * 3000.0);
@@ -50,12 +53,12 @@ fn main() {
     let recipe = &loaded.recipe;
     let (adp, adm): (Adp, Adm) = (recipe.section().unwrap().unwrap(), recipe.section().unwrap().unwrap());
     let parts = profile();
-    let mut adp = AdpPhase::new(adp, &networks.materials(), pairs).unwrap();
+    let mut adp = AdpPhase::new(adp, &networks.materials(), &conditions, pairs).unwrap();
     adp.set_profile(&parts);
     time("ADP", &mut adp, iterations, &parts);
     drop(adp);
     let parts = profile();
-    let mut adm = AdmPhase::new(adm, &networks.materials(), None).unwrap();
+    let mut adm = AdmPhase::new(adm, &networks.materials(), &conditions, None).unwrap();
     adm.set_profile(&parts);
     time("ADM", &mut adm, iterations, &parts);
     reference(threads.max(1), iterations);

@@ -15,8 +15,10 @@ use dmdx_runtime::engine::ort::OrtEngine;
 use dmdx_runtime::engine::tract::TractEngine;
 use dmdx_runtime::pipeline::Pipeline;
 use dmdx_runtime::process::{Process, Rollout, StepRule};
+use dmdx_train::data::{ConditionPlan, Prompts};
 use dmdx_train::diffusion::Generator;
-use dmdx_train::recipe::Unconditional;
+use dmdx_train::recipe::{PairDtype, Unconditional};
+use dmdx_train::session::Interrupt;
 use dmdx_train::teacher::Teacher;
 
 fn fixtures() -> PathBuf {
@@ -109,9 +111,21 @@ fn same_picture(run: &Path) {
     let prompts = ["a red seven".to_string(), "a blue four".to_string()];
     let noise = dmdx_runtime::noise::latents(1, 0, prompts.len(), [4, 8, 8]).unwrap();
     let device = Device::flex();
-    let student = Teacher::open(&run.join("student"), &prompts, Unconditional::Auto, &device).unwrap();
+    let student = Teacher::open(&run.join("student"), Unconditional::Auto, &device).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let listed = Prompts::list(prompts.to_vec());
+    let plan = ConditionPlan {
+        teacher_sha256: "student".to_string(),
+        prompts_sha256: listed.sha256().unwrap(),
+        prompt_count: listed.len(),
+        encoding: student.pipeline.class.clone(),
+        unconditional: student.unconditional,
+        dtype: PairDtype::F32,
+        shard_bytes: ConditionPlan::SHARD_BYTES,
+    };
+    let conditions = student.conditions(folder.path(), &plan, &listed, &Interrupt::default()).unwrap();
     let walk = Generator::new(&student.denoiser, &Rollout::new(Process::line(999.0), &[999.0], StepRule::Ode).unwrap());
-    let latents = student.student_latents(&walk, None, 0, noise.floats().unwrap(), &[0, 1]).unwrap();
+    let latents = student.student_latents(&walk, &conditions, None, 0, noise.floats().unwrap(), &[0, 1]).unwrap();
     let burn = student.pictures(&latents).unwrap();
 
     let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(TractEngine::new(1))];

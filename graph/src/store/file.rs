@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::Existing;
+use super::existing::Existing;
 use super::temporary::{make, parent, sync_folder};
 
 /// A file that takes its name only in [`NewFile::publish`]; dropped before, it vanishes. Whatever fails in between (a full

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Existing;
+use super::existing::Existing;
 use super::temporary::{make, parent, remove, sync_folder};
 
 /// A folder that takes its name only in [`NewFolder::publish`]; dropped before, it vanishes with all that is in it.

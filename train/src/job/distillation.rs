@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::data::Prompts;
 use crate::diffusion::Generator;
 use crate::discriminator::FeatureLayout;
 use crate::error::TrainError;
@@ -13,7 +14,7 @@ use crate::teacher::Teacher;
 pub struct Distillation {
     pub(super) loaded: LoadedRecipe,
     pub(super) path: PathBuf,
-    pub(super) texts: Vec<String>,
+    pub(super) prompts: Prompts,
     pub(super) prompts_sha256: String,
     pub(super) teacher: Teacher,
     pub(super) taps: Vec<String>,
@@ -27,7 +28,7 @@ impl Distillation {
             loaded: &self.loaded,
             recipe: &self.loaded.recipe,
             teacher: &self.teacher,
-            prompts: self.texts.len(),
+            prompts: self.prompts.len(),
             taps: &self.taps,
             layout: &FeatureLayout::ChannelsFirst,
         }

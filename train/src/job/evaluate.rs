@@ -6,6 +6,7 @@ use dmdx_runtime::score::Scorer;
 
 use super::distillation::Distillation;
 use super::models::{Drawer, Pictures};
+use crate::data::StoredConditions;
 use crate::error::TrainError;
 use crate::method::GENERATOR;
 use crate::recipe::LoadedRecipe;
@@ -23,11 +24,12 @@ pub(super) fn check(loaded: &LoadedRecipe) -> Result<(), TrainError> {
 pub(super) fn evaluate(
     job: &Distillation,
     who: Drawer<'_>,
+    conditions: &StoredConditions,
     prompts: &[u32],
     noise: &[f32],
     keep: usize,
 ) -> Result<Pictures, TrainError> {
-    let latents = latents(job, who, prompts, noise)?;
+    let latents = latents(job, who, conditions, prompts, noise)?;
     let mut values = job.teacher.pictures(&latents)?;
     let (height, width) = job.size_of_pictures();
     let shape = [prompts.len(), 3, height as usize, width as usize];
@@ -36,19 +38,26 @@ pub(super) fn evaluate(
     Ok(Pictures { values, score })
 }
 
-fn latents(job: &Distillation, who: Drawer<'_>, prompts: &[u32], noise: &[f32]) -> Result<Vec<f32>, TrainError> {
+fn latents(
+    job: &Distillation,
+    who: Drawer<'_>,
+    conditions: &StoredConditions,
+    prompts: &[u32],
+    noise: &[f32],
+) -> Result<Vec<f32>, TrainError> {
     let recipe = &job.loaded.recipe;
     let [low, high] = recipe.teacher.guidance;
     match who {
         Drawer::Teacher { steps } => {
-            job.teacher.latents(noise, prompts, &vec![(low + high) / 2.0; prompts.len()], steps as usize)
+            let weights = vec![(low + high) / 2.0; prompts.len()];
+            job.teacher.latents(conditions, noise, prompts, &weights, steps as usize)
         }
         Drawer::Student(state) => {
             let mut module = job.teacher.denoiser.module.clone();
             state.load_weights(GENERATOR, &mut module)?;
             let weight = recipe.student.guidance_offset.map(|offset| (low + high) / 2.0 - offset);
             let student = job.student()?.with_module(module.frozen());
-            job.teacher.student_latents(&student, weight, recipe.run.seed, noise, prompts)
+            job.teacher.student_latents(&student, conditions, weight, recipe.run.seed, noise, prompts)
         }
     }
 }
@@ -60,8 +69,8 @@ fn score(job: &Distillation, shape: [usize; 4], pictures: &[f32], prompts: &[u32
     let engine = TractEngine::new(rayon::current_num_threads());
     let scorer = Scorer::open(&job.loaded.resolve(&section.classifier), &engine).map_err(wrap)?;
     let pictures = Tensor::f32(shape.to_vec(), pictures.to_vec()).map_err(wrap)?;
-    let text = |&prompt: &u32| job.texts.get(prompt as usize).cloned().unwrap_or_default();
-    let score = scorer.score(&pictures, &prompts.iter().map(text).collect::<Vec<_>>()).map_err(wrap)?;
+    let texts = prompts.iter().map(|&prompt| job.prompts.get(prompt as usize)).collect::<Result<Vec<_>, _>>()?;
+    let score = scorer.score(&pictures, &texts).map_err(wrap)?;
     let numbers =
         [("digit_accuracy", score.digit_accuracy), ("colour_accuracy", score.colour_accuracy), ("frechet", score.frechet)];
     Ok(Some(numbers.into_iter().map(|(name, value)| (name.to_string(), value)).collect()))

@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::data::{PairPlan, PairStore, ShardInputs};
 use crate::error::TrainError;
 use crate::report::Score;
+use crate::session::Interrupt;
 use crate::store::StoredState;
 use crate::trainer::PhaseSlot;
 
@@ -13,6 +14,9 @@ use crate::trainer::PhaseSlot;
 pub trait Models {
     /// A student's folder that was opened to be exported.
     type Student;
+
+    /// The conditions of the recipe's prompts.
+    type Conditions;
 
     /// SHA-256 of every input by the key of the recipe that names it.
     ///
@@ -32,17 +36,24 @@ pub trait Models {
     /// When the teacher does not say enough about its latents.
     fn pair_plan(&self) -> Result<PairPlan, TrainError>;
 
+    /// The conditions of the recipe's prompts, made in `folder` as far as they are not there.
+    ///
+    /// # Errors
+    /// When they cannot be made or read, and [`TrainError::Interrupted`].
+    fn conditions(&self, folder: &Path, interrupt: &Interrupt) -> Result<Self::Conditions, TrainError>;
+
     /// The teacher's latents of one shard, `[count, ..latent_shape]`.
     ///
     /// # Errors
     /// When the inputs do not fit the teacher.
-    fn teacher_latents(&self, inputs: &ShardInputs) -> Result<Vec<f32>, TrainError>;
+    fn teacher_latents(&self, conditions: &Self::Conditions, inputs: &ShardInputs) -> Result<Vec<f32>, TrainError>;
 
     /// The phases in order; `pairs` is there where a phase needs pairs.
     ///
     /// # Errors
     /// When a phase of the recipe is impossible.
-    fn phases<'a>(&'a self, pairs: Option<PairStore>) -> Result<Vec<PhaseSlot<'a>>, TrainError>;
+    fn phases<'a>(&'a self, conditions: &'a Self::Conditions, pairs: Option<PairStore>)
+    -> Result<Vec<PhaseSlot<'a>>, TrainError>;
 
     /// Writes the student as a pipeline in the reference library's layout.
     ///
@@ -70,7 +81,14 @@ pub trait Models {
     ///
     /// # Errors
     /// When the student does not fit the teacher's network, or the pictures cannot be scored.
-    fn evaluate(&self, who: Drawer<'_>, prompts: &[u32], noise: &[f32], keep: usize) -> Result<Pictures, TrainError>;
+    fn evaluate(
+        &self,
+        who: Drawer<'_>,
+        conditions: &Self::Conditions,
+        prompts: &[u32],
+        noise: &[f32],
+        keep: usize,
+    ) -> Result<Pictures, TrainError>;
 }
 
 /// Drawn pictures.

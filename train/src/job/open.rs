@@ -11,7 +11,7 @@ use crate::store::hash;
 use crate::teacher::Teacher;
 
 impl Distillation {
-    /// Imports the recipe's teacher onto its device and encodes its prompts.
+    /// Imports the recipe's teacher onto its device.
     ///
     /// # Errors
     /// When something named by the recipe is missing or unusable.
@@ -24,9 +24,8 @@ impl Distillation {
         }
         let prompts = Prompts::open(loaded)?;
         let prompts_sha256 = prompts.sha256()?;
-        let texts: Vec<String> = prompts.starting(0)?.collect::<Result<_, _>>()?;
         let path = loaded.resolve(&recipe.teacher.path);
-        let teacher = Teacher::open(&path, &texts, recipe.teacher.uncond, &device)?;
+        let teacher = Teacher::open(&path, recipe.teacher.uncond, &device)?;
         let mut taps = recipe.discriminator.latent_taps.clone();
         if taps.is_empty() {
             taps = last_resnets(teacher.graph()?);
@@ -34,7 +33,7 @@ impl Distillation {
         deliver::check(loaded, &teacher)?;
         evaluate::check(loaded)?;
         let teacher_hash = hash::model(&path)?;
-        let job = Self { loaded: loaded.clone(), path, texts, prompts_sha256, teacher, taps, teacher_hash };
+        let job = Self { loaded: loaded.clone(), path, prompts, prompts_sha256, teacher, taps, teacher_hash };
         job.student()?;
         job.materials().latent_taps()?;
         job.materials().pixel_discriminator(1.0)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::distillation::Distillation;
-use crate::data::PairPlan;
+use crate::data::{ConditionPlan, PairPlan};
 use crate::error::TrainError;
 use crate::recipe::Sampler;
 use crate::store::hash;
@@ -46,10 +46,23 @@ pub(super) fn choices(job: &Distillation) -> BTreeMap<String, String> {
         ("latent_taps", job.taps.join(" ")),
         ("student", format!("{:?}", job.student())),
         ("teacher_time_ids", "(height, width, 0, 0, height, width)".to_string()),
-        ("unconditional", job.teacher.unconditional.to_string()),
+        ("unconditional", job.teacher.unconditional.words().to_string()),
         ("update_order_adm", "fake score, generator, heads".to_string()),
     ];
     texts.into_iter().map(|(name, text)| (name.to_string(), text)).collect()
+}
+
+/// What the conditions of the prompts are.
+pub(super) fn condition_plan(job: &Distillation) -> ConditionPlan {
+    ConditionPlan {
+        teacher_sha256: job.teacher_hash.clone(),
+        prompts_sha256: job.prompts_sha256.clone(),
+        prompt_count: job.prompts.len(),
+        encoding: job.teacher.pipeline.class.clone(),
+        unconditional: job.teacher.unconditional,
+        dtype: job.loaded.recipe.prompts.dtype,
+        shard_bytes: ConditionPlan::SHARD_BYTES,
+    }
 }
 
 /// What the ODE pairs are.
@@ -58,13 +71,13 @@ pub(super) fn pair_plan(job: &Distillation) -> PairPlan {
     PairPlan {
         teacher_sha256: job.teacher_hash.clone(),
         prompts_sha256: job.prompts_sha256.clone(),
-        prompt_count: job.texts.len(),
+        prompt_count: job.prompts.len(),
         sampler: match recipe.pairs.sampler {
             Sampler::EulerTrailing => "euler_trailing".into(),
         },
         steps: recipe.pairs.steps,
         guidance: recipe.teacher.guidance,
-        unconditional: job.teacher.unconditional.to_string(),
+        unconditional: job.teacher.unconditional.words().to_string(),
         seed: recipe.run.seed,
         dtype: recipe.pairs.dtype,
         latent_shape: job.teacher.latent_shape.clone(),

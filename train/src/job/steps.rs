@@ -7,14 +7,16 @@ use super::deliver::{self, SavedStudent};
 use super::distillation::Distillation;
 use super::models::{Drawer, Models, Pictures};
 use super::{evaluate, record};
-use crate::data::{PairPlan, PairStore, ShardInputs};
+use crate::data::{PairPlan, PairStore, ShardInputs, StoredConditions};
 use crate::error::TrainError;
 use crate::method::{self, Given, Method, Need};
+use crate::session::Interrupt;
 use crate::store::StoredState;
 use crate::trainer::PhaseSlot;
 
 impl Models for Distillation {
     type Student = SavedStudent;
+    type Conditions = StoredConditions;
 
     fn inputs(&self) -> Result<BTreeMap<String, String>, TrainError> {
         record::inputs(self)
@@ -32,15 +34,24 @@ impl Models for Distillation {
         Ok(record::pair_plan(self))
     }
 
-    fn teacher_latents(&self, inputs: &ShardInputs) -> Result<Vec<f32>, TrainError> {
-        let weights: Vec<f64> = inputs.guidance.iter().map(|&weight| f64::from(weight)).collect();
-        self.teacher.latents(&inputs.noise, &inputs.prompts, &weights, self.loaded.recipe.pairs.steps as usize)
+    fn conditions(&self, folder: &Path, interrupt: &Interrupt) -> Result<StoredConditions, TrainError> {
+        self.teacher.conditions(folder, &record::condition_plan(self), &self.prompts, interrupt)
     }
 
-    fn phases<'a>(&'a self, pairs: Option<PairStore>) -> Result<Vec<PhaseSlot<'a>>, TrainError> {
+    fn teacher_latents(&self, conditions: &StoredConditions, inputs: &ShardInputs) -> Result<Vec<f32>, TrainError> {
+        let weights: Vec<f64> = inputs.guidance.iter().map(|&weight| f64::from(weight)).collect();
+        self.teacher.latents(conditions, &inputs.noise, &inputs.prompts, &weights, self.loaded.recipe.pairs.steps as usize)
+    }
+
+    fn phases<'a>(
+        &'a self,
+        conditions: &'a StoredConditions,
+        pairs: Option<PairStore>,
+    ) -> Result<Vec<PhaseSlot<'a>>, TrainError> {
         let slot = |method: &'static Method| {
             let pairs = pairs.clone().filter(|_| method.needs.contains(&Need::Pairs));
-            let build = move |previous: Option<&StoredState>| (method.build)(&self.materials(), Given { previous, pairs });
+            let build =
+                move |previous: Option<&StoredState>| (method.build)(&self.materials(), Given { previous, conditions, pairs });
             PhaseSlot { name: method.section.name, build: Box::new(build) }
         };
         Ok(method::of(&self.loaded.recipe).map(slot).collect())
@@ -62,7 +73,14 @@ impl Models for Distillation {
         self.size_of_pictures()
     }
 
-    fn evaluate(&self, who: Drawer<'_>, prompts: &[u32], noise: &[f32], keep: usize) -> Result<Pictures, TrainError> {
-        evaluate::evaluate(self, who, prompts, noise, keep)
+    fn evaluate(
+        &self,
+        who: Drawer<'_>,
+        conditions: &StoredConditions,
+        prompts: &[u32],
+        noise: &[f32],
+        keep: usize,
+    ) -> Result<Pictures, TrainError> {
+        evaluate::evaluate(self, who, conditions, prompts, noise, keep)
     }
 }

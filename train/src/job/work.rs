@@ -53,14 +53,15 @@ pub fn work(
     }
     manifest.write(&folder.manifest())?;
 
+    let conditions = models.conditions(&folder.conditions(), interrupt)?;
     let plan = models.pair_plan()?;
     let pairs = if method::of(recipe).any(|method| method.needs.contains(&Need::Pairs)) {
         let place = recipe.pairs.path.as_ref().map_or_else(|| folder.pairs(), |path| loaded.resolve(path));
-        Some(collect(&place, &plan, interrupt, |inputs| models.teacher_latents(inputs))?)
+        Some(collect(&place, &plan, interrupt, |inputs| models.teacher_latents(&conditions, inputs))?)
     } else {
         None
     };
-    let Finished { state, mut logs } = run(&folder, recipe, interrupt, models.phases(pairs)?)?;
+    let Finished { state, mut logs } = run(&folder, recipe, interrupt, models.phases(&conditions, pairs)?)?;
     let state = state.ok_or_else(|| TrainError::NoStudent { reason: "no phase of the recipe has an iteration".to_string() })?;
 
     write_folder(&folder.join(STUDENT), |place| models.save_student(&state, place))?;
@@ -68,7 +69,7 @@ pub fn work(
     let losses = loss::draw(&read_metrics(&folder.metrics())?)?;
     samples::write_png(&folder.join("loss.png"), &losses)?;
 
-    let (sheet, scores) = evaluate(loaded, &plan, interrupt, models, &state)?;
+    let (sheet, scores) = evaluate(loaded, &plan, interrupt, models, &conditions, &state)?;
     let picture = sheet.draw()?;
     let png = samples::png(&picture)?;
     samples::write_png(&folder.join("samples.png"), &picture)?;
@@ -95,21 +96,20 @@ fn bundles(folder: &RunFolder, targets: &[String], interrupt: &Interrupt, models
 }
 
 /// Teacher and student on the same prompts and noise.
-fn evaluate(
+fn evaluate<M: Models>(
     loaded: &LoadedRecipe,
     plan: &PairPlan,
     interrupt: &Interrupt,
-    models: &impl Models,
+    models: &M,
+    conditions: &M::Conditions,
     state: &StoredState,
 ) -> Result<(Sheet, Scores), TrainError> {
     let recipe = &loaded.recipe;
     let ids = || 0..u32::try_from(plan.prompt_count).unwrap_or(u32::MAX);
     // Every prompt once, then every prompt again, so that the first pictures are of different prompts.
     let rounds = recipe.score.as_ref().map_or(1, |score| score.count_per_prompt);
-    let mut prompts: Vec<u32> = (0..rounds).flat_map(|_| ids()).collect();
-    if recipe.score.is_none() {
-        prompts.truncate(SAMPLES);
-    }
+    let most = if recipe.score.is_some() { usize::MAX } else { SAMPLES };
+    let prompts: Vec<u32> = (0..rounds).flat_map(|_| ids()).take(most).collect();
     let shape: Vec<usize> = std::iter::once(prompts.len()).chain(plan.latent_shape.iter().copied()).collect();
     let noise = Draws::new(recipe.run.seed, "evaluation", 0).normal(&shape);
     let keep = prompts.len().min(SAMPLES).min(plan.prompt_count);
@@ -125,7 +125,7 @@ fn evaluate(
     let mut scores = Scores::new();
     for (name, label, who) in drawers {
         interrupt.check(|| format!("the evaluation of {name}"))?;
-        let Pictures { values: pictures, score } = models.evaluate(who, &prompts, &noise, keep)?;
+        let Pictures { values: pictures, score } = models.evaluate(who, conditions, &prompts, &noise, keep)?;
         if let Some(score) = score {
             let numbers: Vec<String> = score.iter().map(|(number, value)| format!("{number} {value:.4}")).collect();
             eprintln!("{name}: {}", numbers.join(", "));

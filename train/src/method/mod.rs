@@ -12,7 +12,7 @@ pub use draw::Batches;
 pub(crate) use materials::GENERATOR;
 pub use materials::Materials;
 
-use crate::data::PairStore;
+use crate::data::{PairStore, StoredConditions};
 use crate::error::TrainError;
 use crate::recipe::{Recipe, SectionEntry};
 use crate::store::StoredState;
@@ -35,10 +35,11 @@ pub enum Student {
 }
 
 /// The final state of the phase before, and the data that the method needs.
-#[derive(Default)]
 pub struct Given<'a> {
     /// None where this is the first phase, or it is resumed.
     pub previous: Option<&'a StoredState>,
+    /// The conditions of the recipe's prompts.
+    pub conditions: &'a StoredConditions,
     /// There where the method needs pairs.
     pub pairs: Option<PairStore>,
 }

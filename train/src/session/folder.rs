@@ -72,6 +72,11 @@ impl RunFolder {
         self.join("tensorboard")
     }
 
+    /// Folder of the prompts' conditions.
+    pub fn conditions(&self) -> PathBuf {
+        self.join("conditions")
+    }
+
     /// Folder of the ODE pairs, where the recipe names no other.
     pub fn pairs(&self) -> PathBuf {
         self.join("pairs")

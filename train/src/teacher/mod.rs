@@ -1,4 +1,4 @@
-//! The teacher: networks of a pipeline, every prompt's condition, and its sampler.
+//! The teacher: networks of a pipeline, the conditions of prompts, and its sampler.
 
 mod prompts;
 
@@ -11,12 +11,15 @@ use dmdx_runtime::process::{Rollout, StepRule};
 use dmdx_runtime::scheduler;
 use serde_json::Value as Json;
 
-use crate::diffusion::{Conditions, Denoiser, Generator, Ports};
+use crate::data::conditions::{self, UnconditionalRow};
+use crate::data::{ConditionPlan, Prompts, StoredConditions};
+use crate::diffusion::{Denoiser, Generator, Ports};
 use crate::discriminator::Decoder;
 use crate::error::TrainError;
 use crate::module::{GraphModule, Value};
 use crate::recipe::Unconditional;
-use crate::session::Draws;
+use crate::session::{Draws, Interrupt};
+use prompts::PromptEncoder;
 
 /// How many samples of this latent shape go through a network together: a function of the shape alone, so that no sample
 /// depends on how many are asked for, and small enough for the decoder's maps of large pictures.
@@ -36,10 +39,8 @@ pub struct Teacher {
     pub denoiser: Denoiser,
     /// Latents to pictures.
     pub decoder: Decoder,
-    /// Every prompt's condition.
-    pub conditions: Conditions,
-    /// What the unconditional embedding is, in words.
-    pub unconditional: &'static str,
+    /// What the unconditional embedding is.
+    pub unconditional: UnconditionalRow,
     /// `[channels, height, width]` of one latent.
     pub latent_shape: Vec<usize>,
     /// Pixels per latent position.
@@ -49,11 +50,11 @@ pub struct Teacher {
 }
 
 impl Teacher {
-    /// Imports a pipeline, puts its networks on a device and encodes the prompts.
+    /// Imports a pipeline and puts its networks on a device, but for those that only prompts go through.
     ///
     /// # Errors
-    /// When the pipeline cannot be imported, is of an unsupported kind, or a prompt cannot be encoded.
-    pub fn open(path: &Path, texts: &[String], unconditional: Unconditional, device: &Device) -> Result<Self, TrainError> {
+    /// When the pipeline cannot be imported, or is of an unsupported kind.
+    pub fn open(path: &Path, unconditional: Unconditional, device: &Device) -> Result<Self, TrainError> {
         let pipeline = import_pipeline(path, &ImportOptions { nonfinite: Nonfinite::Deny, ..ImportOptions::default() })
             .map_err(|error| TrainError::component("importing the teacher", error))?;
         let unet = component(&pipeline, "unet")?;
@@ -75,9 +76,33 @@ impl Teacher {
         let latent_shape = latent_shape(&unet.config)?;
         check_channels(graph(unet, "unet")?, latent_shape[0], latent_shape[0])?;
         check_channels(graph(vae, "vae_decoder")?, latent_shape[0], 3)?;
-        let size = [latent_shape[1] * scale, latent_shape[2] * scale];
-        let (conditions, unconditional) = prompts::encode(&pipeline, graph(unet, "unet")?, texts, unconditional, size, device)?;
-        Ok(Self { denoiser, decoder, conditions, unconditional, latent_shape, scale, latent_scaling, pipeline })
+        prompts::parts(&pipeline, graph(unet, "unet")?)?;
+        let unconditional = prompts::unconditional(&pipeline, unconditional);
+        Ok(Self { denoiser, decoder, unconditional, latent_shape, scale, latent_scaling, pipeline })
+    }
+
+    /// The conditions of `plan` and `prompts`, embedded into `folder` as far as they are not there. The text encoders leave
+    /// the device afterwards, and never come onto it where nothing has to be embedded.
+    ///
+    /// # Errors
+    /// As [`conditions::collect`].
+    pub fn conditions(
+        &self,
+        folder: &Path,
+        plan: &ConditionPlan,
+        prompts: &Prompts,
+        interrupt: &Interrupt,
+    ) -> Result<StoredConditions, TrainError> {
+        let (unet, device) = (self.graph()?, self.denoiser.module.device());
+        let mut encoder = None;
+        let store = conditions::collect(folder, plan, prompts, interrupt, |texts| {
+            let opened = match encoder.take() {
+                Some(opened) => opened,
+                None => PromptEncoder::open(&self.pipeline, unet, device)?,
+            };
+            encoder.insert(opened).encode(texts)
+        })?;
+        Ok(StoredConditions::new(store, prompts::fixed_inputs(unet, self.picture_size()), device))
     }
 
     /// The denoising network's graph, with marks for taps.
@@ -92,13 +117,20 @@ impl Teacher {
     ///
     /// # Errors
     /// When a prompt is not there, or counts differ.
-    pub fn latents(&self, noise: &[f32], prompts: &[u32], weights: &[f64], steps: usize) -> Result<Vec<f32>, TrainError> {
+    pub fn latents(
+        &self,
+        conditions: &StoredConditions,
+        noise: &[f32],
+        prompts: &[u32],
+        weights: &[f64],
+        steps: usize,
+    ) -> Result<Vec<f32>, TrainError> {
         let process = self.denoiser.process.coefficients();
         let times: Vec<f64> = process.spaced(steps)?.into_iter().map(|time| process.network_time(time)).collect();
         let sampler = Generator::new(&self.denoiser, &Rollout::new(process.clone(), &times, StepRule::Ode)?);
         let mut latents = Vec::with_capacity(noise.len());
         for (noise, prompts, weights) in self.chunks(noise, prompts, weights)? {
-            latents.extend(sampler.sample(&noise, &self.conditions.pick(&prompts)?, Some(&weights), &[])?.to_f32()?);
+            latents.extend(sampler.sample(&noise, &conditions.pick(&prompts)?, Some(&weights), &[])?.to_f32()?);
         }
         Ok(latents)
     }
@@ -149,6 +181,7 @@ impl Teacher {
     pub fn student_latents(
         &self,
         student: &Generator,
+        conditions: &StoredConditions,
         weight: Option<f64>,
         seed: u64,
         noise: &[f32],
@@ -161,7 +194,7 @@ impl Teacher {
             let fresh = (0..student.fresh_noises()).map(|_| Value::float(draws.normal(&shape), &shape, &noise.device()));
             let fresh = fresh.collect::<Result<Vec<_>, _>>()?;
             let weights = weight.map(|weight| vec![weight; ones.len()]);
-            let conditions = self.conditions.pick(&prompts)?;
+            let conditions = conditions.pick(&prompts)?;
             latents.extend(student.sample(&noise, &conditions, weights.as_deref(), &fresh)?.to_f32()?);
         }
         Ok(latents)

@@ -44,6 +44,7 @@ fn fixed(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 impl Models for Fake {
     type Student = PathBuf;
+    type Conditions = PathBuf;
 
     fn inputs(&self) -> Result<BTreeMap<String, String>, TrainError> {
         Ok(fixed(&[("teacher.path", "aa")]))
@@ -75,12 +76,17 @@ impl Models for Fake {
         })
     }
 
-    fn teacher_latents(&self, inputs: &ShardInputs) -> Result<Vec<f32>, TrainError> {
+    fn conditions(&self, folder: &Path, _: &Interrupt) -> Result<PathBuf, TrainError> {
+        Ok(folder.to_path_buf())
+    }
+
+    fn teacher_latents(&self, conditions: &PathBuf, inputs: &ShardInputs) -> Result<Vec<f32>, TrainError> {
         self.called();
+        assert!(conditions.ends_with("conditions"));
         Ok(inputs.noise.clone())
     }
 
-    fn phases<'a>(&'a self, pairs: Option<PairStore>) -> Result<Vec<PhaseSlot<'a>>, TrainError> {
+    fn phases<'a>(&'a self, _: &'a PathBuf, pairs: Option<PairStore>) -> Result<Vec<PhaseSlot<'a>>, TrainError> {
         self.called();
         assert_eq!(pairs.unwrap().len(), 6);
         Ok(toy::slots(&toy::recipe(&[]), Duration::ZERO))
@@ -108,7 +114,14 @@ impl Models for Fake {
         (2, 2)
     }
 
-    fn evaluate(&self, who: Drawer<'_>, prompts: &[u32], noise: &[f32], keep: usize) -> Result<Pictures, TrainError> {
+    fn evaluate(
+        &self,
+        who: Drawer<'_>,
+        _: &PathBuf,
+        prompts: &[u32],
+        noise: &[f32],
+        keep: usize,
+    ) -> Result<Pictures, TrainError> {
         self.called();
         assert_eq!((prompts, noise.len(), keep), (&[0, 1, 2, 0, 1, 2][..], 24, 3));
         let frechet = match who {

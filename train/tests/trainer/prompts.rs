@@ -73,10 +73,7 @@ fn templates_are_every_combination_and_say_what_is_wrong_with_them() {
 
 #[test]
 fn lists_are_as_they_stand() {
-    are(
-        &open(&RECIPE.replace("[\"one\"]", "[' one', '', 'two']"), Path::new(".")).unwrap(),
-        &[" one", "", "two"].map(str::to_string),
-    );
+    are(&open(&RECIPE.replace("[\"one\"]", "[' one', 'two']"), Path::new(".")).unwrap(), &[" one", "two"].map(str::to_string));
 }
 
 #[test]

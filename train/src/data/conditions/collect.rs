@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use super::input_rows::InputRows;
 use super::plan::{CHUNK, ConditionPlan, NAME};
-use super::{ConditionStore, InputRows, unconditional};
-use crate::data::Prompts;
+use super::store::ConditionStore;
+use super::unconditional;
+use crate::data::prompts::Prompts;
 use crate::data::rows::{self, Cells, ShardRange};
 use crate::error::TrainError;
 use crate::session::Interrupt;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 
-use super::{ConditionStore, InputRows};
+use super::input_rows::InputRows;
+use super::store::ConditionStore;
 use crate::diffusion::{Condition, Conditions};
 use crate::error::TrainError;
 use crate::module::Value;

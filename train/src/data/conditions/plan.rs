@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::InputRows;
+use super::input_rows::InputRows;
 use crate::data::rows::{Column, RowSet};
 use crate::recipe::PairDtype;
 

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::input_rows::InputRows;
 use super::plan::ConditionPlan;
-use super::{InputRows, unconditional};
+use super::unconditional;
 use crate::data::rows::{RowStore, floats};
 use crate::error::TrainError;
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 
-use super::InputRows;
+use super::input_rows::InputRows;
 use super::plan::{ConditionPlan, NAME, UnconditionalRow};
 use crate::data::rows::{Cells, check_provenance, floats};
 use crate::error::TrainError;

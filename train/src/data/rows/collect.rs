@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::complete::{COMPLETE, Complete};
 use super::read::{RowStore, Shard};
-use super::{Cells, RowSet, SHARD_KEY, ShardRange};
+use super::set::{Cells, RowSet, SHARD_KEY, ShardRange};
 use crate::error::TrainError;
 use crate::session::Interrupt;
 use crate::session::progress::Progress;

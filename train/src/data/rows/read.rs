@@ -8,7 +8,7 @@ use half::f16;
 use safetensors::Dtype;
 
 use super::complete::{COMPLETE, Complete};
-use super::{Column, RowSet, SHARD_KEY, ShardRange};
+use super::set::{Column, RowSet, SHARD_KEY, ShardRange, check_provenance};
 use crate::error::TrainError;
 use crate::store::tensor_file::TensorFile;
 
@@ -29,7 +29,7 @@ impl Shard {
         let (file, sha256) = TensorFile::open_hashed(path)?;
         set.check(path, &file.metadata)?;
         let number = [(SHARD_KEY.to_string(), range.index.to_string())].into();
-        super::check_provenance(set.title, set.name, path, &number, &file.metadata)?;
+        check_provenance(set.title, set.name, path, &number, &file.metadata)?;
         let start = |column: &Column| match file.tensors.get(&column.name) {
             Some((dtype, shape, place)) if *dtype == column.dtype && *shape == column.shape_of(range.count) => {
                 Ok(place.start as u64)

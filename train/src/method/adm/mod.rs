@@ -17,6 +17,6 @@ pub const METHOD: Method = Method {
     student: Student::Unchanged,
     build: |materials, given| {
         let section = materials.recipe.section()?.unwrap_or_default();
-        Ok(Box::new(AdmPhase::new(section, materials, given.previous)?))
+        Ok(Box::new(AdmPhase::new(section, materials, given.conditions, given.previous)?))
     },
 };

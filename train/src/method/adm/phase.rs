@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::section::{Adm, FakeTrainSource, GuidanceDraw};
 use super::step::{self, FakeDraws, GeneratorDraws, Options};
-use crate::diffusion::{Conditions, Denoiser, Generator};
+use crate::data::StoredConditions;
+use crate::diffusion::{Denoiser, Generator};
 use crate::discriminator::{LatentDiscriminator, accuracy};
 use crate::error::TrainError;
 use crate::method::draw::Batches;
@@ -26,7 +27,7 @@ pub struct AdmPhase {
     /// What a guided student's weight is below the teacher's.
     guidance_offset: Option<f64>,
     batches: Batches,
-    conditions: Conditions,
+    conditions: StoredConditions,
     teacher: Denoiser,
     student: Generator,
     generator: Trained,
@@ -41,7 +42,12 @@ impl AdmPhase {
     ///
     /// # Errors
     /// When the recipe has no such section, or the state does not fit.
-    pub fn new(section: Adm, materials: &Materials<'_>, previous: Option<&StoredState>) -> Result<Self, TrainError> {
+    pub fn new(
+        section: Adm,
+        materials: &Materials<'_>,
+        conditions: &StoredConditions,
+        previous: Option<&StoredState>,
+    ) -> Result<Self, TrainError> {
         let process = materials.teacher.denoiser.process.coefficients();
         let latest = process.last_time();
         if process.thousandths(section.t_max) > latest {
@@ -57,7 +63,7 @@ impl AdmPhase {
             guidance: materials.recipe.teacher.guidance,
             guidance_offset: materials.recipe.student.guidance_offset,
             batches: materials.batches(section.batch),
-            conditions: materials.teacher.conditions.clone(),
+            conditions: conditions.clone(),
             teacher: materials.teacher.denoiser.clone(),
             student: materials.student(Adm::NAME)?,
             generator: materials.generator(section.lr_generator, previous)?,

@@ -17,6 +17,6 @@ pub const METHOD: Method = Method {
     student: Student::OnLine,
     build: |materials, mut given| {
         let section = materials.recipe.section()?.unwrap_or_default();
-        Ok(Box::new(AdpPhase::new(section, materials, given.pairs(Adp::NAME)?)?))
+        Ok(Box::new(AdpPhase::new(section, materials, given.conditions, given.pairs(Adp::NAME)?)?))
     },
 };

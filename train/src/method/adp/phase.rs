@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::section::Adp;
 use super::step::{self, Batch, Options};
-use crate::data::PairStore;
-use crate::diffusion::{Conditions, Denoiser, NoiseProcess};
+use crate::data::{PairStore, StoredConditions};
+use crate::diffusion::{Denoiser, NoiseProcess};
 use crate::discriminator::{Decoder, Features, LatentDiscriminator, PixelDiscriminator, accuracy};
 use crate::error::TrainError;
 use crate::method::draw::Batches;
@@ -28,7 +28,7 @@ pub struct AdpPhase {
     seed: u64,
     batches: Batches,
     pairs: PairStore,
-    conditions: Conditions,
+    conditions: StoredConditions,
     /// The teacher's forward process.
     q: NoiseProcess,
     /// The teacher's network on the line between noise and latent.
@@ -49,7 +49,12 @@ impl AdpPhase {
     ///
     /// # Errors
     /// When a network that the recipe names cannot be used, or the pairs cannot be read.
-    pub fn new(section: Adp, materials: &Materials<'_>, pairs: PairStore) -> Result<Self, TrainError> {
+    pub fn new(
+        section: Adp,
+        materials: &Materials<'_>,
+        conditions: &StoredConditions,
+        pairs: PairStore,
+    ) -> Result<Self, TrainError> {
         let pixel = match section.lambda_pixel > 0.0 {
             true => materials.pixel_discriminator(section.lr_discriminator)?,
             false => None,
@@ -60,7 +65,7 @@ impl AdpPhase {
             seed: materials.recipe.run.seed,
             batches: materials.batches(section.batch),
             pairs,
-            conditions: materials.teacher.conditions.clone(),
+            conditions: conditions.clone(),
             q: teacher.process.clone(),
             line: teacher.with_process(student.rollout().process().clone().into()),
             generator: materials.generator(section.lr_generator, None)?,
@@ -143,7 +148,7 @@ impl AdpPhase {
         let batch = Batch {
             x_0: Value::float(pairs.latents, &shape, &self.batches.device)?,
             x_t: Value::float(pairs.noise, &shape, &self.batches.device)?,
-            condition: self.conditions.pick(&prompts)?.conditional,
+            condition: self.conditions.conditional(&prompts)?,
             real_pixels: kept.transpose()?,
         };
         let u = draws.uniform(samples);
