@@ -77,8 +77,7 @@ fn gradient_rows(
     let first = reference.outputs.keys().next().and_then(|name| results.get(name));
     let Some(output) = first else { return Ok(Vec::new()) };
     if weights.shape != output.shape() {
-        let reason = format!("grad.w has shape {:?}, but the first output has {:?}", weights.shape, output.shape());
-        return Err(TrainError::Invalid(reason));
+        return Err(TrainError::GradientWeights { weights: weights.shape.clone(), output: output.shape() });
     }
     let mut gradients = output.times(&value_of(weights, device)?).sum().backward();
     let mut rows = Vec::new();

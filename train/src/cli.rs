@@ -121,7 +121,7 @@ fn check(model: &Path, io: &Path, tolerance: f64, interpreter: bool, options: &I
         (true, _) => sample::check(model, io, tolerance, options, (!interpreter).then_some(&device))?,
         (false, false) => check::run(model, io, tolerance, options, &device)?,
         (false, true) => {
-            return Err(TrainError::Invalid("a single network is run by the interpreter with dmdx-import check".into()));
+            return Err(TrainError::CheckedElsewhere);
         }
     };
     print(&report.to_string());

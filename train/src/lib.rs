@@ -19,6 +19,7 @@ pub mod session;
 pub mod store;
 pub mod student;
 pub mod teacher;
+pub mod trace;
 pub mod trainer;
 
 pub use error::TrainError;

@@ -45,7 +45,7 @@ impl Condition {
     pub fn above(&self, other: &Condition) -> Result<Self, TrainError> {
         let names = |condition: &Condition| condition.inputs().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
         if names(self) != names(other) {
-            return Err(TrainError::Invalid("two conditions of different inputs cannot share a batch".into()));
+            return Err(TrainError::Conditions);
         }
         let pairs = self.per_sample.iter().zip(&other.per_sample);
         let joined =

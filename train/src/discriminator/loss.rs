@@ -20,7 +20,7 @@ pub fn generator_loss(fake: &Features, reduce: HeadReduce) -> Result<Value, Trai
 pub fn hinge_loss(fake: &Features, real: &Features, reduce: HeadReduce) -> Result<Value, TrainError> {
     let mut losses = Vec::new();
     for (tap, fake) in fake {
-        let real = real.get(tap).ok_or_else(|| TrainError::Invalid(format!("the logits of {tap} are missing")))?;
+        let real = real.get(tap).ok_or_else(|| TrainError::NoLogits { tap: tap.clone() })?;
         let on_fake = fake.shift(1.0).relu().mean();
         losses.push(on_fake.plus(&real.scale(-1.0).shift(1.0).relu().mean()));
     }
@@ -45,7 +45,7 @@ pub fn accuracy(fake: &Features, real: &Features) -> Result<f64, TrainError> {
 
 fn reduced(losses: impl Iterator<Item = Value>, heads: usize, reduce: HeadReduce) -> Result<Value, TrainError> {
     let sum = losses.reduce(|sum, loss| sum.plus(&loss));
-    let sum = sum.ok_or_else(|| TrainError::Invalid("a discriminator needs at least one head".into()))?;
+    let sum = sum.ok_or(TrainError::NoHeads)?;
     Ok(match reduce {
         HeadReduce::Mean => sum.scale(1.0 / heads as f64),
         HeadReduce::Sum => sum,

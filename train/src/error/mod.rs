@@ -3,12 +3,14 @@
 mod network;
 mod operation;
 mod tensor;
+mod trace;
 
 use std::path::PathBuf;
 
 pub use network::NetworkError;
 pub use operation::OperationError;
 pub use tensor::TensorError;
+pub use trace::TraceDefect;
 
 /// Everything that can stop a training run, each as one sentence: what is wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -283,6 +285,37 @@ pub enum TrainError {
     /// Made-up weights do not fit their shape.
     #[error(transparent)]
     Weight(#[from] dmdx_graph::error::WeightError),
+    /// A recorded iteration cannot be repeated.
+    #[error("the trace {trace} {defect}")]
+    Trace {
+        /// The trace's file.
+        trace: String,
+        /// Why.
+        defect: TraceDefect,
+    },
+    /// Samples of one batch are told different things.
+    #[error("two conditions of different inputs cannot share a batch")]
+    Conditions,
+    /// A discriminator has nothing to judge by.
+    #[error("a discriminator needs at least one head")]
+    NoHeads,
+    /// A head has judged the fakes and not the reals.
+    #[error("the logits of {tap} are missing")]
+    NoLogits {
+        /// The tapped module.
+        tap: String,
+    },
+    /// The weights of a reference's gradients are not shaped as what is differentiated.
+    #[error("grad.w has shape {weights:?}, but the first output has {output:?}")]
+    GradientWeights {
+        /// The weights' shape.
+        weights: Vec<usize>,
+        /// The output's.
+        output: Vec<usize>,
+    },
+    /// A check that another command does.
+    #[error("a single network is run by the interpreter with dmdx-import check")]
+    CheckedElsewhere,
     /// Two parts of a model or recipe do not fit together.
     #[error("{0}")]
     Invalid(String),

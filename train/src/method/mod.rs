@@ -12,10 +12,15 @@ pub use draw::Batches;
 pub(crate) use materials::GENERATOR;
 pub use materials::Materials;
 
+use std::path::Path;
+
+use burn::tensor::Device;
+
 use crate::data::{PairStore, StoredConditions};
 use crate::error::TrainError;
 use crate::recipe::{Recipe, SectionEntry};
 use crate::store::StoredState;
+use crate::trace::{Results, Trace};
 use crate::trainer::Phase;
 
 /// What a method learns from, besides prompts.
@@ -57,6 +62,9 @@ impl Given<'_> {
 /// Makes the phase of a method.
 type Build = for<'a> fn(&Materials<'a>, Given<'_>) -> Result<Box<dyn Phase + 'a>, TrainError>;
 
+/// Repeats a recorded iteration of a method on the networks in a folder.
+pub(crate) type Replay = fn(&Trace, &Path, &Device) -> Result<Results, TrainError>;
+
 /// One training method.
 #[derive(Clone, Copy)]
 pub struct Method {
@@ -68,6 +76,8 @@ pub struct Method {
     pub student: Student,
     /// Makes its phase.
     pub build: Build,
+    /// Repeats a recorded iteration.
+    pub(crate) replay: Replay,
 }
 
 /// All methods, in the order in which a recipe's phases run.

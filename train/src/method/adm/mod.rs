@@ -1,6 +1,7 @@
 //! Adversarial distribution matching.
 
 mod phase;
+mod replay;
 mod section;
 pub mod step;
 
@@ -15,6 +16,7 @@ pub const METHOD: Method = Method {
     section: SectionEntry::of::<Adm>(),
     needs: &[],
     student: Student::Unchanged,
+    replay: replay::run,
     build: |materials, given| {
         let section = materials.recipe.section()?.unwrap_or_default();
         Ok(Box::new(AdmPhase::new(section, materials, given.conditions, given.previous)?))

@@ -1,6 +1,7 @@
 //! Adversarial distillation pre-training.
 
 mod phase;
+mod replay;
 mod section;
 pub mod step;
 
@@ -15,6 +16,7 @@ pub const METHOD: Method = Method {
     section: SectionEntry::of::<Adp>(),
     needs: &[Need::Pairs],
     student: Student::OnLine,
+    replay: replay::run,
     build: |materials, mut given| {
         let section = materials.recipe.section()?.unwrap_or_default();
         Ok(Box::new(AdpPhase::new(section, materials, given.conditions, given.pairs(Adp::NAME)?)?))

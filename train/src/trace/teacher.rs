@@ -9,50 +9,51 @@ use dmdx_runtime::process::Process;
 use dmdx_runtime::scheduler;
 use serde_json::json;
 
-use super::trace::Trace;
+use super::recorded::Trace;
 use crate::diffusion::{Condition, Conditions, Denoiser, Ports};
 use crate::discriminator::{FeatureLayout, HeadLayout, Heads, LatentDiscriminator, find_taps};
-use crate::error::TrainError;
+use crate::error::{TraceDefect, TrainError};
 use crate::module::{AdamSettings, GraphModule, Trained, Value};
 use crate::recipe::HeadOutput;
 use crate::store::Parameters;
 
 /// How the traces' heads are built.
-pub(super) const LAYOUT: HeadLayout = HeadLayout { width: 16, groups: 4, min_size: 4, output: HeadOutput::Scalar };
+pub(crate) const LAYOUT: HeadLayout = HeadLayout { width: 16, groups: 4, min_size: 4, output: HeadOutput::Scalar };
 
 /// A component of the zoo.
-pub(super) fn component(zoo: &Path, name: &str) -> Result<Component, TrainError> {
+pub(crate) fn component(zoo: &Path, name: &str) -> Result<Component, TrainError> {
     let wrap = |error| TrainError::component(format!("importing {name} of the zoo"), error);
     import(&zoo.join(name), &ImportOptions::default()).map_err(wrap)
 }
 
 /// One of its graphs.
-pub(super) fn part<'c>(component: &'c Component, name: &str) -> Result<&'c Graph, TrainError> {
-    component.parts.get(name).ok_or_else(|| TrainError::Invalid(format!("{} has no {name}", component.class)))
+pub(crate) fn part<'c>(trace: &Trace, component: &'c Component, name: &str) -> Result<&'c Graph, TrainError> {
+    let defect = || TraceDefect::Part { part: name.to_string(), class: component.class.clone() };
+    component.parts.get(name).ok_or_else(|| trace.defect(defect()))
 }
 
 /// The teacher that a trace names.
-pub(super) struct Teacher {
+pub(crate) struct Teacher {
     component: Component,
     kind: Kind,
-    pub(super) denoiser: Denoiser,
+    pub(crate) denoiser: Denoiser,
 }
 
 impl Teacher {
-    pub(super) fn open(trace: &Trace, zoo: &Path, device: &Device) -> Result<Self, TrainError> {
+    pub(crate) fn open(trace: &Trace, zoo: &Path, device: &Device) -> Result<Self, TrainError> {
         let component = component(zoo, trace.teacher())?;
-        let kind = Kind::of(&component)?;
-        let module = GraphModule::new(part(&component, kind.part)?, device, false)?;
+        let kind = Kind::of(trace, &component)?;
+        let module = GraphModule::new(part(trace, &component, kind.part)?, device, false)?;
         let denoiser = Denoiser { module, process: kind.process()?.into(), ports: kind.ports };
         Ok(Self { component, kind, denoiser })
     }
 
-    fn graph(&self) -> Result<&Graph, TrainError> {
-        part(&self.component, self.kind.part)
+    fn graph(&self, trace: &Trace) -> Result<&Graph, TrainError> {
+        part(trace, &self.component, self.kind.part)
     }
 
     /// A trained role: `w += 0.02 std(w) sin(0.37 i + k)` in f64, rounded once; what is not trained stays.
-    pub(super) fn role(&self, k: f64, settings: AdamSettings) -> Result<Trained, TrainError> {
+    pub(crate) fn role(&self, k: f64, settings: AdamSettings) -> Result<Trained, TrainError> {
         let mut module = self.denoiser.trainable_copy();
         for (name, _) in module.parameters().into_iter().filter(|(name, _)| !self.denoiser.ports.buffers.contains(&name.as_str()))
         {
@@ -69,13 +70,13 @@ impl Teacher {
     }
 
     /// The latent discriminator with the trace's heads on its taps.
-    pub(super) fn discriminator(
+    pub(crate) fn discriminator(
         &self,
         trace: &Trace,
         settings: AdamSettings,
         device: &Device,
     ) -> Result<LatentDiscriminator, TrainError> {
-        let graph = self.graph()?;
+        let graph = self.graph(trace)?;
         let names = trace.texts("taps")?;
         let latent = trace.sizes("latent")?;
         let layout = self.kind.layout(&self.component, &latent);
@@ -87,7 +88,7 @@ impl Teacher {
     }
 
     /// The trace's conditions; where it records no unconditional ones, those are zeros.
-    pub(super) fn conditions(&self, trace: &Trace, device: &Device) -> Result<Conditions, TrainError> {
+    pub(crate) fn conditions(&self, trace: &Trace, device: &Device) -> Result<Conditions, TrainError> {
         let named = |prefix: &str| {
             let found = self
                 .kind
@@ -145,12 +146,11 @@ const KINDS: [Kind; 3] = [
 ];
 
 impl Kind {
-    fn of(component: &Component) -> Result<Self, TrainError> {
+    fn of(trace: &Trace, component: &Component) -> Result<Self, TrainError> {
         let known = || KINDS.map(|kind| kind.class).join(", ");
         let found = KINDS.into_iter().find(|kind| kind.class == component.class);
-        found.ok_or_else(|| {
-            TrainError::Invalid(format!("the trace's teacher is a {}; {} can be replayed", component.class, known()))
-        })
+        let defect = || TraceDefect::Teacher { class: component.class.clone(), known: known() };
+        found.ok_or_else(|| trace.defect(defect()))
     }
 
     /// The process of the released models: SDXL's, SD3's, CogVideoX-2b's.

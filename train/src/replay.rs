@@ -1,18 +1,12 @@
 //! `dmdx-train replay`: repeats a recorded training iteration and compares every number.
 
-mod adm;
-mod adp;
-mod compare;
-mod teacher;
-mod trace;
-
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
-use crate::error::TrainError;
-
-pub use compare::{Comparison, ReplayReport};
+use crate::error::{TraceDefect, TrainError};
+use crate::method::METHODS;
+use crate::trace::{self, ReplayReport, Trace};
 
 /// The zoo's folder where nobody names one: beside the folder of the trace.
 pub fn default_zoo(trace: &Path) -> PathBuf {
@@ -28,16 +22,10 @@ pub fn default_zoo(trace: &Path) -> PathBuf {
 /// # Errors
 /// When the trace or a network cannot be read, or the trace's method is not available.
 pub fn run(trace: &Path, zoo: &Path, tolerance: f64, device: &Device) -> Result<ReplayReport, TrainError> {
-    let trace = trace::Trace::open(trace)?;
-    let results = match trace.method() {
-        "adp" => adp::run(&trace, zoo, device)?,
-        "adm" => adm::run(&trace, zoo, device)?,
-        other => {
-            return Err(TrainError::Invalid(format!(
-                "the trace {} is of the method {other}, which is not available yet; adp and adm are",
-                trace.name()
-            )));
-        }
+    let trace = Trace::open(trace)?;
+    let Some(method) = METHODS.iter().find(|method| method.section.name == trace.method()) else {
+        let known = METHODS.iter().map(|method| method.section.name).collect();
+        return Err(trace.defect(TraceDefect::Method { name: trace.method().to_string(), known }));
     };
-    compare::compare(&trace, &results, tolerance)
+    trace::compare(&trace, &(method.replay)(&trace, zoo, device)?, tolerance)
 }

@@ -4,14 +4,12 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
-use super::compare::Results;
-use super::teacher::{LAYOUT, Teacher, component, part};
-use super::trace::Trace;
+use super::step::{self, Batch, DiscriminatorStep, Draws, GeneratorStep, Options, Roles};
 use crate::discriminator::{Decoder, FeatureLayout, Heads, PixelDiscriminator, PixelScaling, find_taps};
 use crate::error::TrainError;
-use crate::method::adp::step::{self, Batch, DiscriminatorStep, Draws, GeneratorStep, Options, Roles};
 use crate::module::{GraphModule, Value};
 use crate::recipe::{HeadReduce, PixelInput};
+use crate::trace::{LAYOUT, Results, Teacher, Trace, component, part};
 
 pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results, TrainError> {
     let teacher = Teacher::open(trace, zoo, device)?;
@@ -91,9 +89,9 @@ pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results,
 fn pixel_branch(trace: &Trace, zoo: &Path, device: &Device) -> Result<(Decoder, PixelDiscriminator), TrainError> {
     let vae = component(zoo, "vae_sdxl")?;
     let scale = vae.config["scaling_factor"].as_f64().unwrap_or(0.13025);
-    let decoder = Decoder::new(GraphModule::new(part(&vae, "vae_decoder")?, device, false)?, scale, 0.0);
+    let decoder = Decoder::new(GraphModule::new(part(trace, &vae, "vae_decoder")?, device, false)?, scale, 0.0);
     let sam = component(zoo, "sam")?;
-    let encoder = part(&sam, "vision_encoder")?;
+    let encoder = part(trace, &sam, "vision_encoder")?;
     let layers = trace.option("sam_layers").as_array().cloned().unwrap_or_default();
     // The trace counts layers from 1.
     let names: Vec<String> =

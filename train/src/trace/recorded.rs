@@ -7,14 +7,14 @@ use burn::tensor::Device;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value as Json;
 
-use crate::error::TrainError;
+use crate::error::{TraceDefect, TrainError};
 use crate::module::{AdamSettings, Value, Weights};
 
 /// Sizes and values; integers are converted.
 type Tensor = (Vec<usize>, Vec<f64>);
 
 /// The file, read and decoded.
-pub(super) struct Trace {
+pub(crate) struct Trace {
     name: String,
     tensors: BTreeMap<String, Tensor>,
     method: String,
@@ -23,7 +23,7 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    pub(super) fn open(path: &Path) -> Result<Self, TrainError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, TrainError> {
         let bytes = std::fs::read(path).map_err(TrainError::read(path))?;
         let damaged = |reason: String| TrainError::damaged(path, reason);
         let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(format!("it is not safetensors ({error})")))?;
@@ -50,70 +50,70 @@ impl Trace {
         })
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn method(&self) -> &str {
+    pub(crate) fn method(&self) -> &str {
         &self.method
     }
 
     /// The zoo's folder that every network starts from.
-    pub(super) fn teacher(&self) -> &str {
+    pub(crate) fn teacher(&self) -> &str {
         &self.teacher
     }
 
     /// All tensors by name.
-    pub(super) fn tensors(&self) -> &BTreeMap<String, Tensor> {
+    pub(crate) fn tensors(&self) -> &BTreeMap<String, Tensor> {
         &self.tensors
     }
 
     /// A number among the options.
-    pub(super) fn number(&self, option: &str) -> Result<f64, TrainError> {
+    pub(crate) fn number(&self, option: &str) -> Result<f64, TrainError> {
         self.options[option].as_f64().ok_or_else(|| self.lacks(&format!("the option {option}")))
     }
 
     /// An option, null where it is not given.
-    pub(super) fn option(&self, option: &str) -> &Json {
+    pub(crate) fn option(&self, option: &str) -> &Json {
         &self.options[option]
     }
 
     /// A list of texts among the options.
-    pub(super) fn texts(&self, option: &str) -> Result<Vec<String>, TrainError> {
+    pub(crate) fn texts(&self, option: &str) -> Result<Vec<String>, TrainError> {
         let list =
             self.options[option].as_array().map(|list| list.iter().map(|text| text.as_str().map(str::to_string)).collect());
         list.flatten().ok_or_else(|| self.lacks(&format!("the list of texts {option}")))
     }
 
     /// A list of numbers among the options.
-    pub(super) fn numbers(&self, option: &str) -> Result<Vec<f64>, TrainError> {
+    pub(crate) fn numbers(&self, option: &str) -> Result<Vec<f64>, TrainError> {
         let list = self.options[option].as_array().map(|list| list.iter().map(Json::as_f64).collect());
         list.flatten().ok_or_else(|| self.lacks(&format!("the list of numbers {option}")))
     }
 
     /// Sizes among the options.
-    pub(super) fn sizes(&self, option: &str) -> Result<Vec<usize>, TrainError> {
+    pub(crate) fn sizes(&self, option: &str) -> Result<Vec<usize>, TrainError> {
         Ok(self.numbers(option)?.into_iter().map(|size| size as usize).collect())
     }
 
     /// Whether there is a tensor of this name.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
 
     /// The numbers of a tensor.
-    pub(super) fn values(&self, name: &str) -> Result<&[f64], TrainError> {
+    pub(crate) fn values(&self, name: &str) -> Result<&[f64], TrainError> {
         self.tensors.get(name).map(|(_, values)| values.as_slice()).ok_or_else(|| self.lacks(name))
     }
 
     /// A tensor on the device.
-    pub(super) fn value(&self, name: &str, device: &Device) -> Result<Value, TrainError> {
+    pub(crate) fn value(&self, name: &str, device: &Device) -> Result<Value, TrainError> {
         let (shape, values) = self.tensors.get(name).ok_or_else(|| self.lacks(name))?;
         Ok(Value::float(values.iter().map(|&value| value as f32).collect(), shape, device)?)
     }
 
     /// The initial heads of the taps for which `keep` holds.
-    pub(super) fn heads(&self, keep: impl Fn(&str) -> bool) -> Weights {
+    pub(crate) fn heads(&self, keep: impl Fn(&str) -> bool) -> Weights {
         let heads = self.tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix("head.")?, tensor)));
         let floats = |values: &[f64]| values.iter().map(|&value| value as f32).collect();
         heads
@@ -123,11 +123,16 @@ impl Trace {
     }
 
     /// The optimizer of a role: AdamW with betas (0, 0.99), no decay.
-    pub(super) fn optimizer(&self, rate: &str) -> Result<AdamSettings, TrainError> {
+    pub(crate) fn optimizer(&self, rate: &str) -> Result<AdamSettings, TrainError> {
         Ok(AdamSettings { rate: self.number(rate)?, beta2: 0.99, epsilon: 1e-8, weight_decay: 0.0 })
     }
 
     fn lacks(&self, what: &str) -> TrainError {
-        TrainError::Invalid(format!("the trace {} lacks {what}", self.name))
+        self.defect(TraceDefect::Lacks(what.to_string()))
+    }
+
+    /// An error about this trace.
+    pub(crate) fn defect(&self, defect: TraceDefect) -> TrainError {
+        TrainError::Trace { trace: self.name.clone(), defect }
     }
 }

@@ -6,15 +6,13 @@ use burn::tensor::Device;
 
 use dmdx_runtime::process::{Rollout, StepRule};
 
-use super::compare::Results;
-use super::teacher::Teacher;
-use super::trace::Trace;
+use super::section::AdmGradient;
+use super::step::{self, DiscriminatorStep, FakeDraws, GeneratorDraws, GeneratorStep, Options, Roles, earlier};
 use crate::diffusion::Generator;
-use crate::error::TrainError;
-use crate::method::adm::AdmGradient;
-use crate::method::adm::step::{self, DiscriminatorStep, FakeDraws, GeneratorDraws, GeneratorStep, Options, Roles, earlier};
+use crate::error::{TraceDefect, TrainError};
 use crate::module::Value;
 use crate::recipe::HeadReduce;
+use crate::trace::{Results, Teacher, Trace};
 
 pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results, TrainError> {
     let teacher = Teacher::open(trace, zoo, device)?;
@@ -63,7 +61,7 @@ pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results,
     // n counts from the clean end, from 1.
     let n = trace.number("n")? as usize;
     let call = student.len().checked_sub(n);
-    let call = call.ok_or_else(|| TrainError::Invalid(format!("the trace {} has no step {n}", trace.name())))?;
+    let call = call.ok_or_else(|| trace.defect(TraceDefect::Step(n)))?;
     let draws = GeneratorDraws {
         z: trace.value("draws.g.z", device)?,
         fresh: Vec::new(),
@@ -111,7 +109,7 @@ fn student(trace: &Trace, teacher: &Teacher) -> Result<Generator, TrainError> {
     let process = match trace.option("student").as_str() {
         Some("teacher") => process.clone(),
         Some("line_velocity") => process.of_line_student(times.first().copied().unwrap_or_default()),
-        _ => return Err(TrainError::Invalid(format!("the trace {} has a student of an unknown kind", trace.name()))),
+        _ => return Err(trace.defect(TraceDefect::Student)),
     };
     Ok(Generator::new(&teacher.denoiser, &Rollout::new(process, &times, StepRule::Ode)?))
 }

@@ -4,35 +4,35 @@ use std::fmt;
 
 use indexmap::IndexMap;
 
-use super::trace::Trace;
+use super::recorded::Trace;
 use crate::discriminator::Features;
 use crate::error::TrainError;
 use crate::module::{ParameterGradients, Trained, Value};
 
 /// What a repeated iteration computed, under the trace's keys.
 #[derive(Default)]
-pub(super) struct Results {
+pub(crate) struct Results {
     values: IndexMap<String, Vec<f64>>,
     /// Learning rates by role, for the comparison of updated weights.
     rates: IndexMap<String, f64>,
 }
 
 impl Results {
-    pub(super) fn numbers(&mut self, key: &str, values: Vec<f64>) {
+    pub(crate) fn numbers(&mut self, key: &str, values: Vec<f64>) {
         self.values.insert(key.to_string(), values);
     }
 
-    pub(super) fn value(&mut self, key: &str, value: &Value) -> Result<(), TrainError> {
+    pub(crate) fn value(&mut self, key: &str, value: &Value) -> Result<(), TrainError> {
         self.numbers(&format!("value.{key}"), value.to_f32()?.into_iter().map(f64::from).collect());
         Ok(())
     }
 
-    pub(super) fn features(&mut self, key: &str, features: &Features) -> Result<(), TrainError> {
+    pub(crate) fn features(&mut self, key: &str, features: &Features) -> Result<(), TrainError> {
         features.iter().try_for_each(|(tap, value)| self.value(&format!("{key}.{tap}"), value))
     }
 
     /// The root of the mean square of every tap.
-    pub(super) fn root_mean_squares(&mut self, key: &str, features: &Features) -> Result<(), TrainError> {
+    pub(crate) fn root_mean_squares(&mut self, key: &str, features: &Features) -> Result<(), TrainError> {
         for (tap, value) in features {
             let values = value.to_f32()?;
             let sum: f64 = values.iter().map(|&v| f64::from(v).powi(2)).sum();
@@ -42,7 +42,7 @@ impl Results {
     }
 
     /// Gradients of the parts of one role, with their norm over all.
-    pub(super) fn gradients(&mut self, role: &str, parts: &[&ParameterGradients]) -> Result<(), TrainError> {
+    pub(crate) fn gradients(&mut self, role: &str, parts: &[&ParameterGradients]) -> Result<(), TrainError> {
         let mut squares = 0.0;
         for part in parts {
             squares += part.norm()?.powi(2);
@@ -55,7 +55,7 @@ impl Results {
     }
 
     /// The weights after the update.
-    pub(super) fn updated(&mut self, role: &str, parts: &[&Trained], rate: f64) -> Result<(), TrainError> {
+    pub(crate) fn updated(&mut self, role: &str, parts: &[&Trained], rate: f64) -> Result<(), TrainError> {
         self.rates.insert(role.to_string(), rate);
         for part in parts {
             for (name, (_, values)) in part.module.weights()? {
@@ -124,7 +124,7 @@ impl fmt::Display for ReplayReport {
     }
 }
 
-pub(super) fn compare(trace: &Trace, results: &Results, tolerance: f64) -> Result<ReplayReport, TrainError> {
+pub(crate) fn compare(trace: &Trace, results: &Results, tolerance: f64) -> Result<ReplayReport, TrainError> {
     let recorded = |key: &str| ["value.", "grad.", "new.", "check."].iter().any(|prefix| key.starts_with(prefix));
     let mut rows = Vec::new();
     for (key, (_, expected)) in trace.tensors().iter().filter(|(key, _)| recorded(key)) {
