@@ -95,6 +95,6 @@ pub enum PickleFault {
         /// The tensor.
         tensor: String,
         /// The graph's reason.
-        reason: WeightError,
+        reason: Box<WeightError>,
     },
 }

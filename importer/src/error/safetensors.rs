@@ -82,6 +82,6 @@ pub enum SafetensorsFault {
         /// The tensor, quoted.
         tensor: String,
         /// The graph's reason.
-        reason: WeightError,
+        reason: Box<WeightError>,
     },
 }

@@ -60,7 +60,7 @@ pub fn read(open: &OpenFile, limits: &Limits) -> Result<TensorFile> {
         let dtype = dtype_of(&tensor).ok_or_else(|| fail(unknown()))?;
         let bytes = tensor.read().map_err(|error| damaged(&error))?;
         let weight = Weight::owned(bytes.into(), dtype, tensor.shape().to_vec());
-        let weight = weight.map_err(|reason| fail(PickleFault::Tensor { tensor: name.clone(), reason }))?;
+        let weight = weight.map_err(|reason| fail(PickleFault::Tensor { tensor: name.clone(), reason: reason.into() }))?;
         weights.insert(name, weight);
     }
     Ok(TensorFile { path: path.into(), file: Arc::new(map), tensors: weights, metadata: BTreeMap::new(), notes })

@@ -120,7 +120,7 @@ fn weight(
     let dtype = dtype_of(info.dtype).ok_or_else(|| fail(SafetensorsFault::Dtype { tensor: tensor(), dtype: info.dtype }))?;
     let offset = data_start.checked_add(start).ok_or_else(|| fail(SafetensorsFault::BeyondFile { tensor: tensor() }))?;
     Weight::mapped(file.clone(), offset, dtype, info.shape.clone())
-        .map_err(|reason| fail(SafetensorsFault::Tensor { tensor: tensor(), reason }))
+        .map_err(|reason| fail(SafetensorsFault::Tensor { tensor: tensor(), reason: reason.into() }))
 }
 
 /// The storage type of a safetensors type, if it is one that graphs know.
