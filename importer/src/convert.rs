@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dmdx_graph::store::{Existing, NewFolder};
+use dmdx_graph::store::{Existing, NewFolder, parts};
 
 use crate::component::Component;
 use crate::error::{ImportError, Result};
@@ -48,7 +48,7 @@ fn convert_pipeline(pipeline: &Pipeline, to: &Path, options: &ImportOptions, sto
     let root = new.path();
     let mut files = Vec::new();
     for (name, bytes) in small_files(pipeline, options)? {
-        put(root, &name, &bytes).map_err(fail)?;
+        parts::put(&root.join(&name), &bytes).map_err(fail)?;
         files.push(to.join(name));
     }
     for (folder, component) in &pipeline.components {
@@ -86,14 +86,6 @@ fn weights_name(component: &Component) -> &'static str {
         Some(_) => "diffusion_pytorch_model.safetensors",
         None => "model.safetensors",
     }
-}
-
-fn put(root: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
-    let path = root.join(name);
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    std::fs::write(path, bytes)
 }
 
 fn relocated(error: ImportError, to: &Path) -> ImportError {

@@ -5,6 +5,7 @@ mod existing;
 mod file;
 mod folder;
 pub mod hash;
+pub mod parts;
 mod temporary;
 
 pub use existing::Existing;

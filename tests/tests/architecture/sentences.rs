@@ -56,11 +56,25 @@ pub fn graph_is_pure(sources: &[Source]) -> Vec<String> {
 }
 
 pub fn libraries(sources: &[Source]) -> Vec<String> {
-    let protobuf = ["export/src/onnx/", "runtime/src/tokenizer/", "train/src/session/tensorboard.rs"];
-    let mut found = only_in(sources, &["burn"], &["train/src/"]);
-    found.extend(only_in(sources, &["ort", "tract_onnx"], &["runtime/src/engine/"]));
-    found.extend(only_in(sources, &["prost"], &protobuf));
-    found
+    // The crates themselves, not modules of ours that are called like them.
+    let of_crate = |source: &Source, krate: &str| {
+        let code = source.code();
+        let named = code
+            .match_indices(&format!("{krate}::"))
+            .any(|(at, _)| !code[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':'));
+        named || code.lines().any(|line| line.trim_start().starts_with(&format!("use {krate};")))
+    };
+    let rooms: [(&str, &[&str]); 4] = [
+        ("burn", &["train/src/"]),
+        ("ort", &["runtime/src/engine/"]),
+        ("tract_onnx", &["runtime/src/engine/"]),
+        ("prost", &["export/src/", "runtime/src/tokenizer/", "train/src/session/tensorboard.rs"]),
+    ];
+    let problems = rooms.iter().flat_map(|(krate, rooms)| {
+        let outside = sources.iter().filter(|source| !rooms.iter().any(|room| source.path.starts_with(room)));
+        outside.filter(|source| of_crate(source, krate)).map(move |source| format!("{} names {krate}", source.path))
+    });
+    problems.collect()
 }
 
 pub fn methods(sources: &[Source]) -> Vec<String> {

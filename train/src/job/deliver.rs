@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dmdx_export::{BundleOptions, Role, StudentInfo, Target, Verifier, export_bundle};
+use dmdx_graph::store::parts;
 use dmdx_importer::{ImportOptions, Pipeline, import_pipeline};
 
 use super::distillation::Distillation;
@@ -65,11 +66,7 @@ impl SavedStudent {
             ..BundleOptions::new(Role::Student, self.info.steps.clone(), &mut silent)
         };
         export_bundle(&self.pipeline, &self.folder, &bundle, options).map_err(exporting)?;
-        for entry in std::fs::read_dir(&bundle).map_err(TrainError::read(&bundle))? {
-            let entry = entry.map_err(TrainError::read(&bundle))?;
-            std::fs::rename(entry.path(), folder.join(entry.file_name())).map_err(TrainError::write(folder))?;
-        }
-        std::fs::remove_dir(&bundle).map_err(TrainError::write(&bundle))
+        parts::unwrap_folder(&bundle).map_err(TrainError::write(&bundle))
     }
 }
 

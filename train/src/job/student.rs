@@ -1,10 +1,10 @@
 //! The student as a pipeline folder in the reference library's layout.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
 
 use dmdx_export::StudentInfo;
+use dmdx_graph::store::parts;
 use dmdx_runtime::bundle::manifest::Parameterisation;
 use dmdx_runtime::process::{self, Rollout};
 
@@ -28,7 +28,8 @@ pub(super) fn save(teacher: &Path, info: &StudentInfo, state: &StoredState, fold
     let (network, weights) = denoiser_weights();
     let is_weights = |file: &str| file.strip_prefix(network).is_some_and(|rest| rest.starts_with('/') && rest != "/config.json");
     for file in hash::model_files(teacher)?.iter().filter(|file| !is_weights(file)) {
-        copy(&teacher.join(file), &folder.join(file))?;
+        let (from, to) = (teacher.join(file), folder.join(file));
+        parts::copy(&from, &to).map_err(TrainError::read(&from))?.map_err(TrainError::write(&to))?;
     }
     let path = folder.join(network).join(weights);
     make_parent(&path)?;
@@ -52,15 +53,6 @@ fn write_weights(state: &StoredState, path: &Path) -> Result<(), TrainError> {
         }
         writer.finish().map_err(TrainError::write(path))
     })
-}
-
-/// Copies contents only: rights and links of the teacher's files are not the student's.
-fn copy(from: &Path, to: &Path) -> Result<(), TrainError> {
-    make_parent(to)?;
-    let mut source = File::open(from).map_err(TrainError::read(from))?;
-    let mut copy = File::create(to).map_err(TrainError::write(to))?;
-    std::io::copy(&mut source, &mut copy).map_err(TrainError::write(to))?;
-    Ok(())
 }
 
 fn make_parent(file: &Path) -> Result<(), TrainError> {
