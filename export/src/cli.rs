@@ -7,11 +7,13 @@ use std::time::Duration;
 use clap::Parser;
 use dmdx_export::onnx::WriteOptions;
 use dmdx_export::{
-    BundleOptions, BundleReport, ComponentOptions, ExportError, Role, Stage, StudentInfo, Target, Verifier, export_bundle,
-    export_component, trailing_steps,
+    BundleOptions, BundleReport, ComponentOptions, ExportError, Role, Stage, Target, Verifier, export_bundle, export_component,
 };
-use dmdx_importer::{ImportOptions, import, import_pipeline, is_pipeline};
-use dmdx_runtime::bundle::manifest::{Parameterisation, Verification};
+use dmdx_importer::{ImportOptions, Pipeline, import, import_pipeline, is_pipeline};
+use dmdx_runtime::bundle::StudentInfo;
+use dmdx_runtime::bundle::manifest::Verification;
+use dmdx_runtime::process::Parameterisation;
+use dmdx_runtime::scheduler;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Set by Ctrl-C.
@@ -51,7 +53,7 @@ pub struct Cli {
     /// The checkpoint is a student although it has no dmdx_student.json; needs --steps.
     #[arg(long, requires = "steps", conflicts_with = "guidance")]
     student: bool,
-    /// What the network's output means: epsilon, v_prediction, flow or line_velocity; otherwise taken from the checkpoint.
+    /// What the network's output means: epsilon, sample, v_prediction, flow or line_velocity; otherwise taken from the checkpoint.
     #[arg(long, value_name = "NAME", value_parser = parameterisation)]
     parameterisation: Option<Parameterisation>,
     /// Read the weights of this variant (`fp16` reads *.fp16.safetensors).
@@ -72,7 +74,7 @@ pub struct Cli {
 }
 
 fn parameterisation(name: &str) -> Result<Parameterisation, String> {
-    serde_json::from_value(name.into()).map_err(|_| "it is none of epsilon, v_prediction, flow, line_velocity".into())
+    serde_json::from_value(name.into()).map_err(|_| "it is none of epsilon, sample, v_prediction, flow, line_velocity".into())
 }
 
 /// Does what the command line says and returns the exit code.
@@ -149,12 +151,15 @@ fn bundle(
         return Err(ExportError::Options(advice.into()));
     }
     let pipeline = import_pipeline(&cli.source, options)?;
-    let train = pipeline.scheduler.as_ref().and_then(|s| s.get("num_train_timesteps")?.as_u64()).unwrap_or(1000);
-    let teacher = || trailing_steps(cli.teacher_steps.map_or(TEACHER_STEPS, usize::from), train as usize);
-    let known = student.as_ref().map(|student| student.steps.clone());
-    let steps = cli.steps.clone().or(known).unwrap_or_else(teacher);
+    let steps = match (&cli.steps, &student) {
+        (Some(steps), _) => steps.clone(),
+        (None, Some(student)) => student.steps.clone(),
+        (None, None) => teacher_steps(&pipeline, cli.teacher_steps.map_or(TEACHER_STEPS, usize::from))?,
+    };
     let options = BundleOptions {
         target,
+        sampler: student.as_ref().map(|student| student.sampler).unwrap_or_default(),
+        guidance: student.as_ref().and_then(|student| student.guidance),
         parameterisation: cli.parameterisation.or(student.as_ref().map(|student| student.parameterisation)),
         guidance_scale: cli.guidance,
         verifier,
@@ -164,6 +169,15 @@ fn bundle(
         ..BundleOptions::new(if is_student { Role::Student } else { Role::Teacher }, steps, progress)
     };
     export_bundle(&pipeline, Path::new(&cli.source), &cli.output, options)
+}
+
+/// The times of a teacher as its network is told them.
+fn teacher_steps(pipeline: &Pipeline, count: usize) -> Result<Vec<f64>, ExportError> {
+    // A pipeline without a scheduler is refused with a better sentence.
+    let Some(config) = &pipeline.scheduler else { return Ok(Vec::new()) };
+    let process = scheduler::process(config)?;
+    let times = process.spaced(count).map_err(dmdx_runtime::Error::from)?;
+    Ok(times.into_iter().map(|time| process.network_time(time)).collect())
 }
 
 fn describe(stage: Stage<'_>) -> String {

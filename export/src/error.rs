@@ -135,6 +135,9 @@ pub enum ExportError {
         /// Why the engine is not there, and how to get it.
         reason: String,
     },
+    /// A file of the source, its scheduler or its noise process is at fault.
+    #[error(transparent)]
+    Runtime(#[from] dmdx_runtime::Error),
     /// The user interrupted the export.
     #[error("the export was interrupted; nothing was kept")]
     Cancelled,
@@ -151,7 +154,7 @@ impl ExportError {
             ExportError::UnknownTarget { .. } | ExportError::Options(_) => 2,
             ExportError::Io { .. } | ExportError::NoEngine { .. } => 3,
             ExportError::Import(error) => error.exit_code(),
-            ExportError::Engine { source, .. } => source.exit_code(),
+            ExportError::Engine { source, .. } | ExportError::Runtime(source) => source.exit_code(),
             ExportError::Cancelled => 130,
             _ => 1,
         }

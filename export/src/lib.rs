@@ -12,16 +12,12 @@ pub mod onnx;
 mod options;
 mod recipes;
 mod source;
-pub mod student;
 mod targets;
 pub mod verify;
 
-pub use bundle::{
-    BundleOptions, BundleReport, ComponentOptions, ComponentReport, Role, Stage, export_bundle, export_component, trailing_steps,
-};
+pub use bundle::{BundleOptions, BundleReport, ComponentOptions, ComponentReport, Role, Stage, export_bundle, export_component};
 pub use error::{ExportError, Result};
 pub use model::{GraphReport, export_graph};
 pub use options::{GraphOptions, Names};
-pub use student::StudentInfo;
 pub use targets::{COMPAT, TARGETS, Target};
 pub use verify::Verifier;

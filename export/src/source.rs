@@ -6,7 +6,9 @@ use std::path::Path;
 use dmdx_graph::ir::{Output, Symbol};
 use dmdx_graph::{DType, Graph};
 use dmdx_importer::{Component, Pipeline};
-use dmdx_runtime::bundle::manifest::{Parameterisation, Schedule, Unconditional, VaeScaling};
+use dmdx_runtime::bundle::manifest::{Unconditional, VaeScaling};
+use dmdx_runtime::process::{NoiseSchedule, Parameterisation};
+use dmdx_runtime::scheduler;
 use serde_json::Value;
 
 use crate::error::{ExportError, Result};
@@ -29,9 +31,9 @@ pub(crate) struct SourceModel {
 /// Facts for the manifest.
 pub(crate) struct Facts {
     pub parameterisation: Parameterisation,
-    pub schedule: Schedule,
+    pub schedule: NoiseSchedule,
     pub unconditional: Unconditional,
-    pub latent_shape: [usize; 3],
+    pub latent_shape: Vec<usize>,
     pub vae: VaeScaling,
     pub time_ids: Option<Vec<f64>>,
     pub licence: String,
@@ -80,11 +82,16 @@ impl Source<'_> {
         let zeros = self.pipeline.model_index.get("force_zeros_for_empty_prompt").and_then(Value::as_bool).unwrap_or(false);
         let scaling_factor = vae.get("scaling_factor").and_then(Value::as_f64).unwrap_or(0.18215);
         Ok(Facts {
-            parameterisation: self.parameterisation(scheduler)?,
-            schedule: self.schedule(scheduler)?,
+            parameterisation: scheduler::parameterisation(scheduler)?,
+            schedule: scheduler::noise_schedule(scheduler)?,
             unconditional: if zeros { Unconditional::Zeros } else { Unconditional::EmptyPrompt },
-            latent_shape: [channels, height, width],
-            vae: VaeScaling { scaling_factor, shift_factor: vae.get("shift_factor").and_then(Value::as_f64).unwrap_or(0.0) },
+            latent_shape: vec![channels, height, width],
+            vae: VaeScaling {
+                scaling_factor,
+                shift_factor: vae.get("shift_factor").and_then(Value::as_f64).unwrap_or(0.0),
+                latents_mean: None,
+                latents_std: None,
+            },
             // diffusers: original size, crop corner, target size, each height first.
             time_ids: (class == PIPELINES[0]).then(|| vec![pixels[0], pixels[1], 0.0, 0.0, pixels[0], pixels[1]]),
             licence: licence(root),
@@ -101,34 +108,6 @@ impl Source<'_> {
             [h, w] if (1..=1 << 16).contains(h) && (1..=1 << 16).contains(w) => Ok([*h as usize, *w as usize]),
             _ => Err(self.fail("unet/config.json lacks a sample_size of one or two positive integers")),
         }
-    }
-
-    fn parameterisation(&self, scheduler: &Value) -> Result<Parameterisation> {
-        match scheduler.get("prediction_type").and_then(Value::as_str).unwrap_or("epsilon") {
-            "epsilon" => Ok(Parameterisation::Epsilon),
-            "v_prediction" => Ok(Parameterisation::VPrediction),
-            other => {
-                Err(self.fail(format!("its scheduler's prediction_type is {other}; epsilon and v_prediction can be exported")))
-            }
-        }
-    }
-
-    fn schedule(&self, scheduler: &Value) -> Result<Schedule> {
-        let text = |key| scheduler.get(key).and_then(Value::as_str);
-        let number = |key, default| scheduler.get(key).and_then(Value::as_f64).unwrap_or(default);
-        let kind = text("beta_schedule").unwrap_or("linear");
-        if kind != "scaled_linear" {
-            return Err(self.fail(format!("its scheduler's beta_schedule is {kind}; scaled_linear can be exported")));
-        }
-        if !scheduler.get("trained_betas").is_none_or(Value::is_null)
-            || scheduler.get("rescale_betas_zero_snr") == Some(&Value::Bool(true))
-        {
-            return Err(self.fail("its scheduler uses trained_betas or rescale_betas_zero_snr, which a bundle cannot state"));
-        }
-        // Defaults of diffusers' schedulers.
-        let (beta_start, beta_end) = (number("beta_start", 0.0001), number("beta_end", 0.02));
-        let num_train_timesteps = size(scheduler, "num_train_timesteps").unwrap_or(1000);
-        Ok(Schedule::ScaledLinear { beta_start, beta_end, num_train_timesteps })
     }
 
     /// The models of the bundle in a fixed order: unet, vae_decoder, text_encoder, text_encoder_2.

@@ -8,9 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dmdx_export::{BundleOptions, ExportError, Role, Stage, StudentInfo, export_bundle, trailing_steps};
+use dmdx_export::{BundleOptions, ExportError, Role, Stage, export_bundle};
 use dmdx_importer::{ImportOptions, Pipeline, import_pipeline};
-use dmdx_runtime::bundle::manifest::{Manifest, Parameterisation};
+use dmdx_runtime::bundle::StudentInfo;
+use dmdx_runtime::bundle::manifest::{GuidanceRange, Manifest};
+use dmdx_runtime::process::spacing::trailing;
+use dmdx_runtime::process::{Parameterisation, StepRule};
 use support::{fixtures, verifier};
 
 fn teacher() -> PathBuf {
@@ -42,15 +45,6 @@ fn count(folder: &Path) -> usize {
     std::fs::read_dir(folder).unwrap().count()
 }
 
-/// The steps of diffusers' trailing spacing (EulerDiscreteScheduler.set_timesteps).
-#[test]
-fn trailing_steps_are_those_of_diffusers() {
-    let steps = trailing_steps(25, 1000);
-    assert_eq!((steps.len(), steps[0], steps[1], steps[24]), (25, 999.0, 959.0, 39.0));
-    assert_eq!(trailing_steps(1, 1000), [999.0]);
-    assert_eq!(trailing_steps(3, 1000), [999.0, 666.0, 332.0]);
-}
-
 #[test]
 fn a_verified_teacher_bundle_states_its_errors() {
     let folder = tempfile::tempdir().unwrap();
@@ -61,13 +55,13 @@ fn a_verified_teacher_bundle_states_its_errors() {
     let options = BundleOptions {
         guidance_scale: Some(3.0),
         verifier: Some(&verifier),
-        ..BundleOptions::new(Role::Teacher, trailing_steps(25, 1000), &mut progress)
+        ..BundleOptions::new(Role::Teacher, trailing(1000, 1000, 25), &mut progress)
     };
     let report = export_bundle(&pipeline(), &teacher(), &out, options).unwrap();
     let manifest = Manifest::parse(&std::fs::read_to_string(out.join("dmdx.json")).unwrap()).unwrap();
     assert_eq!(manifest, report.manifest);
     assert_eq!((manifest.role, manifest.parameterisation), (Role::Teacher, Parameterisation::Epsilon));
-    assert_eq!((manifest.latent_shape, manifest.guidance_scale), ([4, 8, 8], Some(3.0)));
+    assert_eq!((manifest.latent_shape.as_slice(), manifest.guidance_scale), ([4, 8, 8].as_slice(), Some(3.0)));
     assert_eq!(manifest.time_ids.as_deref(), Some([32.0, 32.0, 0.0, 0.0, 32.0, 32.0].as_slice()));
     assert_eq!(manifest.provenance.source, "digits-sdxl");
     for component in ["unet", "vae_decoder", "text_encoder", "text_encoder_2"] {
@@ -101,7 +95,7 @@ fn a_verified_teacher_bundle_states_its_errors() {
 
 fn plain(out: &Path, force: bool) -> Result<(), ExportError> {
     let mut quiet = |_: Stage<'_>| {};
-    let options = BundleOptions { force, ..BundleOptions::new(Role::Teacher, trailing_steps(4, 1000), &mut quiet) };
+    let options = BundleOptions { force, ..BundleOptions::new(Role::Teacher, trailing(1000, 1000, 4), &mut quiet) };
     export_bundle(&pipeline(), &teacher(), out, options).map(|_| ())
 }
 
@@ -193,10 +187,15 @@ fn a_student_folder_knows_its_steps() {
     let info = StudentInfo {
         steps: vec![999.0],
         parameterisation: Parameterisation::LineVelocity,
+        sampler: StepRule::Ode,
+        guidance: None,
         teacher: "digits-sdxl".into(),
         teacher_sha256: "0".repeat(64),
         licence: "mit".into(),
     };
+    let plain =
+        "{\n  \"steps\": [\n    999.0\n  ],\n  \"parameterisation\": \"line_velocity\",\n  \"teacher\": \"digits-sdxl\",\n";
+    assert!(info.to_json().starts_with(plain), "what a plain student does not need is left out: {}", info.to_json());
     std::fs::write(student.join(StudentInfo::FILE_NAME), info.to_json()).unwrap();
     let (source, out) = (student.to_str().unwrap(), folder.path().join("bundle"));
     let done = command(&[source, "-o", out.to_str().unwrap(), "--no-verify"]);
@@ -206,12 +205,27 @@ fn a_student_folder_knows_its_steps() {
     assert_eq!((manifest.parameterisation, manifest.provenance.licence.as_str()), (Parameterisation::LineVelocity, "mit"));
     assert!(manifest.verification.is_empty());
 
+    // Several steps, fresh noise between them, and a guidance weight that callers choose.
+    let guidance = Some(GuidanceRange { default: 2.0, range: [1.0, 4.0] });
+    let several = StudentInfo {
+        steps: vec![999.0, 499.0],
+        parameterisation: Parameterisation::Epsilon,
+        sampler: StepRule::Renoise,
+        guidance,
+        ..info.clone()
+    };
+    std::fs::write(student.join(StudentInfo::FILE_NAME), several.to_json()).unwrap();
+    let done = command(&[source, "-o", out.to_str().unwrap(), "--no-verify", "--force"]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let manifest = Manifest::parse(&std::fs::read_to_string(out.join("dmdx.json")).unwrap()).unwrap();
+    assert_eq!((manifest.sampler, manifest.guidance, manifest.steps), (StepRule::Renoise, guidance, vec![999.0, 499.0]));
+
     let refused = command(&[source, "-o", "unused", "--guidance", "3", "--no-verify"]);
     assert_eq!(refused.status.code(), Some(2));
     std::fs::write(student.join(StudentInfo::FILE_NAME), "{\"steps\": 1}").unwrap();
     let refused = command(&[source, "-o", "unused", "--no-verify"]);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("it is not a student file"));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("is no student file"));
 }
 
 #[test]

@@ -22,16 +22,27 @@ pub fn standard_normal(seed: u64, index: u64, count: usize) -> Vec<f32> {
     (0..count).map(|_| draw() as f32).collect()
 }
 
-/// The noise of `count` pictures from `first` on, `[count, channels, height, width]`.
+/// The fresh noise that picture `index` is given after step `step`, counted from 0, by a generator that draws between its
+/// steps: of a stream that no picture begins with.
+#[must_use]
+pub fn between_steps(seed: u64, index: u64, step: usize, count: usize) -> Vec<f32> {
+    standard_normal(seed, index ^ (step as u64 + 1) << 48, count)
+}
+
+/// The noise of `count` pictures from `first` on, `[count, ..shape]`.
 ///
 /// # Errors
 /// [`Error::Shape`] if that is more than 2^30 values.
-pub fn latents(seed: u64, first: u64, count: usize, [channels, height, width]: [usize; 3]) -> Result<Tensor, Error> {
-    let one = channels
-        .checked_mul(height)
-        .and_then(|size| size.checked_mul(width))
+pub fn latents(seed: u64, first: u64, count: usize, shape: &[usize]) -> Result<Tensor, Error> {
+    let one = shape
+        .iter()
+        .try_fold(1usize, |product, &size| product.checked_mul(size))
         .filter(|size| size.checked_mul(count).is_some_and(|all| all <= MOST_VALUES))
-        .ok_or_else(|| Error::Shape(format!("noise for {count} latents of {channels}x{height}x{width} is more than {MOST_VALUES} values; ask for fewer pictures")))?;
+        .ok_or_else(|| {
+            Error::Shape(format!(
+                "noise for {count} latents of shape {shape:?} is more than {MOST_VALUES} values; ask for fewer pictures"
+            ))
+        })?;
     let values = (0..count as u64).flat_map(|i| standard_normal(seed, first.wrapping_add(i), one)).collect();
-    Tensor::f32([count, channels, height, width], values)
+    Tensor::f32([&[count], shape].concat(), values)
 }

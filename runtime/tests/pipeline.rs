@@ -7,8 +7,9 @@ use std::fs;
 use std::path::Path;
 
 use common::{copy_of_bundle, difference, engines, fixture, largest, tensors};
-use dmdx_runtime::bundle::manifest::{Manifest, Parameterisation, Role, Schedule, Unconditional};
+use dmdx_runtime::bundle::manifest::{GuidanceRange, Manifest, Role, Unconditional};
 use dmdx_runtime::engine::tract::TractEngine;
+use dmdx_runtime::process::{NoiseSchedule, Parameterisation, StepRule};
 use dmdx_runtime::{Bundle, Error, Pipeline, Tensor};
 
 fn prompts() -> Vec<String> {
@@ -68,17 +69,41 @@ fn flow_without_guidance_equals_euler() {
     let times = tensors(&fixture("tiny-bundle/io.safetensors"))["flow_times"].1.clone();
     let folder = variant(|manifest| {
         manifest.parameterisation = Parameterisation::Flow;
-        manifest.schedule = Schedule::Flow { num_train_timesteps: 1000 };
+        manifest.schedule = NoiseSchedule::flow();
         manifest.steps = times;
     });
     assert_pictures(folder.path(), "flow");
 }
 
 #[test]
+fn a_student_that_draws_between_its_steps_repeats_by_its_seed() {
+    let folder = variant(|manifest| {
+        manifest.parameterisation = Parameterisation::Sample;
+        manifest.steps = vec![999.0, 499.0];
+        manifest.sampler = StepRule::Renoise;
+        manifest.guidance = Some(GuidanceRange { default: 2.0, range: [1.0, 3.0] });
+    });
+    let bundle = Bundle::open(folder.path()).unwrap();
+    let noise = dmdx_runtime::noise::latents(3, 0, 3, &[4, 4, 4]).unwrap();
+    let open = || Pipeline::open(&bundle, &TractEngine::new(1)).unwrap();
+    let make = |pipeline: Pipeline| pipeline.generate(&prompts(), &noise, &|_| {}).unwrap();
+    let first = make(open().with_seed(7));
+    assert_eq!(make(open().with_seed(7)), first);
+    assert!(difference(&make(open().with_seed(8)), &first) > 1e-3);
+    assert_eq!(make(open().with_seed(7).with_guidance(2.0).unwrap()), first, "the default");
+    assert!(difference(&make(open().with_seed(7).with_guidance(3.0).unwrap()), &first) > 1e-4);
+    let error = open().with_guidance(3.5).err().unwrap().to_string();
+    assert!(error.contains("3.5") && error.contains("takes 1 to 3"), "{error}");
+    let plain = Bundle::open(&fixture("tiny-bundle/bundle")).unwrap();
+    let error = Pipeline::open(&plain, &TractEngine::new(1)).unwrap().with_guidance(2.0).err().unwrap().to_string();
+    assert!(error.contains("runs without guidance"), "{error}");
+}
+
+#[test]
 fn a_picture_depends_on_its_own_noise_and_prompt_only() {
     let bundle = Bundle::open(&fixture("tiny-bundle/bundle")).unwrap();
     let all = prompts().into_iter().cycle().take(70).collect::<Vec<_>>();
-    let noise = dmdx_runtime::noise::latents(3, 0, 70, [4, 4, 4]).unwrap();
+    let noise = dmdx_runtime::noise::latents(3, 0, 70, &[4, 4, 4]).unwrap();
     let make = |threads| {
         let seen = std::sync::Mutex::new(Vec::new());
         let pipeline = Pipeline::open(&bundle, &TractEngine::new(threads)).unwrap();
@@ -90,7 +115,7 @@ fn a_picture_depends_on_its_own_noise_and_prompt_only() {
     assert_eq!(pictures.shape(), [70, 3, 8, 8]);
     assert_eq!(make(3), pictures, "threads change nothing");
     let pipeline = Pipeline::open(&bundle, &TractEngine::new(1)).unwrap();
-    let last = dmdx_runtime::noise::latents(3, 69, 1, [4, 4, 4]).unwrap();
+    let last = dmdx_runtime::noise::latents(3, 69, 1, &[4, 4, 4]).unwrap();
     let alone = pipeline.generate(&all[69..], &last, &|_| {}).unwrap();
     let row = Tensor::f32([1, 3, 8, 8], pictures.floats().unwrap()[69 * 192..].to_vec()).unwrap();
     assert!(difference(&alone, &row) < 1e-5);
@@ -126,6 +151,6 @@ fn a_pipeline_of_another_class_is_named() {
 #[test]
 fn noise_larger_than_memory_is_refused() {
     for shape in [[65536, 65536, 65536], [usize::MAX, 2, 2]] {
-        assert!(matches!(dmdx_runtime::noise::latents(0, 0, 1, shape), Err(Error::Shape(_))));
+        assert!(matches!(dmdx_runtime::noise::latents(0, 0, 1, &shape), Err(Error::Shape(_))));
     }
 }

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use dmdx_runtime::Tensor;
-use dmdx_runtime::scheduler::{Scheduler, flow_sigmas, noise_table};
+use dmdx_runtime::process::Grid;
+use dmdx_runtime::scheduler::{Scheduler, process};
 use serde_json::{Value, json};
 
 fn config(class: &str, more: &Value) -> Value {
@@ -142,14 +143,13 @@ fn use_in_the_wrong_way_is_refused() {
     assert!((flow.shift_for(256).unwrap() - 0.5).abs() < 1e-12 && (flow.shift_for(4096).unwrap() - 1.15).abs() < 1e-12);
 }
 
-/// distillation.md 2.1: diffusers' list for SD3 in four steps, and the clean one of students.
+/// distillation.md 2.1: diffusers' list for SD3 in four steps; the clean one of students is the process' own.
 #[test]
-fn the_double_shift_and_the_clean_list() {
+fn the_double_shift() {
     let mut flow = Scheduler::from_config(&config("FlowMatchEulerDiscrete", &json!({"shift": 3.0}))).unwrap();
     flow.set_timesteps(4, None).unwrap();
     let near = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 5e-5);
     assert!(near(flow.sigmas().unwrap(), &[1.0, 0.8577, 0.6022, 0.0089, 0.0]), "{:?}", flow.sigmas());
-    assert!(near(&flow_sigmas(3.0, 4), &[1.0, 0.9, 0.75, 0.5]));
 }
 
 /// distillation.md 2.2.
@@ -157,22 +157,42 @@ fn the_double_shift_and_the_clean_list() {
 fn the_noise_tables_of_the_teachers() {
     let sd = json!({"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"});
     let cog = |scale: f64| config("CogVideoXDDIM", &json!({"snr_shift_scale": scale, "rescale_betas_zero_snr": true}));
-    let cases: [(Value, &[(usize, f64)]); 3] = [
-        (config("EulerDiscrete", &sd), &[(0, 0.999150), (20, 0.981314), (399, 0.426086), (749, 0.056623), (999, 0.004660)]),
+    let cases: [(Value, &[(f64, f64)]); 3] = [
+        (
+            config("EulerDiscrete", &sd),
+            &[(0.0, 0.999150), (20.0, 0.981314), (399.0, 0.426086), (749.0, 0.056623), (999.0, 0.004660)],
+        ),
         (
             cog(3.0),
-            &[(124, 0.666324), (249, 0.390890), (499, 0.095970), (749, 0.010966), (874, 0.001683), (998, 6.2e-8), (999, 0.0)],
+            &[
+                (124.0, 0.666324),
+                (249.0, 0.390890),
+                (499.0, 0.095970),
+                (749.0, 0.010966),
+                (874.0, 0.001683),
+                (998.0, 6.2e-8),
+                (999.0, 0.0),
+            ],
         ),
         (
             cog(1.0),
-            &[(124, 0.853847), (249, 0.654189), (499, 0.242359), (749, 0.033171), (874, 0.005249), (998, 2.0e-7), (999, 0.0)],
+            &[
+                (124.0, 0.853847),
+                (249.0, 0.654189),
+                (499.0, 0.242359),
+                (749.0, 0.033171),
+                (874.0, 0.005249),
+                (998.0, 2.0e-7),
+                (999.0, 0.0),
+            ],
         ),
     ];
     for (config, entries) in cases {
-        let table = noise_table(&config).unwrap();
-        assert_eq!(table.len(), 1000);
+        let process = process(&config).unwrap();
+        assert_eq!(process.grid(), Grid::Whole(1000));
         for &(time, wanted) in entries {
-            assert!((table[time] - wanted).abs() < 6e-7, "{time}: {} not {wanted}", table[time]);
+            let found = process.level(time).unwrap().alpha.powi(2);
+            assert!((found - wanted).abs() < 6e-7, "{time}: {found} not {wanted}");
         }
     }
 }

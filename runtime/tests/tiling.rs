@@ -125,11 +125,11 @@ fn a_pipeline_decodes_in_tiles() {
     let folder = copy_of_bundle();
     let path = folder.path().join("dmdx.json");
     let mut manifest = Manifest::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
-    manifest.latent_shape = [4, 9, 6];
+    manifest.latent_shape = vec![4, 9, 6];
     std::fs::write(path, manifest.to_json().unwrap()).unwrap();
     let bundle = Bundle::open(folder.path()).unwrap();
     let prompts = ["a red seven".to_string(), "a blue four".to_string()];
-    let noise = dmdx_runtime::noise::latents(3, 0, 2, manifest.latent_shape).unwrap();
+    let noise = dmdx_runtime::noise::latents(3, 0, 2, &manifest.latent_shape).unwrap();
     for engine in engines() {
         let whole = Pipeline::open(&bundle, engine.as_ref()).unwrap();
         let pictures = whole.generate(&prompts, &noise, &|_| {}).unwrap();

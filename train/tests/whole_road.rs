@@ -109,7 +109,7 @@ fn a_run_killed_anywhere_ends_with_the_same_bytes_and_engines_draw_the_same_pict
 /// pixel range (2) apart.
 fn same_picture(run: &Path) {
     let prompts = ["a red seven".to_string(), "a blue four".to_string()];
-    let noise = dmdx_runtime::noise::latents(1, 0, prompts.len(), [4, 8, 8]).unwrap();
+    let noise = dmdx_runtime::noise::latents(1, 0, prompts.len(), &[4, 8, 8]).unwrap();
     let device = Device::flex();
     let student = Teacher::open(&run.join("student"), Unconditional::Auto, &device).unwrap();
     let folder = tempfile::tempdir().unwrap();

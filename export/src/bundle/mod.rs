@@ -15,7 +15,8 @@ use dmdx_graph::store::parts;
 use dmdx_importer::Pipeline;
 use dmdx_importer::hf::tokenizer;
 pub use dmdx_runtime::bundle::manifest::Role;
-use dmdx_runtime::bundle::manifest::{self, Manifest, Parameterisation, Provenance, Verification};
+use dmdx_runtime::bundle::manifest::{self, GuidanceRange, Manifest, Provenance, Verification};
+use dmdx_runtime::process::{Parameterisation, StepRule};
 
 use crate::error::{ExportError, Result, io};
 use crate::model::{GraphReport, export_graph};
@@ -31,12 +32,16 @@ pub struct BundleOptions<'a> {
     pub target: &'static Target,
     /// What the networks are.
     pub role: Role,
-    /// The times fed to the network, strictly falling; see [`trailing_steps`].
+    /// The times fed to the network, strictly falling.
     pub steps: Vec<f64>,
+    /// What happens between two steps.
+    pub sampler: StepRule,
     /// What the output means; `None` takes the scheduler's `prediction_type`.
     pub parameterisation: Option<Parameterisation>,
     /// Weight of classifier-free guidance, for teachers.
     pub guidance_scale: Option<f64>,
+    /// The guidance weights that a student may be run with.
+    pub guidance: Option<GuidanceRange>,
     /// Proves every model equal to its source before anything is kept; `None` skips that and says so in `dmdx.json` by
     /// listing no measurement.
     pub verifier: Option<&'a Verifier>,
@@ -59,8 +64,10 @@ impl BundleOptions<'_> {
             target: &COMPAT,
             role,
             steps,
+            sampler: StepRule::Ode,
             parameterisation: None,
             guidance_scale: None,
+            guidance: None,
             verifier: None,
             force: false,
             write: WriteOptions::default(),
@@ -91,12 +98,6 @@ pub struct BundleReport {
     pub models: BTreeMap<String, GraphReport>,
     /// The manifest, measured errors included.
     pub manifest: Manifest,
-}
-
-/// `count` times that end at the last one before noise, as diffusers' `timestep_spacing="trailing"`:
-/// `round(train (1 - i / count)) - 1`, for 25 of 1000: 999, 959, ….
-pub fn trailing_steps(count: usize, train: usize) -> Vec<f64> {
-    (0..count).map(|i| (train as f64 * (1.0 - i as f64 / count as f64)).round_ties_even() - 1.0).collect()
 }
 
 /// Writes the bundle of `pipeline`, which was imported from `root`, to the folder `out`.
@@ -179,13 +180,15 @@ fn draft(source: &Source<'_>, facts: Facts, options: &BundleOptions<'_>) -> Resu
         role: options.role,
         steps: options.steps.clone(),
         parameterisation: options.parameterisation.unwrap_or(facts.parameterisation),
+        sampler: options.sampler,
         schedule: facts.schedule,
         guidance_scale: options.guidance_scale,
+        guidance: options.guidance,
         unconditional: facts.unconditional,
         latent_shape: facts.latent_shape,
         vae: facts.vae,
         time_ids: facts.time_ids,
-        target: manifest::Target {
+        target: manifest::TargetRecord {
             name: target.name.into(),
             opset: target.opset as u32,
             ir_version: target.ir_version as u32,

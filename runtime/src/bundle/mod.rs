@@ -1,6 +1,7 @@
 //! Opens a bundle and checks it against its manifest before anything in it is used.
 
 pub mod manifest;
+mod student;
 
 use std::fs::File;
 use std::io::Read;
@@ -11,6 +12,8 @@ use dmdx_graph::store::hash;
 use self::manifest::{FileRecord, Manifest};
 
 use crate::Error;
+
+pub use self::student::StudentInfo;
 
 /// An opened bundle: every listed file is there, has its recorded size and hash, and lies inside the folder.
 #[derive(Debug, Clone)]

@@ -1,13 +1,18 @@
-//! Variants of classifier-free guidance that the teachers' pipelines offer; [`super::steps::guide`] is the common part.
+//! Classifier-free guidance of host tensors.
 
 use crate::{Error, Tensor};
 
-/// The weight of CogVideoX' `use_dynamic_cfg` at a time: `1 + g (1 - cos(pi ((steps - time) / steps)^5)) / 2`, with the
-/// number of inference steps, as diffusers computes it.
-#[must_use]
-pub fn dynamic_scale(scale: f64, steps: usize, time: f64) -> f64 {
-    let share = (steps as f64 - time) / steps as f64;
-    1.0 + scale * ((1.0 - (std::f64::consts::PI * share.powf(5.0)).cos()) / 2.0)
+/// `u + w (c - u)` in the reference's float32 arithmetic, which later steps amplify.
+///
+/// # Errors
+/// [`Error::Shape`] if the two differ in shape.
+pub fn guided(unconditional: &Tensor, conditional: &Tensor, scale: f64) -> Result<Tensor, Error> {
+    let (without, with) = (unconditional.shape(), conditional.shape());
+    if without != with {
+        return Err(Error::Shape(format!("outputs of shapes {without:?} and {with:?} cannot be guided; both must be equal")));
+    }
+    let pairs = unconditional.floats()?.iter().zip(conditional.floats()?);
+    Tensor::f32(with, pairs.map(|(u, c)| u + scale as f32 * (c - u)).collect())
 }
 
 /// `guidance_rescale` (arXiv 2305.08891, section 3.4): moves every sample's standard deviation towards that of the

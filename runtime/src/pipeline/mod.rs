@@ -3,9 +3,9 @@
 pub mod guidance;
 pub mod picture;
 pub mod rotary;
-pub mod steps;
 pub mod text;
 pub mod tiling;
+mod walk;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -13,8 +13,9 @@ use std::sync::{Mutex, PoisonError};
 use crate::bundle::manifest::{Manifest, Unconditional};
 
 use crate::engine::take;
-use crate::{Bundle, Engine, Error, Session, Tensor};
-use steps::Sampler;
+use crate::process::Rollout;
+use crate::tensor::ops::pick;
+use crate::{Bundle, Engine, Error, Session, Tensor, noise};
 use text::{Condition, TextEncoder};
 
 /// Latent values of one batch: small latents are batched up to [`MAX_BATCH`], large ones go one by one. The batch never
@@ -30,9 +31,11 @@ pub struct Pipeline {
     text: TextEncoder,
     unet: Box<dyn Session>,
     decoder: Box<dyn Session>,
-    sampler: Sampler,
+    rollout: Rollout,
     threads: usize,
     tile: Option<usize>,
+    guidance: Option<f64>,
+    seed: u64,
 }
 
 impl Pipeline {
@@ -47,9 +50,11 @@ impl Pipeline {
             text: TextEncoder::open(bundle, engine)?,
             unet: engine.load(&bundle.file("unet/model.onnx")?)?,
             decoder: engine.load(&bundle.file("vae_decoder/model.onnx")?)?,
-            sampler: Sampler::new(&manifest),
+            rollout: manifest.rollout()?,
             threads: engine.concurrent_runs(),
             tile: None,
+            guidance: manifest.guidance_scale.or(manifest.guidance.map(|guidance| guidance.default)),
+            seed: 0,
             manifest,
         })
     }
@@ -63,33 +68,58 @@ impl Pipeline {
         self
     }
 
+    /// Seeds the fresh noise of students that draw between their steps.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Guides by this weight.
+    ///
+    /// # Errors
+    /// [`Error::Request`] where the networks run without guidance, or a student was not trained for the weight.
+    pub fn with_guidance(mut self, scale: f64) -> Result<Self, Error> {
+        match (self.guidance, self.manifest.guidance) {
+            (None, _) => Err(Error::Request("this bundle runs without guidance; leave the weight out".into())),
+            (Some(_), Some(known)) if !known.holds(scale) => {
+                let [low, high] = known.range;
+                Err(Error::Request(format!("the guidance {scale} was asked for, but this student takes {low} to {high}")))
+            }
+            (Some(_), None) if !scale.is_finite() => Err(Error::Request(format!("the guidance {scale} is no finite number"))),
+            (Some(_), _) => {
+                self.guidance = Some(scale);
+                Ok(self)
+            }
+        }
+    }
+
     /// The manifest of the bundle.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// Makes one picture per prompt from `noise` `[prompts, channels, height, width]`: RGB `[prompts, 3, H, W]`, about -1 to 1,
+    /// Makes one picture per prompt from `noise` `[prompts, ..latent_shape]`: RGB `[prompts, 3, H, W]`, about -1 to 1,
     /// not clamped. `progress` is told the number of finished pictures after each batch.
     ///
     /// # Errors
     /// [`Error::Request`] without prompts, [`Error::Shape`] if the noise or a network does not fit, [`Error::Model`] if an
     /// engine fails or a picture holds a value that is not finite.
     pub fn generate(&self, prompts: &[String], noise: &Tensor, progress: &(dyn Fn(usize) + Sync)) -> Result<Tensor, Error> {
-        let [channels, height, width] = self.manifest.latent_shape;
         if prompts.is_empty() {
             return Err(Error::Request("there is no prompt; give at least one".into()));
         }
-        if noise.shape() != [prompts.len(), channels, height, width] {
+        let wanted = [&[prompts.len()], self.manifest.latent_shape.as_slice()].concat();
+        if noise.shape() != wanted {
             return Err(Error::Shape(format!(
-                "the noise has shape {:?} but {} prompts of this bundle need {:?}",
+                "the noise has shape {:?} but {} prompts of this bundle need {wanted:?}",
                 noise.shape(),
-                prompts.len(),
-                [prompts.len(), channels, height, width]
+                prompts.len()
             )));
         }
         let condition = self.text.encode(prompts)?;
-        let unconditional = match (self.manifest.guidance_scale, self.manifest.unconditional) {
+        let unconditional = match (self.guidance, self.manifest.unconditional) {
             (None, _) => None,
             (Some(_), Unconditional::Zeros) => Some(condition.zeros()?),
             (Some(_), Unconditional::EmptyPrompt) => Some(self.text.encode(&[String::new()])?.with_rows(vec![0; prompts.len()])),
@@ -121,17 +151,22 @@ impl Pipeline {
         condition: &Condition,
         unconditional: Option<&Condition>,
     ) -> Result<Tensor, Error> {
-        let mut latents = gather(noise, rows)?;
         let condition = condition.pick(rows)?;
         let unconditional = unconditional.map(|all| all.pick(rows)).transpose()?;
-        for step in self.sampler.steps() {
-            let mut output = self.predict(&latents, step.time, &condition)?;
-            if let (Some(scale), Some(unconditional)) = (self.manifest.guidance_scale, &unconditional) {
-                output = steps::guide(&self.predict(&latents, step.time, unconditional)?, &output, scale)?;
+        let predict = |sample: &Tensor, time: f64| {
+            let output = self.predict(sample, time, &condition)?;
+            match (self.guidance, &unconditional) {
+                (Some(scale), Some(unconditional)) => {
+                    guidance::guided(&self.predict(sample, time, unconditional)?, &output, scale)
+                }
+                (None, _) | (_, None) => Ok(output),
             }
-            latents = step.apply(&latents, &output)?;
-        }
-        Ok(latents)
+        };
+        let fresh = |step: usize| {
+            let values = rows.iter().flat_map(|&row| noise::between_steps(self.seed, row as u64, step, noise.row_len()));
+            Tensor::f32([&[rows.len()], &noise.shape()[1..]].concat(), values.collect())
+        };
+        walk::walk(&self.rollout, pick(noise, rows)?, predict, fresh)
     }
 
     /// The network's raw output at one time.
@@ -154,7 +189,7 @@ impl Pipeline {
     }
 
     fn decode(&self, latents: Tensor) -> Result<Tensor, Error> {
-        let vae = self.manifest.vae;
+        let vae = &self.manifest.vae;
         let scaled = latents.floats()?.iter().map(|&z| (f64::from(z) / vae.scaling_factor + vae.shift_factor) as f32).collect();
         let scaled = Tensor::f32(latents.shape(), scaled)?;
         let run = |latents: &Tensor| take(&mut self.decoder.run(&[("latent_sample", latents)])?, "sample");
@@ -176,17 +211,6 @@ impl Pipeline {
         }
         Ok(pictures)
     }
-}
-
-/// The rows `rows` of the first axis.
-pub(crate) fn gather(tensor: &Tensor, rows: &[usize]) -> Result<Tensor, Error> {
-    let (len, values) = (tensor.row_len(), tensor.floats()?);
-    let mut shape = tensor.shape().to_vec();
-    if shape.is_empty() || rows.iter().any(|&row| row >= shape[0]) {
-        return Err(Error::Shape(format!("a tensor of shape {shape:?} lacks a row that was asked for")));
-    }
-    shape[0] = rows.len();
-    Tensor::f32(shape, rows.iter().flat_map(|&row| &values[row * len..(row + 1) * len]).copied().collect())
 }
 
 /// `work(0..count)` on `threads` threads, results in order; the error of the lowest index wins.

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::scheduler::{line, single};
+use crate::process::spacing::torch_linspace;
+use crate::process::{Rounding, single};
 use crate::{Error, Tensor};
 
 /// Most values of one table: a request may be a stranger's.
@@ -81,7 +82,9 @@ impl Rotary {
     /// Positions of the centred region of the trained grid that has the request's shape (1.0: "linspace").
     fn cropped(&self, frames: usize, grid: [usize; 2]) -> [Vec<f64>; 3] {
         let region = crop_region(grid, self.base);
-        let axis = |count: usize, [start, stop]: [f64; 2]| line(start, stop * (count - 1) as f64 / count as f64, count, single);
+        let axis = |count: usize, [start, stop]: [f64; 2]| {
+            torch_linspace(start, stop * (count - 1) as f64 / count as f64, count, Rounding::Single)
+        };
         [axis(frames, [0.0, frames as f64]), axis(grid[0], region[0]), axis(grid[1], region[1])]
     }
 

@@ -1,7 +1,7 @@
 //! Prompts to embeddings, for the one-encoder pipelines of Stable Diffusion 1 and 2 and the two of SDXL.
 
-use super::gather;
 use crate::engine::take;
+use crate::tensor::ops::pick;
 use crate::tokenizer::{Class, Padding, Tokenizer};
 use crate::{Bundle, Engine, Error, Session, Tensor};
 
@@ -167,8 +167,8 @@ impl Condition {
     pub fn pick(&self, pictures: &[usize]) -> Result<Self, Error> {
         let rows = pictures.iter().map(|&picture| self.rows.get(picture).copied()).collect::<Option<Vec<_>>>();
         let rows = rows.ok_or_else(|| Error::Shape("a picture without a prompt was asked for".into()))?;
-        let pooled = self.pooled.as_ref().map(|pooled| gather(pooled, &rows)).transpose()?;
-        Ok(Self { context: gather(&self.context, &rows)?, pooled, rows: (0..pictures.len()).collect() })
+        let pooled = self.pooled.as_ref().map(|pooled| pick(pooled, &rows)).transpose()?;
+        Ok(Self { context: pick(&self.context, &rows)?, pooled, rows: (0..pictures.len()).collect() })
     }
 }
 

@@ -18,6 +18,19 @@ pub struct Level {
 impl Level {
     /// The end of every path: all signal.
     pub const CLEAN: Self = Self { alpha: 1.0, sigma: 0.0 };
+
+    /// The level of a table's entry, `alpha²`.
+    #[must_use]
+    pub fn of_alpha_squared(squared: f64) -> Self {
+        Self { alpha: squared.sqrt(), sigma: (1.0 - squared).sqrt() }
+    }
+
+    /// The level at which `sigma` is the ratio of noise to signal.
+    #[must_use]
+    pub fn of_ratio(sigma: f64) -> Self {
+        let alpha = 1.0 / sigma.hypot(1.0);
+        Self { alpha, sigma: sigma * alpha }
+    }
 }
 
 /// What a network is told at the noisy end of the straight path, as every released model counts.
@@ -40,6 +53,8 @@ enum Levels {
     Straight {
         /// How far sampling times are moved to the noisy end (SD3: 3).
         shift: f64,
+        /// What the network is told for one whole path.
+        told: f64,
         /// The largest time that the network is told.
         latest: f64,
     },
@@ -63,14 +78,23 @@ impl Process {
     /// The straight path of flow matching, whose sampling times are shifted by `shift` (1 is none).
     #[must_use]
     pub fn flow(shift: f64) -> Self {
-        Self { parameterisation: Parameterisation::Flow, levels: Levels::Straight { shift, latest: STRAIGHT_TIMES } }
+        Self::flow_told(shift, STRAIGHT_TIMES)
+    }
+
+    /// The same for a network that is told `latest` at the noisy end.
+    #[must_use]
+    pub(super) fn flow_told(shift: f64, latest: f64) -> Self {
+        Self { parameterisation: Parameterisation::Flow, levels: Levels::Straight { shift, told: latest, latest } }
     }
 
     /// The line between noise and sample on which a student of a teacher with a noise table learns velocities. The network
     /// is told a thousand times the line's time, but never more than `latest`: tables end at 999.
     #[must_use]
     pub fn line(latest: f64) -> Self {
-        Self { parameterisation: Parameterisation::LineVelocity, levels: Levels::Straight { shift: 1.0, latest } }
+        Self {
+            parameterisation: Parameterisation::LineVelocity,
+            levels: Levels::Straight { shift: 1.0, told: STRAIGHT_TIMES, latest },
+        }
     }
 
     /// The process on which adversarial pre-training of a student of this teacher takes place: its own where that is the
@@ -123,7 +147,7 @@ impl Process {
     pub fn level(&self, time: f64) -> Result<Level, ProcessError> {
         let found = match &self.levels {
             Levels::Table(table) if time >= 0.0 && time.fract() == 0.0 => {
-                table.get(time as usize).map(|squared| Level { alpha: squared.sqrt(), sigma: (1.0 - squared).sqrt() })
+                table.get(time as usize).map(|&squared| Level::of_alpha_squared(squared))
             }
             Levels::Table(_) => None,
             Levels::Straight { .. } => (0.0..=1.0).contains(&time).then_some(Level { alpha: 1.0 - time, sigma: time }),
@@ -144,7 +168,7 @@ impl Process {
     pub fn network_time(&self, time: f64) -> f64 {
         match self.levels {
             Levels::Table(_) => time,
-            Levels::Straight { latest, .. } => (STRAIGHT_TIMES * time).min(latest),
+            Levels::Straight { told, latest, .. } => (told * time).min(latest),
         }
     }
 
@@ -156,8 +180,8 @@ impl Process {
         let time = match self.levels {
             Levels::Table(_) => network_time,
             Levels::Straight { latest, .. } if network_time == latest => 1.0,
-            Levels::Straight { latest, .. } if network_time < latest => network_time / STRAIGHT_TIMES,
-            Levels::Straight { .. } => return Err(self.no_time(network_time / STRAIGHT_TIMES)),
+            Levels::Straight { told, latest, .. } if network_time < latest => network_time / told,
+            Levels::Straight { told, .. } => return Err(self.no_time(network_time / told)),
         };
         self.level(time).map(|_| time)
     }

@@ -5,14 +5,20 @@
 
 pub mod guidance;
 mod levels;
+mod noise_table;
 mod parameterisation;
 mod rollout;
+mod rounding;
+mod schedule;
 pub mod shift;
 pub mod spacing;
 
 pub use levels::{Grid, Level, Process};
+pub use noise_table::{Betas, MOST_ENTRIES, NoiseTable};
 pub use parameterisation::{Affine, Parameterisation};
 pub use rollout::{Next, Rollout, Step, StepRule};
+pub use rounding::{Rounding, single};
+pub use schedule::NoiseSchedule;
 
 /// What a noise process cannot do.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -42,6 +48,22 @@ pub enum ProcessError {
         times: Vec<f64>,
         /// What is wrong, as the rest of the sentence.
         problem: String,
+    },
+    /// A value of which no process can be made.
+    #[error("the noise process cannot have this {key}, {problem}")]
+    Table {
+        /// The value, as configurations call it.
+        key: &'static str,
+        /// What is needed, as the rest of the sentence.
+        problem: String,
+    },
+    /// A network that predicts what another kind of process has.
+    #[error(
+        "a network that predicts {parameterisation:?} does not go with this noise process: flow goes with the straight path, all other predictions with a noise table"
+    )]
+    Mismatch {
+        /// What the network predicts.
+        parameterisation: Parameterisation,
     },
     /// More or fewer steps than the process has times.
     #[error("{steps} steps were asked for, but this noise process can make 1 to {most}")]

@@ -15,6 +15,14 @@ pub enum StepRule {
     Renoise,
 }
 
+impl StepRule {
+    /// Whether it is the rule that files leave out.
+    #[must_use]
+    pub fn is_ode(&self) -> bool {
+        *self == Self::Ode
+    }
+}
+
 /// One call of the network and what follows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {

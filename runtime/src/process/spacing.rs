@@ -1,4 +1,6 @@
-//! diffusers' spacings of sampling times, with numpy's arithmetic.
+//! diffusers' spacings of sampling times, with numpy's and torch's arithmetic.
+
+use super::Rounding;
 
 /// numpy's `arange(last, 0, -count / steps).round() - 1`, halves to even. Where rounding of the ratio gives numpy one step
 /// too many, which would end at time -1, that step is left out.
@@ -26,4 +28,16 @@ pub fn linspace(start: f64, stop: f64, count: usize) -> Vec<f64> {
     let mut line: Vec<f64> = (0..count).map(|i| i as f64 * step + start).collect();
     line[count - 1] = stop;
     line
+}
+
+/// torch's `linspace`: from both ends to the middle, each value with one rounding.
+#[must_use]
+pub fn torch_linspace(start: f64, stop: f64, count: usize, rounding: Rounding) -> Vec<f64> {
+    let keep = |value| rounding.keep(value);
+    let (start, stop) = (keep(start), keep(stop));
+    let step = keep(keep(stop - start) / (count.max(2) - 1) as f64);
+    let value = |i: usize| {
+        if i < count / 2 || count == 1 { start + step * i as f64 } else { stop - step * (count - 1 - i) as f64 }
+    };
+    (0..count).map(|i| keep(value(i))).collect()
 }

@@ -2,11 +2,12 @@
 
 use super::config::Config;
 use super::ddim::{earlier, final_bar};
-use super::method::{Given, Method, Plan, entry, no_shift, table_levels};
+use super::method::{Given, Method, Run, entry, no_shift, table_level};
 use super::spacing::{self, Times};
-use super::table::{self, Family, Precision};
-use super::values::{Prediction, Stepped, each};
+use super::table::{self, Correction};
+use super::values::{Original, Stepped, each};
 use crate::Error;
+use crate::process::{Level, Parameterisation};
 
 /// The class reads the clipping keys and never clips.
 pub(super) const KEYS: &[&[&str]] = &[
@@ -31,7 +32,7 @@ struct CogVideoXDdim {
 /// What both CogVideoX schedulers are built from.
 #[derive(Debug)]
 pub(super) struct Settings {
-    pub(super) prediction: Prediction,
+    pub(super) prediction: Parameterisation,
     pub(super) times: Times,
     pub(super) bars: Vec<f64>,
     /// `alpha²` below time 0.
@@ -40,9 +41,9 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn new(config: &Config) -> Result<Self, Error> {
-        let bars = table::cumulative(config, Family::CogVideoX, Precision::Reference)?;
+        let bars = table::alphas_cumprod(config, Correction::Shifted)?;
         Ok(Self {
-            prediction: Prediction::new(config)?,
+            prediction: table::prediction(config)?,
             times: Times::new(config, "leading", bars.len())?,
             last: final_bar(config, &bars, true)?,
             bars,
@@ -50,18 +51,23 @@ impl Settings {
     }
 
     /// The times of a run.
-    pub(super) fn plan(&self, steps: usize, mu: Option<f64>) -> Result<Plan, Error> {
+    pub(super) fn run(&self, steps: usize, mu: Option<f64>) -> Result<Run, Error> {
         no_shift(mu)?;
-        Ok(Plan { steps, timesteps: self.times.whole(steps)?, sigmas: Vec::new() })
+        Ok(Run { steps, timesteps: self.times.whole(steps)?, sigmas: Vec::new() })
     }
 
     /// `alpha²` at a step and where it leads; `None` there once the time is below 0.
-    pub(super) fn bars_at(&self, plan: &Plan, index: usize) -> Result<(f64, Option<f64>), Error> {
-        let time = plan.time(index).unwrap_or_default();
-        let bar = entry(&self.bars, time)?;
-        self.prediction.check(bar, time, None)?;
-        let to = time - (self.times.count / plan.steps) as f64;
-        Ok((bar, if to < 0.0 { None } else { Some(earlier(&self.bars, to, self.last)?) }))
+    pub(super) fn bars_at(&self, run: &Run, index: usize) -> Result<(f64, Option<f64>), Error> {
+        let time = run.time(index).unwrap_or_default();
+        let to = time - (self.times.count / run.steps) as f64;
+        let next = if to < 0.0 { None } else { Some(earlier(&self.bars, to, self.last)?) };
+        Ok((entry(&self.bars, time)?, next))
+    }
+
+    /// x0 as a step sees it.
+    pub(super) fn original(&self, run: &Run, index: usize, bar: f64) -> Result<Original, Error> {
+        let time = run.time(index).unwrap_or_default();
+        Original::new(self.prediction, Level::of_alpha_squared(bar), time, None)
     }
 }
 
@@ -70,24 +76,24 @@ pub(super) fn new(config: &Config) -> Result<Box<dyn Method>, Error> {
 }
 
 impl Method for CogVideoXDdim {
-    fn plan(&mut self, steps: usize, mu: Option<f64>) -> Result<Plan, Error> {
-        self.settings.plan(steps, mu)
+    fn begin(&mut self, steps: usize, mu: Option<f64>) -> Result<Run, Error> {
+        self.settings.run(steps, mu)
     }
 
-    fn step(&mut self, plan: &Plan, index: usize, given: Given<'_>) -> Result<Stepped, Error> {
-        let (bar, next) = self.settings.bars_at(plan, index)?;
+    fn step(&mut self, run: &Run, index: usize, given: Given<'_>) -> Result<Stepped, Error> {
+        let (bar, next) = self.settings.bars_at(run, index)?;
         let next = next.unwrap_or(self.settings.last);
-        let prediction = self.settings.prediction;
+        let original = self.settings.original(run, index, bar)?;
         let of_sample = ((1.0 - next) / (1.0 - bar)).sqrt();
         let of_original = next.sqrt() - bar.sqrt() * of_sample;
         each(given.sample, given.output, None, |x, output, _| {
-            let original = prediction.original(bar, x, output);
+            let original = original.of(x, output);
             (of_sample * x + of_original * original, original)
         })
     }
 
-    fn levels(&self, _plan: &Plan, time: f64) -> Result<(f64, f64), Error> {
-        table_levels(&self.settings.bars, time)
+    fn level(&self, _run: &Run, time: f64) -> Result<Level, Error> {
+        table_level(&self.settings.bars, time)
     }
 
     fn alphas_cumprod(&self) -> Option<&[f64]> {

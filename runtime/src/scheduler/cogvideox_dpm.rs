@@ -3,8 +3,10 @@
 
 use super::cogvideox_ddim::Settings;
 use super::config::Config;
-use super::method::{Given, Method, Plan, entry, table_levels};
-use super::values::{Stepped, blend, each};
+use super::method::{Given, Method, Run, entry, table_level};
+use super::values::{Stepped, each};
+use crate::process::Level;
+use crate::tensor::ops::blend;
 use crate::{Error, Tensor};
 
 pub(super) use super::cogvideox_ddim::KEYS;
@@ -26,26 +28,26 @@ fn lambda(bar: f64) -> f64 {
 }
 
 impl Method for CogVideoXDpm {
-    fn plan(&mut self, steps: usize, mu: Option<f64>) -> Result<Plan, Error> {
+    fn begin(&mut self, steps: usize, mu: Option<f64>) -> Result<Run, Error> {
         self.old = None;
-        self.settings.plan(steps, mu)
+        self.settings.run(steps, mu)
     }
 
-    fn step(&mut self, plan: &Plan, index: usize, given: Given<'_>) -> Result<Stepped, Error> {
-        let (bar, ahead) = self.settings.bars_at(plan, index)?;
+    fn step(&mut self, run: &Run, index: usize, given: Given<'_>) -> Result<Stepped, Error> {
+        let (bar, ahead) = self.settings.bars_at(run, index)?;
         let next = ahead.unwrap_or(self.settings.last);
-        let prediction = self.settings.prediction;
+        let original = self.settings.original(run, index, bar)?;
         let h = lambda(next) - lambda(bar);
         let of_sample = ((1.0 - next) / (1.0 - bar)).sqrt() * (-h).exp();
         let of_original = -(-2.0 * h).exp_m1() * next.sqrt();
         // The reference draws twice in second-order steps and uses the second draw; one is asked for here.
         let of_noise = (1.0 - next).sqrt() * (1.0 - (-2.0 * h).exp()).max(0.0).sqrt();
         let stepped = each(given.sample, given.output, None, |x, output, _| {
-            let original = prediction.original(bar, x, output);
+            let original = original.of(x, output);
             (original, original)
         })?;
         let mut weights = (1.0, 0.0);
-        if let (Some(_), Some(_), Some(back)) = (&self.old, ahead, index.checked_sub(1).and_then(|back| plan.time(back))) {
+        if let (Some(_), Some(_), Some(back)) = (&self.old, ahead, index.checked_sub(1).and_then(|back| run.time(back))) {
             let r = (lambda(bar) - lambda(entry(&self.settings.bars, back)?)) / h;
             weights = (1.0 + 0.5 / r, -0.5 / r);
         }
@@ -58,15 +60,15 @@ impl Method for CogVideoXDpm {
         Ok(Stepped { previous, original: Some(original) })
     }
 
-    fn levels(&self, _plan: &Plan, time: f64) -> Result<(f64, f64), Error> {
-        table_levels(&self.settings.bars, time)
+    fn level(&self, _run: &Run, time: f64) -> Result<Level, Error> {
+        table_level(&self.settings.bars, time)
     }
 
     fn alphas_cumprod(&self) -> Option<&[f64]> {
         Some(&self.settings.bars)
     }
 
-    fn draws(&self, plan: &Plan, index: usize) -> bool {
-        !matches!(self.settings.bars_at(plan, index), Ok((_, None)) if self.settings.last == 1.0)
+    fn draws(&self, run: &Run, index: usize) -> bool {
+        !matches!(self.settings.bars_at(run, index), Ok((_, None)) if self.settings.last == 1.0)
     }
 }

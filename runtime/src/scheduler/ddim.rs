@@ -1,11 +1,12 @@
 //! DDIMScheduler with eta = 0: deterministic steps of the probability-flow ODE (arXiv 2010.02502).
 
 use super::config::Config;
-use super::method::{Given, Method, Plan, entry, no_shift, table_levels};
+use super::method::{Given, Method, Run, entry, no_shift, table_level};
 use super::spacing::{self, Times};
-use super::table::{self, Family, Precision};
-use super::values::{self, Prediction, Stepped, clipped, each};
+use super::table::{self, Correction};
+use super::values::{self, Original, Stepped, each};
 use crate::Error;
+use crate::process::{Level, Parameterisation};
 
 pub(super) const KEYS: &[&[&str]] = &[
     table::KEYS,
@@ -24,7 +25,7 @@ pub(super) const KEYS: &[&[&str]] = &[
 
 #[derive(Debug)]
 struct Ddim {
-    prediction: Prediction,
+    prediction: Parameterisation,
     times: Times,
     bars: Vec<f64>,
     /// `alpha²` below time 0.
@@ -33,9 +34,9 @@ struct Ddim {
 }
 
 pub(super) fn new(config: &Config) -> Result<Box<dyn Method>, Error> {
-    let bars = table::cumulative(config, Family::Plain, Precision::Reference)?;
+    let bars = table::alphas_cumprod(config, Correction::Rescaled)?;
     Ok(Box::new(Ddim {
-        prediction: Prediction::new(config)?,
+        prediction: table::prediction(config)?,
         times: Times::new(config, "leading", bars.len())?,
         last: final_bar(config, &bars, true)?,
         clip: values::clip(config, true)?,
@@ -44,32 +45,27 @@ pub(super) fn new(config: &Config) -> Result<Box<dyn Method>, Error> {
 }
 
 impl Method for Ddim {
-    fn plan(&mut self, steps: usize, mu: Option<f64>) -> Result<Plan, Error> {
+    fn begin(&mut self, steps: usize, mu: Option<f64>) -> Result<Run, Error> {
         no_shift(mu)?;
-        Ok(Plan { steps, timesteps: self.times.whole(steps)?, sigmas: Vec::new() })
+        Ok(Run { steps, timesteps: self.times.whole(steps)?, sigmas: Vec::new() })
     }
 
-    fn step(&mut self, plan: &Plan, index: usize, given: Given<'_>) -> Result<Stepped, Error> {
-        let time = plan.time(index).unwrap_or_default();
+    fn step(&mut self, run: &Run, index: usize, given: Given<'_>) -> Result<Stepped, Error> {
+        let time = run.time(index).unwrap_or_default();
         let bar = entry(&self.bars, time)?;
-        let next = earlier(&self.bars, time - (self.times.count / plan.steps) as f64, self.last)?;
-        let (prediction, clip) = (self.prediction, self.clip);
-        prediction.check(bar, time, clip)?;
-        let (alpha, sigma) = (bar.sqrt(), (1.0 - bar).sqrt());
+        let next = earlier(&self.bars, time - (self.times.count / run.steps) as f64, self.last)?;
+        let (from, to) = (Level::of_alpha_squared(bar), Level::of_alpha_squared(next));
+        let original = Original::new(self.prediction, from, time, self.clip)?;
+        // The noise is the network's even where x0 is clipped.
+        let noise = self.prediction.noise(from)?;
         each(given.sample, given.output, None, |x, output, _| {
-            let original = clipped(prediction.original(bar, x, output), clip);
-            // The noise is the network's even where x0 is clipped.
-            let noise = match prediction {
-                Prediction::Epsilon => output,
-                Prediction::Sample => (x - alpha * output) / sigma,
-                Prediction::Velocity => alpha * output + sigma * x,
-            };
-            (next.sqrt() * original + (1.0 - next).sqrt() * noise, original)
+            let original = original.of(x, output);
+            (to.alpha * original + to.sigma * noise.apply(x, output), original)
         })
     }
 
-    fn levels(&self, _plan: &Plan, time: f64) -> Result<(f64, f64), Error> {
-        table_levels(&self.bars, time)
+    fn level(&self, _run: &Run, time: f64) -> Result<Level, Error> {
+        table_level(&self.bars, time)
     }
 
     fn alphas_cumprod(&self) -> Option<&[f64]> {

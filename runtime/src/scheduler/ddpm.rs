@@ -2,11 +2,12 @@
 
 use super::config::Config;
 use super::ddim::earlier;
-use super::method::{Given, Method, Plan, entry, no_shift, table_levels};
+use super::method::{Given, Method, Run, entry, no_shift, table_level};
 use super::spacing::{self, Times};
-use super::table::{self, Family, Precision};
-use super::values::{self, Prediction, Stepped, clipped, each};
+use super::table::{self, Correction};
+use super::values::{self, Original, Stepped, each};
 use crate::Error;
+use crate::process::{Level, Parameterisation};
 
 pub(super) const KEYS: &[&[&str]] = &[
     table::KEYS,
@@ -25,7 +26,7 @@ pub(super) const KEYS: &[&[&str]] = &[
 
 #[derive(Debug)]
 struct Ddpm {
-    prediction: Prediction,
+    prediction: Parameterisation,
     times: Times,
     bars: Vec<f64>,
     clip: Option<f64>,
@@ -34,11 +35,11 @@ struct Ddpm {
 }
 
 pub(super) fn new(config: &Config) -> Result<Box<dyn Method>, Error> {
-    let bars = table::cumulative(config, Family::Plain, Precision::Reference)?;
+    let bars = table::alphas_cumprod(config, Correction::Rescaled)?;
     // `fixed_small_log` takes a logarithm and undoes it.
     let variances = [("fixed_small", false), ("fixed_small_log", false), ("fixed_large", true)];
     Ok(Box::new(Ddpm {
-        prediction: Prediction::new(config)?,
+        prediction: table::prediction(config)?,
         times: Times::new(config, "leading", bars.len())?,
         clip: values::clip(config, true)?,
         large: config.choice("variance_type", "fixed_small", &variances)?,
@@ -47,17 +48,16 @@ pub(super) fn new(config: &Config) -> Result<Box<dyn Method>, Error> {
 }
 
 impl Method for Ddpm {
-    fn plan(&mut self, steps: usize, mu: Option<f64>) -> Result<Plan, Error> {
+    fn begin(&mut self, steps: usize, mu: Option<f64>) -> Result<Run, Error> {
         no_shift(mu)?;
-        Ok(Plan { steps, timesteps: self.times.whole(steps)?, sigmas: Vec::new() })
+        Ok(Run { steps, timesteps: self.times.whole(steps)?, sigmas: Vec::new() })
     }
 
-    fn step(&mut self, plan: &Plan, index: usize, given: Given<'_>) -> Result<Stepped, Error> {
-        let time = plan.time(index).unwrap_or_default();
+    fn step(&mut self, run: &Run, index: usize, given: Given<'_>) -> Result<Stepped, Error> {
+        let time = run.time(index).unwrap_or_default();
         let bar = entry(&self.bars, time)?;
-        let next = earlier(&self.bars, plan.time(index + 1).unwrap_or(-1.0), 1.0)?;
-        let (prediction, clip) = (self.prediction, self.clip);
-        prediction.check(bar, time, clip)?;
+        let next = earlier(&self.bars, run.time(index + 1).unwrap_or(-1.0), 1.0)?;
+        let original = Original::new(self.prediction, Level::of_alpha_squared(bar), time, self.clip)?;
         let alpha = bar / next;
         let beta = 1.0 - alpha;
         let posterior = ((1.0 - next) / (1.0 - bar) * beta).max(1e-20);
@@ -65,20 +65,20 @@ impl Method for Ddpm {
         let of_original = next.sqrt() * beta / (1.0 - bar);
         let of_sample = alpha.sqrt() * (1.0 - next) / (1.0 - bar);
         each(given.sample, given.output, given.noise, |x, output, noise| {
-            let original = clipped(prediction.original(bar, x, output), clip);
+            let original = original.of(x, output);
             (of_original * original + of_sample * x + deviation * noise, original)
         })
     }
 
-    fn levels(&self, _plan: &Plan, time: f64) -> Result<(f64, f64), Error> {
-        table_levels(&self.bars, time)
+    fn level(&self, _run: &Run, time: f64) -> Result<Level, Error> {
+        table_level(&self.bars, time)
     }
 
     fn alphas_cumprod(&self) -> Option<&[f64]> {
         Some(&self.bars)
     }
 
-    fn draws(&self, plan: &Plan, index: usize) -> bool {
-        plan.time(index) > Some(0.0)
+    fn draws(&self, run: &Run, index: usize) -> bool {
+        run.time(index) > Some(0.0)
     }
 }

@@ -4,11 +4,14 @@
 use serde_json::Value;
 
 use super::config::Config;
-use super::method::{Given, Method, Plan, listed, no_shift};
+use super::method::{Given, Method, Run, listed, no_shift};
 use super::sigma::{interpolate, karras, terminated, time_of};
-use super::spacing::{self, Spacing, Times, linspace, trailing};
-use super::table::{self, Family, Precision};
-use super::values::{Prediction, Stepped, blend, each};
+use super::spacing::{self, Spacing, Times};
+use super::table::{self, Correction};
+use super::values::{Original, Stepped, each};
+use crate::process::spacing::{leading, linspace, trailing};
+use crate::process::{Level, Parameterisation};
+use crate::tensor::ops::blend;
 use crate::{Error, Tensor};
 
 pub(super) const KEYS: &[&[&str]] = &[
@@ -44,7 +47,7 @@ const FEW: usize = 15;
 
 #[derive(Debug)]
 struct DpmSolver {
-    prediction: Prediction,
+    prediction: Parameterisation,
     times: Times,
     bars: Vec<f64>,
     sigmas: Vec<f64>,
@@ -77,14 +80,14 @@ pub(super) fn new(config: &Config) -> Result<Box<dyn Method>, Error> {
     if karras && config.get("beta_schedule").and_then(Value::as_str) == Some("squaredcos_cap_v2") {
         return Err(config.refuse("use_karras_sigmas", "which is not supported with beta_schedule = squaredcos_cap_v2"));
     }
-    let bars = table::cumulative(config, Family::Sigma, Precision::Reference)?;
+    let bars = table::alphas_cumprod(config, Correction::Lifted)?;
     let sigmas = table::sigmas(&bars);
     // diffusers takes these three solver types for midpoint.
     let solvers = [("midpoint", false), ("heun", true), ("logrho", false), ("bh1", false), ("bh2", false)];
     let algorithms = [("dpmsolver++", false), ("sde-dpmsolver++", true), ("deis", false)];
     let ends_at_zero = config.choice("final_sigmas_type", "zero", &[("zero", true), ("sigma_min", false)])?;
     Ok(Box::new(DpmSolver {
-        prediction: Prediction::new(config)?,
+        prediction: table::prediction(config)?,
         times: Times::new(config, "linspace", bars.len())?,
         order: config.integer("solver_order", 2, 1, 3)?,
         stochastic: config.choice("algorithm_type", "dpmsolver++", &algorithms)?,
@@ -123,7 +126,7 @@ impl DpmSolver {
                 line.into_iter().skip(1).rev().map(f64::round_ties_even).collect()
             }
             Spacing::Leading => {
-                let mut times = self.times.leading(steps + 1, self.first / (steps + 1));
+                let mut times = leading(self.times.offset, self.first / (steps + 1), steps + 1);
                 times.truncate(steps);
                 times
             }
@@ -132,8 +135,8 @@ impl DpmSolver {
     }
 
     /// The solver of this step: as many x0s as there are, fewer at the end of short runs.
-    fn order_at(&self, plan: &Plan, index: usize) -> usize {
-        let count = plan.timesteps.len();
+    fn order_at(&self, run: &Run, index: usize) -> usize {
+        let count = run.timesteps.len();
         let short = self.lower_order_final && count < FEW;
         let most = match count - index {
             1 if self.euler_at_final || short || self.last == 0.0 => 1,
@@ -145,7 +148,7 @@ impl DpmSolver {
 }
 
 impl Method for DpmSolver {
-    fn plan(&mut self, steps: usize, mu: Option<f64>) -> Result<Plan, Error> {
+    fn begin(&mut self, steps: usize, mu: Option<f64>) -> Result<Run, Error> {
         no_shift(mu)?;
         self.originals.clear();
         let mut timesteps = self.timesteps(steps)?;
@@ -162,46 +165,44 @@ impl Method for DpmSolver {
         } else {
             interpolate(&timesteps, &self.sigmas)
         };
-        Ok(Plan { steps, timesteps, sigmas: terminated(sigmas, self.last) })
+        Ok(Run { steps, timesteps, sigmas: terminated(sigmas, self.last) })
     }
 
-    fn step(&mut self, plan: &Plan, index: usize, given: Given<'_>) -> Result<Stepped, Error> {
-        let bar = |sigma: f64| 1.0 / (sigma * sigma + 1.0);
-        let (prediction, now) = (self.prediction, bar(plan.sigma(index)));
+    fn step(&mut self, run: &Run, index: usize, given: Given<'_>) -> Result<Stepped, Error> {
+        let (time, level) = (run.time(index).unwrap_or_default(), Level::of_ratio(run.sigma(index)));
+        let original = Original::new(self.prediction, level, time, None)?;
         let original = each(given.sample, given.output, None, |x, output, _| {
-            let original = prediction.original(now, x, output);
+            let original = original.of(x, output);
             (original, original)
         })?;
         if self.originals.len() == self.order {
             self.originals.remove(0);
         }
         self.originals.push(original.previous);
-        let order = self.order_at(plan, index);
-        let [of_sample, of_noise, rest @ ..] = coefficients(plan, index, order, self.stochastic, self.heun);
+        let order = self.order_at(run, index);
+        let [of_sample, of_noise, rest @ ..] = coefficients(run, index, order, self.stochastic, self.heun);
         let mut terms = vec![(of_sample, given.sample)];
         terms.extend(rest.into_iter().take(order).zip(self.originals.iter().rev()));
         terms.extend(given.noise.map(|noise| (of_noise, noise)));
         Ok(Stepped { previous: blend(&terms)?, original: original.original })
     }
 
-    fn levels(&self, plan: &Plan, time: f64) -> Result<(f64, f64), Error> {
-        let sigma = plan.sigma(listed(plan, time)?);
-        let alpha = 1.0 / sigma.hypot(1.0);
-        Ok((alpha, sigma * alpha))
+    fn level(&self, run: &Run, time: f64) -> Result<Level, Error> {
+        Ok(Level::of_ratio(run.sigma(listed(run, time)?)))
     }
 
     fn alphas_cumprod(&self) -> Option<&[f64]> {
         Some(&self.bars)
     }
 
-    fn draws(&self, _plan: &Plan, _index: usize) -> bool {
+    fn draws(&self, _run: &Run, _index: usize) -> bool {
         self.stochastic
     }
 }
 
 /// The weights of the sample, the noise, and the last three x0s (newest first) in one step.
-fn coefficients(plan: &Plan, index: usize, order: usize, stochastic: bool, heun: bool) -> [f64; 5] {
-    let sigma = |back: usize| plan.sigma((index + 1).saturating_sub(back));
+fn coefficients(run: &Run, index: usize, order: usize, stochastic: bool, heun: bool) -> [f64; 5] {
+    let sigma = |back: usize| run.sigma((index + 1).saturating_sub(back));
     // Half the logarithm of the signal-to-noise ratio is -ln of alpha-relative sigma.
     let h = |back: usize| sigma(back + 1).ln() - sigma(back).ln();
     let (to, from) = (sigma(0), sigma(1));

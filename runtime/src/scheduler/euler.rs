@@ -1,12 +1,13 @@
 //! EulerDiscreteScheduler: Euler steps in sigma (Karras et al., arXiv 2206.00364, algorithm 2 without churn).
 
 use super::config::Config;
-use super::method::{Given, Method, Plan, listed, no_shift};
+use super::method::{Given, Method, Run, listed, no_shift};
 use super::sigma::{interpolate, karras, terminated, time_of};
 use super::spacing::{self, Times};
-use super::table::{self, Family, Precision, single};
-use super::values::{Prediction, Stepped, each};
+use super::table::{self, Correction};
+use super::values::{Stepped, each};
 use crate::Error;
+use crate::process::{Affine, Level, Parameterisation, single};
 
 pub(super) const KEYS: &[&[&str]] = &[
     table::KEYS,
@@ -27,7 +28,7 @@ pub(super) const KEYS: &[&[&str]] = &[
 
 #[derive(Debug)]
 struct Euler {
-    prediction: Prediction,
+    prediction: Parameterisation,
     times: Times,
     bars: Vec<f64>,
     /// By training time, rising.
@@ -46,11 +47,11 @@ pub(super) fn new(config: &Config) -> Result<Box<dyn Method>, Error> {
         Some(sigma) if sigma <= 0.0 => Err(config.refuse(key, "but a positive number is needed")),
         sigma => Ok(sigma),
     };
-    let bars = table::cumulative(config, Family::Sigma, Precision::Reference)?;
+    let bars = table::alphas_cumprod(config, Correction::Lifted)?;
     let sigmas = table::sigmas(&bars);
     let ends_at_zero = config.choice("final_sigmas_type", "zero", &[("zero", true), ("sigma_min", false)])?;
     Ok(Box::new(Euler {
-        prediction: Prediction::new(config)?,
+        prediction: table::prediction(config)?,
         times: Times::new(config, "linspace", bars.len())?,
         karras: config.flag("use_karras_sigmas", false)?,
         bounds: (bound("sigma_min")?, bound("sigma_max")?),
@@ -61,7 +62,7 @@ pub(super) fn new(config: &Config) -> Result<Box<dyn Method>, Error> {
 }
 
 impl Method for Euler {
-    fn plan(&mut self, steps: usize, mu: Option<f64>) -> Result<Plan, Error> {
+    fn begin(&mut self, steps: usize, mu: Option<f64>) -> Result<Run, Error> {
         no_shift(mu)?;
         let mut timesteps = self.times.fractional(steps)?;
         let mut sigmas = interpolate(&timesteps, &self.sigmas);
@@ -71,48 +72,45 @@ impl Method for Euler {
             sigmas = karras(low, high, steps);
             timesteps = sigmas.iter().map(|&sigma| single(time_of(sigma, &self.sigmas))).collect();
         }
-        Ok(Plan { steps, timesteps, sigmas: terminated(sigmas, self.last) })
+        Ok(Run { steps, timesteps, sigmas: terminated(sigmas, self.last) })
     }
 
-    fn step(&mut self, plan: &Plan, index: usize, given: Given<'_>) -> Result<Stepped, Error> {
-        let (sigma, next) = (plan.sigma(index), plan.sigma(index + 1));
-        let prediction = self.prediction;
+    fn step(&mut self, run: &Run, index: usize, given: Given<'_>) -> Result<Stepped, Error> {
+        let (sigma, next) = (run.sigma(index), run.sigma(index + 1));
+        let original = original(self.prediction, sigma)?;
         each(given.sample, given.output, None, |x, output, _| {
-            let original = original(prediction, sigma, x, output);
+            let original = original.apply(x, output);
             (x + (x - original) / sigma * (next - sigma), original)
         })
     }
 
-    fn levels(&self, plan: &Plan, time: f64) -> Result<(f64, f64), Error> {
-        Ok((1.0, plan.sigma(listed(plan, time)?)))
+    fn level(&self, run: &Run, time: f64) -> Result<Level, Error> {
+        Ok(Level { alpha: 1.0, sigma: run.sigma(listed(run, time)?) })
     }
 
     fn alphas_cumprod(&self) -> Option<&[f64]> {
         Some(&self.bars)
     }
 
-    fn init_noise_sigma(&self, plan: &Plan) -> f64 {
-        init_noise_sigma(self.times, plan, &self.sigmas)
+    fn init_noise_sigma(&self, run: &Run) -> f64 {
+        init_noise_sigma(self.times, run, &self.sigmas)
     }
 
-    fn input_divisor(&self, plan: &Plan, index: usize) -> f64 {
-        plan.sigma(index).hypot(1.0)
+    fn input_divisor(&self, run: &Run, index: usize) -> f64 {
+        run.sigma(index).hypot(1.0)
     }
 }
 
-/// The clean sample from `x0 + sigma eps`.
-pub(super) fn original(prediction: Prediction, sigma: f64, x: f64, output: f64) -> f64 {
-    let norm = sigma * sigma + 1.0;
-    match prediction {
-        Prediction::Epsilon => x - sigma * output,
-        Prediction::Sample => output,
-        Prediction::Velocity => x / norm - output * sigma / norm.sqrt(),
-    }
+/// The clean sample from `x0 + sigma eps`, which is `alpha` times smaller where the process keeps its variance.
+pub(super) fn original(prediction: Parameterisation, sigma: f64) -> Result<Affine, Error> {
+    let level = Level::of_ratio(sigma);
+    let map = prediction.original(level)?;
+    Ok(Affine { of_sample: map.of_sample * level.alpha, ..map })
 }
 
 /// The largest sigma; for `leading` times, which begin below it, the root of its square and one.
-pub(super) fn init_noise_sigma(times: Times, plan: &Plan, table: &[f64]) -> f64 {
-    let sigmas = if plan.sigmas.is_empty() { table } else { &plan.sigmas };
+pub(super) fn init_noise_sigma(times: Times, run: &Run, table: &[f64]) -> f64 {
+    let sigmas = if run.sigmas.is_empty() { table } else { &run.sigmas };
     let most = sigmas.iter().copied().fold(0.0, f64::max);
     if times.spacing == spacing::Spacing::Leading { single(single(single(most * most) + 1.0).sqrt()) } else { most }
 }

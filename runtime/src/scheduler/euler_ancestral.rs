@@ -2,27 +2,28 @@
 
 use super::config::Config;
 use super::euler::{init_noise_sigma, original};
-use super::method::{Given, Method, Plan, listed, no_shift};
+use super::method::{Given, Method, Run, listed, no_shift};
 use super::sigma::{interpolate, terminated};
 use super::spacing::{self, Times};
-use super::table::{self, Family, Precision};
-use super::values::{Prediction, Stepped, each};
+use super::table::{self, Correction};
+use super::values::{Stepped, each};
 use crate::Error;
+use crate::process::{Level, Parameterisation};
 
 pub(super) const KEYS: &[&[&str]] = &[table::KEYS, spacing::KEYS, &["prediction_type", "rescale_betas_zero_snr"]];
 
 #[derive(Debug)]
 struct EulerAncestral {
-    prediction: Prediction,
+    prediction: Parameterisation,
     times: Times,
     bars: Vec<f64>,
     sigmas: Vec<f64>,
 }
 
 pub(super) fn new(config: &Config) -> Result<Box<dyn Method>, Error> {
-    let bars = table::cumulative(config, Family::Sigma, Precision::Reference)?;
+    let bars = table::alphas_cumprod(config, Correction::Lifted)?;
     Ok(Box::new(EulerAncestral {
-        prediction: Prediction::without_sample(config)?,
+        prediction: table::prediction_without_sample(config)?,
         times: Times::new(config, "linspace", bars.len())?,
         sigmas: table::sigmas(&bars),
         bars,
@@ -30,41 +31,41 @@ pub(super) fn new(config: &Config) -> Result<Box<dyn Method>, Error> {
 }
 
 impl Method for EulerAncestral {
-    fn plan(&mut self, steps: usize, mu: Option<f64>) -> Result<Plan, Error> {
+    fn begin(&mut self, steps: usize, mu: Option<f64>) -> Result<Run, Error> {
         no_shift(mu)?;
         let timesteps = self.times.fractional(steps)?;
         let sigmas = terminated(interpolate(&timesteps, &self.sigmas), 0.0);
-        Ok(Plan { steps, timesteps, sigmas })
+        Ok(Run { steps, timesteps, sigmas })
     }
 
-    fn step(&mut self, plan: &Plan, index: usize, given: Given<'_>) -> Result<Stepped, Error> {
-        let (from, to) = (plan.sigma(index), plan.sigma(index + 1));
+    fn step(&mut self, run: &Run, index: usize, given: Given<'_>) -> Result<Stepped, Error> {
+        let (from, to) = (run.sigma(index), run.sigma(index + 1));
         let up = (to * to * (from * from - to * to) / (from * from)).sqrt();
         let down = (to * to - up * up).max(0.0).sqrt();
-        let prediction = self.prediction;
+        let original = original(self.prediction, from)?;
         each(given.sample, given.output, given.noise, |x, output, noise| {
-            let original = original(prediction, from, x, output);
+            let original = original.apply(x, output);
             (x + (x - original) / from * (down - from) + noise * up, original)
         })
     }
 
-    fn levels(&self, plan: &Plan, time: f64) -> Result<(f64, f64), Error> {
-        Ok((1.0, plan.sigma(listed(plan, time)?)))
+    fn level(&self, run: &Run, time: f64) -> Result<Level, Error> {
+        Ok(Level { alpha: 1.0, sigma: run.sigma(listed(run, time)?) })
     }
 
     fn alphas_cumprod(&self) -> Option<&[f64]> {
         Some(&self.bars)
     }
 
-    fn init_noise_sigma(&self, plan: &Plan) -> f64 {
-        init_noise_sigma(self.times, plan, &self.sigmas)
+    fn init_noise_sigma(&self, run: &Run) -> f64 {
+        init_noise_sigma(self.times, run, &self.sigmas)
     }
 
-    fn input_divisor(&self, plan: &Plan, index: usize) -> f64 {
-        plan.sigma(index).hypot(1.0)
+    fn input_divisor(&self, run: &Run, index: usize) -> f64 {
+        run.sigma(index).hypot(1.0)
     }
 
-    fn draws(&self, plan: &Plan, index: usize) -> bool {
-        plan.sigma(index + 1) > 0.0
+    fn draws(&self, run: &Run, index: usize) -> bool {
+        run.sigma(index + 1) > 0.0
     }
 }

@@ -1,11 +1,14 @@
 //! FlowMatchEulerDiscreteScheduler: Euler steps along the straight path, its sigmas shifted towards noise.
 
 use super::config::Config;
-use super::method::{Given, Method, Plan, listed, no_shift};
-use super::spacing::{bounded, linspace};
-use super::table::{self, single};
+use super::method::{Given, Method, Run, listed, no_shift};
+use super::spacing::bounded;
+use super::table;
 use super::values::{Stepped, each};
 use crate::Error;
+use crate::process::shift::shifted;
+use crate::process::spacing::linspace;
+use crate::process::{Level, Parameterisation, single};
 
 pub(super) const KEYS: &[&[&str]] = &[&[
     "num_train_timesteps",
@@ -64,17 +67,6 @@ pub(super) fn new(config: &Config) -> Result<Box<dyn Method>, Error> {
     Ok(Box::new(FlowMatch { count: table::entries(config)?, shift, dynamic, stochastic }))
 }
 
-/// `shift s / (1 + (shift - 1) s)` for `s = 1 - i / steps`: the sigmas that a student is trained and run on. They begin at
-/// one and the step after the last ends at zero. diffusers' own list differs, see [`super::Scheduler::set_timesteps`].
-#[must_use]
-pub fn flow_sigmas(shift: f64, steps: usize) -> Vec<f64> {
-    (0..steps).map(|i| shifted(shift, 1.0 - i as f64 / steps as f64)).collect()
-}
-
-fn shifted(shift: f64, sigma: f64) -> f64 {
-    shift * sigma / (1.0 + (shift - 1.0) * sigma)
-}
-
 /// How a run shifts its sigmas.
 enum Shift {
     Static(f64),
@@ -119,33 +111,32 @@ impl FlowMatch {
 }
 
 impl Method for FlowMatch {
-    fn plan(&mut self, steps: usize, mu: Option<f64>) -> Result<Plan, Error> {
+    fn begin(&mut self, steps: usize, mu: Option<f64>) -> Result<Run, Error> {
         bounded(steps, self.count)?;
         let shift = self.shift(mu)?;
         let (count, (high, low)) = (self.count as f64, self.ends());
         let line = linspace(high * count, low * count, steps);
         let sigmas: Vec<f64> = line.into_iter().map(|time| single(shift.of(time / count))).collect();
         let timesteps = sigmas.iter().map(|sigma| single(sigma * count)).collect();
-        Ok(Plan { steps, timesteps, sigmas: sigmas.into_iter().chain([0.0]).collect() })
+        Ok(Run { steps, timesteps, sigmas: sigmas.into_iter().chain([0.0]).collect() })
     }
 
-    fn step(&mut self, plan: &Plan, index: usize, given: Given<'_>) -> Result<Stepped, Error> {
-        let (sigma, next) = (plan.sigma(index), plan.sigma(index + 1));
+    fn step(&mut self, run: &Run, index: usize, given: Given<'_>) -> Result<Stepped, Error> {
+        let (from, to) = (straight(run.sigma(index)), straight(run.sigma(index + 1)));
+        let (original, step) = (Parameterisation::Flow.original(from)?, Parameterisation::Flow.step(from, to)?);
         let stochastic = self.stochastic;
         each(given.sample, given.output, given.noise, |x, output, noise| {
-            let original = x - sigma * output;
-            let previous = if stochastic { (1.0 - next) * original + next * noise } else { x + (next - sigma) * output };
-            (previous, original)
+            let original = original.apply(x, output);
+            (if stochastic { to.alpha * original + to.sigma * noise } else { step.apply(x, output) }, original)
         })
     }
 
-    fn levels(&self, plan: &Plan, time: f64) -> Result<(f64, f64), Error> {
-        let sigma = plan.sigma(listed(plan, time)?);
-        Ok((1.0 - sigma, sigma))
+    fn level(&self, run: &Run, time: f64) -> Result<Level, Error> {
+        Ok(straight(run.sigma(listed(run, time)?)))
     }
 
-    fn draws(&self, plan: &Plan, index: usize) -> bool {
-        self.stochastic && plan.sigma(index + 1) > 0.0
+    fn draws(&self, run: &Run, index: usize) -> bool {
+        self.stochastic && run.sigma(index + 1) > 0.0
     }
 
     fn shift_for(&self, tokens: usize) -> Option<f64> {
@@ -153,4 +144,8 @@ impl Method for FlowMatch {
         let slope = (shifts.1 - shifts.0) / (most - fewest) as f64;
         Some(tokens as f64 * slope + (shifts.0 - slope * *fewest as f64))
     }
+}
+
+fn straight(sigma: f64) -> Level {
+    Level { alpha: 1.0 - sigma, sigma }
 }

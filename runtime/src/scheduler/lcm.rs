@@ -2,11 +2,12 @@
 
 use super::config::Config;
 use super::ddim::final_bar;
-use super::method::{Given, Method, Plan, entry, no_shift, table_levels};
+use super::method::{Given, Method, Run, entry, no_shift, table_level};
 use super::spacing::{self, bounded};
-use super::table::{self, Family, Precision};
-use super::values::{self, Prediction, Stepped, clipped, each};
+use super::table::{self, Correction};
+use super::values::{self, Original, Stepped, each};
 use crate::Error;
+use crate::process::{Level, Parameterisation};
 
 pub(super) const KEYS: &[&[&str]] = &[
     table::KEYS,
@@ -30,7 +31,7 @@ const SIGMA_DATA: f64 = 0.5;
 
 #[derive(Debug)]
 struct Lcm {
-    prediction: Prediction,
+    prediction: Parameterisation,
     bars: Vec<f64>,
     /// Steps of the solver that the student was distilled with.
     original_steps: usize,
@@ -39,12 +40,12 @@ struct Lcm {
 }
 
 pub(super) fn new(config: &Config) -> Result<Box<dyn Method>, Error> {
-    let bars = table::cumulative(config, Family::Plain, Precision::Reference)?;
+    let bars = table::alphas_cumprod(config, Correction::Rescaled)?;
     // Read for their types only: the class spaces its times its own way and never steps below time 0.
     spacing::Times::new(config, "leading", bars.len())?;
     final_bar(config, &bars, true)?;
     Ok(Box::new(Lcm {
-        prediction: Prediction::new(config)?,
+        prediction: table::prediction(config)?,
         original_steps: config.integer("original_inference_steps", 50, 1, bars.len())?,
         scaling: config.number("timestep_scaling", 10.0)?,
         clip: values::clip(config, false)?,
@@ -53,7 +54,7 @@ pub(super) fn new(config: &Config) -> Result<Box<dyn Method>, Error> {
 }
 
 impl Method for Lcm {
-    fn plan(&mut self, steps: usize, mu: Option<f64>) -> Result<Plan, Error> {
+    fn begin(&mut self, steps: usize, mu: Option<f64>) -> Result<Run, Error> {
         no_shift(mu)?;
         bounded(steps, self.original_steps)?;
         let ratio = self.bars.len() / self.original_steps;
@@ -61,36 +62,35 @@ impl Method for Lcm {
         // The i-th of the distillation's times, counted from the noisy end.
         let place = |i: usize| self.original_steps.saturating_sub((i as f64 * share).floor() as usize);
         let timesteps = (0..steps).map(|i| (place(i) * ratio) as f64 - 1.0).collect();
-        Ok(Plan { steps, timesteps, sigmas: Vec::new() })
+        Ok(Run { steps, timesteps, sigmas: Vec::new() })
     }
 
-    fn step(&mut self, plan: &Plan, index: usize, given: Given<'_>) -> Result<Stepped, Error> {
-        let time = plan.time(index).unwrap_or_default();
+    fn step(&mut self, run: &Run, index: usize, given: Given<'_>) -> Result<Stepped, Error> {
+        let time = run.time(index).unwrap_or_default();
         let bar = entry(&self.bars, time)?;
-        let (prediction, clip) = (self.prediction, self.clip);
-        prediction.check(bar, time, clip)?;
+        let original = Original::new(self.prediction, Level::of_alpha_squared(bar), time, self.clip)?;
         let scaled = time * self.scaling;
         let of_sample = SIGMA_DATA.powi(2) / (scaled * scaled + SIGMA_DATA.powi(2));
         let of_original = scaled / scaled.hypot(SIGMA_DATA);
-        let (alpha, sigma) = match plan.time(index + 1) {
-            Some(next) => table_levels(&self.bars, next)?,
-            None => (1.0, 0.0),
+        let Level { alpha, sigma } = match run.time(index + 1) {
+            Some(next) => table_level(&self.bars, next)?,
+            None => Level::CLEAN,
         };
         each(given.sample, given.output, given.noise, |x, output, noise| {
-            let denoised = of_original * clipped(prediction.original(bar, x, output), clip) + of_sample * x;
+            let denoised = of_original * original.of(x, output) + of_sample * x;
             (alpha * denoised + sigma * noise, denoised)
         })
     }
 
-    fn levels(&self, _plan: &Plan, time: f64) -> Result<(f64, f64), Error> {
-        table_levels(&self.bars, time)
+    fn level(&self, _run: &Run, time: f64) -> Result<Level, Error> {
+        table_level(&self.bars, time)
     }
 
     fn alphas_cumprod(&self) -> Option<&[f64]> {
         Some(&self.bars)
     }
 
-    fn draws(&self, plan: &Plan, index: usize) -> bool {
-        index + 1 < plan.timesteps.len()
+    fn draws(&self, run: &Run, index: usize) -> bool {
+        index + 1 < run.timesteps.len()
     }
 }

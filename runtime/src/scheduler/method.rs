@@ -3,11 +3,12 @@
 use std::fmt::Debug;
 
 use super::values::Stepped;
+use crate::process::Level;
 use crate::{Error, Tensor};
 
 /// The times of one run.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(super) struct Plan {
+pub(super) struct Run {
     /// As asked for; a list may be longer (PNDM) or shorter.
     pub(super) steps: usize,
     pub(super) timesteps: Vec<f64>,
@@ -15,7 +16,7 @@ pub(super) struct Plan {
     pub(super) sigmas: Vec<f64>,
 }
 
-impl Plan {
+impl Run {
     /// Sigma at a step; 0 beyond the end.
     pub(super) fn sigma(&self, index: usize) -> f64 {
         self.sigmas.get(index).copied().unwrap_or_default()
@@ -46,13 +47,13 @@ pub(super) struct Given<'a> {
 /// A scheduler class with its configuration and the history of its run.
 pub(super) trait Method: Debug + Send + Sync {
     /// The times of a run of `steps` steps; also forgets the last run.
-    fn plan(&mut self, steps: usize, mu: Option<f64>) -> Result<Plan, Error>;
+    fn begin(&mut self, steps: usize, mu: Option<f64>) -> Result<Run, Error>;
 
-    /// Step `index` of the plan.
-    fn step(&mut self, plan: &Plan, index: usize, given: Given<'_>) -> Result<Stepped, Error>;
+    /// Step `index` of the run.
+    fn step(&mut self, run: &Run, index: usize, given: Given<'_>) -> Result<Stepped, Error>;
 
-    /// `(signal, noise)` weights of `add_noise` at a time.
-    fn levels(&self, plan: &Plan, time: f64) -> Result<(f64, f64), Error>;
+    /// The weights of `add_noise` at a time.
+    fn level(&self, run: &Run, time: f64) -> Result<Level, Error>;
 
     /// The noise table.
     fn alphas_cumprod(&self) -> Option<&[f64]> {
@@ -60,17 +61,17 @@ pub(super) trait Method: Debug + Send + Sync {
     }
 
     /// The standard deviation of the noise that a run begins with.
-    fn init_noise_sigma(&self, _plan: &Plan) -> f64 {
+    fn init_noise_sigma(&self, _run: &Run) -> f64 {
         1.0
     }
 
     /// What the network's input is divided by.
-    fn input_divisor(&self, _plan: &Plan, _index: usize) -> f64 {
+    fn input_divisor(&self, _run: &Run, _index: usize) -> f64 {
         1.0
     }
 
     /// Whether a step adds noise.
-    fn draws(&self, _plan: &Plan, _index: usize) -> bool {
+    fn draws(&self, _run: &Run, _index: usize) -> bool {
         false
     }
 
@@ -90,13 +91,13 @@ pub(super) fn entry(table: &[f64], time: f64) -> Result<f64, Error> {
 }
 
 /// Weights of `add_noise` for schedulers with a noise table.
-pub(super) fn table_levels(table: &[f64], time: f64) -> Result<(f64, f64), Error> {
-    entry(table, time).map(|bar| (bar.sqrt(), (1.0 - bar).sqrt()))
+pub(super) fn table_level(table: &[f64], time: f64) -> Result<Level, Error> {
+    entry(table, time).map(Level::of_alpha_squared)
 }
 
 /// The place of a time of the run in hand.
-pub(super) fn listed(plan: &Plan, time: f64) -> Result<usize, Error> {
-    plan.position(time)
+pub(super) fn listed(run: &Run, time: f64) -> Result<usize, Error> {
+    run.position(time)
         .ok_or_else(|| Error::Scheduler(format!("time {time} is not one of the run's timesteps; take it from timesteps()")))
 }
 

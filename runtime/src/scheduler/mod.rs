@@ -1,7 +1,7 @@
 //! diffusers' schedulers: which times a teacher is asked at, and what its answers do to the sample.
 //!
 //! Everything is built from a `scheduler_config.json` and reproduces diffusers 0.36.0 step by step. Random draws are the
-//! caller's. Students run on explicit lists instead (see [`crate::pipeline::steps`] and [`flow_sigmas`]).
+//! caller's. Students walk along explicit lists instead (see [`crate::process::Rollout`]).
 
 mod cogvideox_ddim;
 mod cogvideox_dpm;
@@ -23,13 +23,13 @@ mod values;
 
 use serde_json::Value;
 
+use crate::process::Level;
+use crate::tensor::ops::blend;
 use crate::{Error, Tensor};
 use config::Config;
-use method::{Given, Method, Plan};
+use method::{Given, Method, Run};
 
-pub use flow_match::flow_sigmas;
-pub(crate) use table::{line, single};
-pub use table::{noise_table, process};
+pub use table::{noise_schedule, parameterisation, process};
 pub use values::Stepped;
 
 /// A class's constructor and the lists of keys that it understands.
@@ -53,7 +53,7 @@ const CLASSES: [Class; 10] = [
 pub struct Scheduler {
     class: &'static str,
     method: Box<dyn Method>,
-    plan: Plan,
+    run: Run,
     next: Option<usize>,
     ignored: Vec<String>,
 }
@@ -75,7 +75,7 @@ impl Scheduler {
             )));
         };
         let ignored = config.ignored(keys)?;
-        Ok(Self { class, method: new(&config)?, plan: Plan::default(), next: None, ignored })
+        Ok(Self { class, method: new(&config)?, run: Run::default(), next: None, ignored })
     }
 
     /// The scheduler of a `scheduler_config.json`'s text, which may hold `-Infinity` as diffusers writes it.
@@ -103,7 +103,7 @@ impl Scheduler {
     /// # Errors
     /// [`Error::Scheduler`] for a number of steps that the configuration does not allow, or a shift too many or too few.
     pub fn set_timesteps(&mut self, steps: usize, mu: Option<f64>) -> Result<(), Error> {
-        self.plan = self.method.plan(steps, mu)?;
+        self.run = self.method.begin(steps, mu)?;
         self.next = None;
         Ok(())
     }
@@ -111,13 +111,13 @@ impl Scheduler {
     /// The times of the run, in order, as the network is told them: float32 values.
     #[must_use]
     pub fn timesteps(&self) -> &[f64] {
-        &self.plan.timesteps
+        &self.run.timesteps
     }
 
     /// The sigmas of the run and the one that it ends at, float32 values; `None` for classes without.
     #[must_use]
     pub fn sigmas(&self) -> Option<&[f64]> {
-        (!self.plan.sigmas.is_empty()).then_some(self.plan.sigmas.as_slice())
+        (!self.run.sigmas.is_empty()).then_some(self.run.sigmas.as_slice())
     }
 
     /// The noise table by training time, `alpha²`; `None` for flow matching.
@@ -129,7 +129,7 @@ impl Scheduler {
     /// What unit noise is multiplied by to begin a run.
     #[must_use]
     pub fn init_noise_sigma(&self) -> f64 {
-        self.method.init_noise_sigma(&self.plan)
+        self.method.init_noise_sigma(&self.run)
     }
 
     /// `mu` for latents of so many tokens (after patching), for schedulers with `use_dynamic_shifting`.
@@ -143,7 +143,7 @@ impl Scheduler {
     /// # Errors
     /// [`Error::Scheduler`] for a time that is not the run's next.
     pub fn draws_noise(&self, time: f64) -> Result<bool, Error> {
-        Ok(self.method.draws(&self.plan, self.index(time)?))
+        Ok(self.method.draws(&self.run, self.index(time)?))
     }
 
     /// The network's input from the sample at `time`.
@@ -151,7 +151,7 @@ impl Scheduler {
     /// # Errors
     /// [`Error::Scheduler`] for a time that is not the run's next.
     pub fn scale_model_input(&self, sample: &Tensor, time: f64) -> Result<Tensor, Error> {
-        values::blend(&[(1.0 / self.method.input_divisor(&self.plan, self.index(time)?), sample)])
+        blend(&[(1.0 / self.method.input_divisor(&self.run, self.index(time)?), sample)])
     }
 
     /// The sample at the next time from the network's output at `time`; the first call may begin anywhere in the list.
@@ -164,14 +164,14 @@ impl Scheduler {
         for tensor in [Some(output), noise].into_iter().flatten() {
             values::same(sample.shape(), tensor)?;
         }
-        let noise = if self.method.draws(&self.plan, index) {
+        let noise = if self.method.draws(&self.run, index) {
             Some(noise.ok_or_else(|| {
                 Error::Scheduler(format!("the step of {} at time {time} adds noise, but none was given", self.class))
             })?)
         } else {
             None
         };
-        let stepped = self.method.step(&self.plan, index, Given { output, sample, noise })?;
+        let stepped = self.method.step(&self.run, index, Given { output, sample, noise })?;
         self.next = Some(index + 1);
         Ok(stepped)
     }
@@ -190,12 +190,12 @@ impl Scheduler {
                 original.shape()
             )));
         }
-        let levels = times.iter().map(|&time| self.method.levels(&self.plan, time)).collect::<Result<Vec<_>, _>>()?;
+        let levels = times.iter().map(|&time| self.method.level(&self.run, time)).collect::<Result<Vec<_>, _>>()?;
         let row = original.row_len().max(1);
         let pairs = original.floats()?.iter().zip(noise.floats()?).enumerate();
         let mixed = pairs.map(|(index, (&x, &noise))| {
-            let (signal, sigma) = levels[index / row];
-            (signal * f64::from(x) + sigma * f64::from(noise)) as f32
+            let Level { alpha, sigma } = levels[index / row];
+            (alpha * f64::from(x) + sigma * f64::from(noise)) as f32
         });
         Tensor::f32(original.shape(), mixed.collect())
     }
@@ -203,12 +203,12 @@ impl Scheduler {
     /// The place of `time` in the run.
     fn index(&self, time: f64) -> Result<usize, Error> {
         match self.next {
-            None if self.plan.timesteps.is_empty() => {
+            None if self.run.timesteps.is_empty() => {
                 Err(Error::Scheduler("a scheduler was used before set_timesteps; call it first".into()))
             }
-            None => method::listed(&self.plan, time),
-            Some(next) if self.plan.time(next) == Some(time) => Ok(next),
-            Some(next) => Err(Error::Scheduler(match self.plan.time(next) {
+            None => method::listed(&self.run, time),
+            Some(next) if self.run.time(next) == Some(time) => Ok(next),
+            Some(next) => Err(Error::Scheduler(match self.run.time(next) {
                 Some(wanted) => format!("a step at time {time} was asked for, but the next of this run is {wanted}"),
                 None => format!("a step at time {time} was asked for, but the run has ended; call set_timesteps"),
             })),

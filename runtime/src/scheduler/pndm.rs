@@ -3,17 +3,19 @@
 
 use super::config::Config;
 use super::ddim::{earlier, final_bar};
-use super::method::{Given, Method, Plan, entry, no_shift, table_levels};
+use super::method::{Given, Method, Run, entry, no_shift, table_level};
 use super::spacing::{self, Times};
-use super::table::{self, Family, Precision};
-use super::values::{Prediction, Stepped, blend, each};
+use super::table::{self, Correction};
+use super::values::{Stepped, each};
+use crate::process::{Level, Parameterisation};
+use crate::tensor::ops::blend;
 use crate::{Error, Tensor};
 
 pub(super) const KEYS: &[&[&str]] = &[table::KEYS, spacing::KEYS, &["prediction_type", "skip_prk_steps", "set_alpha_to_one"]];
 
 #[derive(Debug)]
 struct Pndm {
-    prediction: Prediction,
+    prediction: Parameterisation,
     times: Times,
     bars: Vec<f64>,
     last: f64,
@@ -28,9 +30,9 @@ pub(super) fn new(config: &Config) -> Result<Box<dyn Method>, Error> {
     if !config.flag("skip_prk_steps", false)? {
         return Err(config.refuse("skip_prk_steps", "but only true is supported"));
     }
-    let bars = table::cumulative(config, Family::Fixed, Precision::Reference)?;
+    let bars = table::alphas_cumprod(config, Correction::None)?;
     Ok(Box::new(Pndm {
-        prediction: Prediction::without_sample(config)?,
+        prediction: table::prediction_without_sample(config)?,
         times: Times::new(config, "leading", bars.len())?,
         last: final_bar(config, &bars, false)?,
         bars,
@@ -68,40 +70,34 @@ impl Pndm {
 }
 
 impl Method for Pndm {
-    fn plan(&mut self, steps: usize, mu: Option<f64>) -> Result<Plan, Error> {
+    fn begin(&mut self, steps: usize, mu: Option<f64>) -> Result<Run, Error> {
         no_shift(mu)?;
         (self.outputs, self.start, self.calls) = (Vec::new(), None, 0);
         let mut timesteps = self.times.whole(steps)?;
         if let Some(&second) = timesteps.get(1) {
             timesteps.insert(1, second);
         }
-        Ok(Plan { steps, timesteps, sigmas: Vec::new() })
+        Ok(Run { steps, timesteps, sigmas: Vec::new() })
     }
 
-    fn step(&mut self, plan: &Plan, index: usize, given: Given<'_>) -> Result<Stepped, Error> {
-        let time = plan.time(index).unwrap_or_default();
-        let ratio = (self.times.count / plan.steps) as f64;
+    fn step(&mut self, run: &Run, index: usize, given: Given<'_>) -> Result<Stepped, Error> {
+        let time = run.time(index).unwrap_or_default();
+        let ratio = (self.times.count / run.steps) as f64;
         // The second call repeats the first step, now with the mean of both outputs.
         let (from, to) = if self.calls == 1 { (time + ratio, time) } else { (time, time - ratio) };
         let (bar, next) = (entry(&self.bars, from)?, earlier(&self.bars, to, self.last)?);
         let (output, sample) = self.combined(given)?;
         self.calls += 1;
-        let prediction = self.prediction;
+        let noise = self.prediction.noise(Level::of_alpha_squared(bar))?;
         let of_sample = (next / bar).sqrt();
         let of_noise = (next - bar) / (bar * (1.0 - next).sqrt() + (bar * (1.0 - bar) * next).sqrt());
-        let mut stepped = each(&sample, &output, None, |x, output, _| {
-            let noise = match prediction {
-                Prediction::Velocity => bar.sqrt() * output + (1.0 - bar).sqrt() * x,
-                _ => output,
-            };
-            (of_sample * x - of_noise * noise, 0.0)
-        })?;
+        let mut stepped = each(&sample, &output, None, |x, output, _| (of_sample * x - of_noise * noise.apply(x, output), 0.0))?;
         stepped.original = None;
         Ok(stepped)
     }
 
-    fn levels(&self, _plan: &Plan, time: f64) -> Result<(f64, f64), Error> {
-        table_levels(&self.bars, time)
+    fn level(&self, _run: &Run, time: f64) -> Result<Level, Error> {
+        table_level(&self.bars, time)
     }
 
     fn alphas_cumprod(&self) -> Option<&[f64]> {

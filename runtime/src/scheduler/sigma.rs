@@ -1,7 +1,7 @@
 //! Noise levels as sigmas: interpolation between table entries, Karras' spacing, and back to times.
 
-use super::spacing::linspace;
-use super::table::single;
+use crate::process::single;
+use crate::process::spacing::linspace;
 
 /// numpy's `interp` of a table at (possibly fractional) indices, clamped to its ends.
 pub(super) fn interpolate(times: &[f64], table: &[f64]) -> Vec<f64> {

@@ -1,7 +1,9 @@
-//! Which of the training times a run visits, with numpy's arithmetic.
+//! Which of the training times a run visits.
 
 use super::config::Config;
 use crate::Error;
+use crate::process::single;
+use crate::process::spacing::{leading, linspace, trailing};
 
 /// `timestep_spacing`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +38,7 @@ impl Times {
     /// # Errors
     /// If there are more steps than times, or `steps_offset` leads beyond the table.
     pub(super) fn whole(&self, steps: usize) -> Result<Vec<f64>, Error> {
-        self.bounded(steps)?;
-        let times = match self.spacing {
-            Spacing::Linspace => self.line(steps).into_iter().map(f64::round_ties_even).collect(),
-            Spacing::Leading => self.leading(steps, self.count / steps),
-            Spacing::Trailing => trailing(self.count, self.count, steps),
-        };
-        self.inside(times)
+        self.inside(self.spaced(steps, f64::round_ties_even)?)
     }
 
     /// The same for schedulers that interpolate between times: `linspace` keeps its fractions, in float32.
@@ -50,26 +46,20 @@ impl Times {
     /// # Errors
     /// If there are more steps than times.
     pub(super) fn fractional(&self, steps: usize) -> Result<Vec<f64>, Error> {
-        self.bounded(steps)?;
+        self.spaced(steps, single)
+    }
+
+    fn spaced(&self, steps: usize, keep: impl Fn(f64) -> f64) -> Result<Vec<f64>, Error> {
+        bounded(steps, self.count)?;
         Ok(match self.spacing {
-            Spacing::Linspace => self.line(steps).into_iter().map(super::table::single).collect(),
-            Spacing::Leading => self.leading(steps, self.count / steps),
+            Spacing::Linspace => linspace(0.0, (self.count - 1) as f64, steps).into_iter().rev().map(keep).collect(),
+            Spacing::Leading => leading(self.offset, self.count / steps, steps),
             Spacing::Trailing => trailing(self.count, self.count, steps),
         })
     }
 
-    /// `offset + i ratio` for `i = steps - 1 .. 0`.
-    pub(super) fn leading(&self, steps: usize, ratio: usize) -> Vec<f64> {
-        (0..steps).rev().map(|i| (i * ratio + self.offset) as f64).collect()
-    }
-
-    /// Refuses zero steps and more steps than training times.
-    pub(super) fn bounded(&self, steps: usize) -> Result<(), Error> {
-        bounded(steps, self.count)
-    }
-
     /// Refuses times beyond the table.
-    pub(super) fn inside(&self, times: Vec<f64>) -> Result<Vec<f64>, Error> {
+    fn inside(&self, times: Vec<f64>) -> Result<Vec<f64>, Error> {
         match times.iter().find(|&&time| time >= self.count as f64) {
             Some(time) => Err(Error::Scheduler(format!(
                 "steps_offset = {} moves a step to time {time}, but the noise table ends at {}; ask for fewer steps",
@@ -79,12 +69,6 @@ impl Times {
             None => Ok(times),
         }
     }
-
-    fn line(&self, steps: usize) -> Vec<f64> {
-        let mut line = linspace(0.0, (self.count - 1) as f64, steps);
-        line.reverse();
-        line
-    }
 }
 
 /// Refuses zero steps and more than `most`.
@@ -93,24 +77,4 @@ pub(super) fn bounded(steps: usize, most: usize) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Scheduler(format!("{steps} steps were asked for, but this scheduler can make 1 to {most}")))
-}
-
-/// numpy's `arange(last, 0, -count / steps).round() - 1`, halves to even. Where rounding of the ratio gives numpy one step
-/// too many, which would end at time -1, that step is left out.
-pub(super) fn trailing(count: usize, last: usize, steps: usize) -> Vec<f64> {
-    let (start, step) = (last as f64, -(count as f64 / steps as f64));
-    let delta = (start + step) - start;
-    let times = (0..steps).map(|i| (start + i as f64 * delta).round_ties_even() - 1.0);
-    times.take_while(|&time| time >= 0.0).collect()
-}
-
-/// numpy's `linspace`.
-pub(super) fn linspace(start: f64, stop: f64, count: usize) -> Vec<f64> {
-    if count < 2 {
-        return vec![start; count];
-    }
-    let step = (stop - start) / (count - 1) as f64;
-    let mut line: Vec<f64> = (0..count).map(|i| i as f64 * step + start).collect();
-    line[count - 1] = stop;
-    line
 }

@@ -1,6 +1,7 @@
 //! What a step does to every element: in f64, rounded to float32 once.
 
 use super::config::Config;
+use crate::process::{Affine, Level, Parameterisation};
 use crate::{Error, Tensor};
 
 /// What one step made.
@@ -12,48 +13,35 @@ pub struct Stepped {
     pub original: Option<Tensor>,
 }
 
-/// What a network's raw output means at `alpha x0 + sigma eps` with `alpha² + sigma² = 1`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Prediction {
-    /// The noise.
-    Epsilon,
-    /// The clean sample.
-    Sample,
-    /// `alpha eps - sigma x0`.
-    Velocity,
+/// Below this much signal, what clipping leaves of x0 from predicted noise is its sign.
+const LEAST_SIGNAL: f64 = 1e-100;
+
+/// The clean sample as a step sees it: the network's, clipped where the configuration says so.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Original {
+    map: Affine,
+    clip: Option<f64>,
 }
 
-impl Prediction {
-    /// `prediction_type`.
-    pub(super) fn new(config: &Config) -> Result<Self, Error> {
-        let choices = [("epsilon", Self::Epsilon), ("sample", Self::Sample), ("v_prediction", Self::Velocity)];
-        config.choice("prediction_type", "epsilon", &choices)
-    }
-
-    /// `prediction_type` of a class that does not know `sample`.
-    pub(super) fn without_sample(config: &Config) -> Result<Self, Error> {
-        let choices = [("epsilon", Self::Epsilon), ("v_prediction", Self::Velocity)];
-        config.choice("prediction_type", "epsilon", &choices)
-    }
-
-    /// The clean sample from `alpha²`.
-    pub(super) fn original(self, bar: f64, sample: f64, output: f64) -> f64 {
-        let (alpha, sigma) = (bar.sqrt(), (1.0 - bar).sqrt());
-        match self {
-            Self::Epsilon => (sample - sigma * output) / alpha,
-            Self::Sample => output,
-            Self::Velocity => alpha * sample - sigma * output,
-        }
-    }
-
-    /// Refuses to find x0 from noise where there is no signal.
-    pub(super) fn check(self, bar: f64, time: f64, clip: Option<f64>) -> Result<(), Error> {
-        if self == Self::Epsilon && bar == 0.0 && clip.is_none() {
-            return Err(Error::Scheduler(format!(
+impl Original {
+    /// At a level; `time` is for the message.
+    ///
+    /// # Errors
+    /// [`Error::Scheduler`] where x0 would have to be found from noise, there is no signal, and nothing is clipped.
+    pub(super) fn new(prediction: Parameterisation, level: Level, time: f64, clip: Option<f64>) -> Result<Self, Error> {
+        let alpha = if clip.is_some() { level.alpha.max(LEAST_SIGNAL) } else { level.alpha };
+        let map = prediction.original(Level { alpha, ..level }).map_err(|_| {
+            Error::Scheduler(format!(
                 "at time {time} the rescaled noise table leaves no signal, so x0 cannot be computed from predicted noise; use v_prediction or rescale_betas_zero_snr = false"
-            )));
-        }
-        Ok(())
+            ))
+        })?;
+        Ok(Self { map, clip })
+    }
+
+    /// Of one element.
+    pub(super) fn of(self, sample: f64, output: f64) -> f64 {
+        let value = self.map.apply(sample, output);
+        self.clip.map_or(value, |range| value.clamp(-range, range))
     }
 }
 
@@ -65,11 +53,6 @@ pub(super) fn clip(config: &Config, default: bool) -> Result<Option<f64>, Error>
         return Err(config.refuse("clip_sample_range", "but a positive number is needed"));
     }
     Ok(config.flag("clip_sample", default)?.then_some(range))
-}
-
-/// Clamps to `-range..=range`.
-pub(super) fn clipped(value: f64, range: Option<f64>) -> f64 {
-    range.map_or(value, |range| value.clamp(-range, range))
 }
 
 /// `f(sample, output, noise) = (previous, original)` for every element; absent noise is zero.
@@ -90,17 +73,6 @@ pub(super) fn each(
         .unzip();
     let shape = sample.shape();
     Ok(Stepped { previous: Tensor::f32(shape, previous)?, original: Some(Tensor::f32(shape, original)?) })
-}
-
-/// The weighted sum of tensors of one shape.
-pub(super) fn blend(terms: &[(f64, &Tensor)]) -> Result<Tensor, Error> {
-    let shape = terms.first().map(|(_, tensor)| tensor.shape().to_vec()).unwrap_or_default();
-    let mut sum = vec![0.0; shape.iter().product()];
-    for (weight, tensor) in terms {
-        same(&shape, tensor)?;
-        sum.iter_mut().zip(tensor.floats()?).for_each(|(sum, &value)| *sum += weight * f64::from(value));
-    }
-    Tensor::f32(shape, sum.into_iter().map(|value| value as f32).collect())
 }
 
 /// Refuses a tensor of another shape.

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::{read_text, verify_file};
 use crate::engine::take;
-use crate::pipeline::{gather, in_parallel};
+use crate::pipeline::in_parallel;
+use crate::tensor::ops::pick;
 use crate::{Engine, Error, Session, Tensor};
 use frechet::Statistics;
 
@@ -129,9 +130,9 @@ impl Scorer {
         let batches = in_parallel(count.div_ceil(batch), self.threads, |index| {
             let rows: Vec<usize> = (index * batch..(index + 1) * batch).map(|row| row.min(count - 1)).collect();
             let real = batch.min(count - index * batch);
-            let mut outputs = self.session.run(&[("image", &gather(pictures, &rows)?)])?;
+            let mut outputs = self.session.run(&[("image", &pick(pictures, &rows)?)])?;
             let keep: Vec<usize> = (0..real).collect();
-            let mut part = |name| gather(&take(&mut outputs, name)?, &keep);
+            let mut part = |name| pick(&take(&mut outputs, name)?, &keep);
             Ok([part("features")?, part("digit")?, part("colour")?])
         })?;
         let join = |which: usize| {

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use dmdx_export::{BundleOptions, Role, StudentInfo, Target, Verifier, export_bundle};
+use dmdx_export::{BundleOptions, Role, Target, Verifier, export_bundle};
 use dmdx_graph::store::parts;
 use dmdx_importer::{ImportOptions, Pipeline, import_pipeline};
+use dmdx_runtime::bundle::StudentInfo;
 
 use super::distillation::Distillation;
 use super::student;
@@ -62,6 +63,8 @@ impl SavedStudent {
         let options = BundleOptions {
             target: Target::by_name(target).map_err(exporting)?,
             parameterisation: Some(self.info.parameterisation),
+            sampler: self.info.sampler,
+            guidance: self.info.guidance,
             verifier: Some(&self.verifier),
             ..BundleOptions::new(Role::Student, self.info.steps.clone(), &mut silent)
         };

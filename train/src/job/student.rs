@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use dmdx_export::StudentInfo;
 use dmdx_graph::store::parts;
-use dmdx_runtime::bundle::manifest::Parameterisation;
-use dmdx_runtime::process::{self, Rollout};
+use dmdx_runtime::bundle::StudentInfo;
+use dmdx_runtime::process::Rollout;
 
 use crate::error::TrainError;
 use crate::method::GENERATOR;
@@ -61,16 +60,12 @@ fn make_parent(file: &Path) -> Result<(), TrainError> {
 
 /// How the student is sampled, for its checkpoint and its bundle.
 pub(super) fn info(rollout: &Rollout, teacher: &Path, hash: &str) -> StudentInfo {
-    let parameterisation = match rollout.process().parameterisation() {
-        process::Parameterisation::Epsilon => Parameterisation::Epsilon,
-        process::Parameterisation::VPrediction => Parameterisation::VPrediction,
-        process::Parameterisation::Flow => Parameterisation::Flow,
-        process::Parameterisation::LineVelocity | process::Parameterisation::Sample => Parameterisation::LineVelocity,
-    };
     let name = teacher.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
     StudentInfo {
         steps: rollout.network_times(),
-        parameterisation,
+        parameterisation: rollout.process().parameterisation(),
+        sampler: rollout.rule(),
+        guidance: None,
         teacher: name.unwrap_or_else(|| "teacher".into()),
         teacher_sha256: hash.to_string(),
         licence: String::new(),

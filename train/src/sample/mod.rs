@@ -16,6 +16,7 @@ use std::path::Path;
 use dmdx_importer::Pipeline;
 use dmdx_runtime::Tensor;
 use dmdx_runtime::pipeline::guidance;
+use dmdx_runtime::process::guidance::dynamic_scale;
 use dmdx_runtime::scheduler::Scheduler;
 use dmdx_runtime::tokenizer::{Class, Padding, Tokenizer};
 use indexmap::IndexMap;
@@ -161,18 +162,16 @@ fn guided(request: &Request, time: f64, predict: impl Fn(bool) -> Result<Tensor,
         return Ok(conditional);
     }
     let weight = match request.dynamic_guidance {
-        true => guidance::dynamic_scale(request.guidance_scale, request.steps, time),
+        true => dynamic_scale(request.guidance_scale, request.steps, time),
         false => request.guidance_scale,
     };
     let unconditional = predict(false)?;
-    let pairs = tensors::values(&unconditional)?.iter().zip(tensors::values(&conditional)?);
-    // In f32 as the reference, which later steps amplify.
-    let joined = tensors::floats(conditional.shape(), pairs.map(|(u, c)| u + weight as f32 * (c - u)).collect())?;
+    let wrap = |error| TrainError::component("guiding the output", error);
+    let joined = guidance::guided(&unconditional, &conditional, weight).map_err(wrap)?;
     if request.guidance_rescale <= 0.0 {
         return Ok(joined);
     }
-    guidance::rescale(&joined, &conditional, request.guidance_rescale)
-        .map_err(|error| TrainError::component("rescaling the guided output", error))
+    guidance::rescale(&joined, &conditional, request.guidance_rescale).map_err(wrap)
 }
 
 /// Pictures of about -1 to 1 as 0 to 1.

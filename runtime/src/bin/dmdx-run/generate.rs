@@ -22,6 +22,9 @@ pub struct Generate {
     /// The seed of the noise: the same seed gives the same pictures.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Weight of classifier-free guidance, for bundles that run with one; otherwise the bundle's own.
+    #[arg(long, value_name = "G")]
+    guidance: Option<f64>,
     /// The PNG file to write.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -54,9 +57,13 @@ impl Generate {
         if let Some(side) = self.vae_tiling {
             pipeline = pipeline.with_vae_tiling(side as usize);
         }
+        pipeline = pipeline.with_seed(self.seed);
+        if let Some(scale) = self.guidance {
+            pipeline = pipeline.with_guidance(scale)?;
+        }
         let count = self.count as usize;
         let prompts: Vec<String> = self.prompt.iter().flat_map(|prompt| vec![prompt.clone(); count]).collect();
-        let noise = noise::latents(self.seed, 0, prompts.len(), pipeline.manifest().latent_shape)?;
+        let noise = noise::latents(self.seed, 0, prompts.len(), &pipeline.manifest().latent_shape)?;
         let bar = progress_bar(prompts.len());
         let pictures = pipeline.generate(&prompts, &noise, &|done| bar.set_position(done as u64))?;
         bar.finish_and_clear();

@@ -44,11 +44,11 @@ impl Score {
         let bundle = Bundle::open(&self.bundle)?;
         let engine = self.engine.start()?;
         let scorer = Scorer::open(&self.classifier, engine.as_ref())?;
-        let pipeline = Pipeline::open(&bundle, engine.as_ref())?;
+        let pipeline = Pipeline::open(&bundle, engine.as_ref())?.with_seed(self.seed);
         // Picture i has prompt i modulo the number of prompts, as in the reference's evaluation.
         let known = scorer.prompts();
         let prompts: Vec<String> = (0..self.count_per_prompt).flat_map(|_| known.iter().cloned()).collect();
-        let noise = noise::latents(self.seed, 0, prompts.len(), pipeline.manifest().latent_shape)?;
+        let noise = noise::latents(self.seed, 0, prompts.len(), &pipeline.manifest().latent_shape)?;
         let bar = progress_bar(prompts.len());
         let pictures = pipeline.generate(&prompts, &noise, &|done| bar.set_position(done as u64))?;
         bar.finish_and_clear();

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::process::{NoiseSchedule, Parameterisation, Process, ProcessError, Rollout, StepRule};
+
 /// The name of the manifest inside a bundle.
 pub const FILE_NAME: &str = "dmdx.json";
 
@@ -17,6 +19,12 @@ pub const FORMAT_VERSION: u32 = 1;
 
 /// No manifest is larger than this many bytes.
 pub const MAX_BYTES: usize = 1 << 20;
+
+/// No walk is longer.
+const MOST_STEPS: usize = 1000;
+
+/// No latent has more axes.
+const MOST_AXES: usize = 8;
 
 /// What is wrong with a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,20 +65,26 @@ pub struct Manifest {
     pub steps: Vec<f64>,
     /// What the network's raw output means.
     pub parameterisation: Parameterisation,
+    /// What happens between two steps.
+    #[serde(default, skip_serializing_if = "StepRule::is_ode")]
+    pub sampler: StepRule,
     /// The forward process of the teacher.
-    pub schedule: Schedule,
-    /// Weight w of classifier-free guidance, o = u + w (c - u); absent where the network runs once per step.
+    pub schedule: NoiseSchedule,
+    /// Weight w of classifier-free guidance, o = u + w (c - u), that a teacher was exported with; absent for students.
     pub guidance_scale: Option<f64>,
+    /// The weights that a student may be run with; absent where the network runs once per step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guidance: Option<GuidanceRange>,
     /// What the unconditional half of guidance is fed.
     pub unconditional: Unconditional,
-    /// Channels, height and width of one latent.
-    pub latent_shape: [usize; 3],
+    /// The sizes of one latent: channels, height and width, before them the number of frames for videos.
+    pub latent_shape: Vec<usize>,
     /// How latents relate to what the decoder reads.
     pub vae: VaeScaling,
     /// The six values of SDXL's `time_ids` (original size, crop corner, target size); absent for other families.
     pub time_ids: Option<Vec<f64>>,
     /// What the ONNX files were written for.
-    pub target: Target,
+    pub target: TargetRecord,
     /// Size and hash of every file of the bundle but this one, by path relative to the bundle, with `/`.
     pub files: BTreeMap<String, FileRecord>,
     /// The measured errors against the source, by component (`unet`, `vae_decoder`, ...).
@@ -89,39 +103,22 @@ pub enum Role {
     Teacher,
 }
 
-/// What the raw output `o` of the network at (x_t, t) means (distillation.md, sections 1 and 3.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Parameterisation {
-    /// o is the noise: x0 = (x_t - sigma o) / alpha.
-    Epsilon,
-    /// o is v = alpha eps - sigma x0.
-    VPrediction,
-    /// o is the velocity eps - x0 of the straight path alpha = 1 - t, sigma = t.
-    Flow,
-    /// o is the velocity on the line between noise and picture, whatever the teacher's schedule: x0 = z - o(z, t).
-    /// The one-step student of ADP and ADM.
-    LineVelocity,
+/// The guidance weights that a student takes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuidanceRange {
+    /// The weight where none is asked for.
+    pub default: f64,
+    /// The smallest and the largest weight that it was trained for.
+    pub range: [f64; 2],
 }
 
-/// The forward process x_t = alpha x0 + sigma eps.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Schedule {
-    /// alpha = sqrt(abar), sigma = sqrt(1 - abar), abar the running product of 1 - beta, sqrt(beta) linear in the index.
-    ScaledLinear {
-        /// The first beta.
-        beta_start: f64,
-        /// The last beta.
-        beta_end: f64,
-        /// The number of betas.
-        num_train_timesteps: usize,
-    },
-    /// sigma = t / num_train_timesteps, alpha = 1 - sigma.
-    Flow {
-        /// The time fed to the network at sigma = 1.
-        num_train_timesteps: usize,
-    },
+impl GuidanceRange {
+    /// Whether a weight lies in the range.
+    #[must_use]
+    pub fn holds(&self, scale: f64) -> bool {
+        (self.range[0]..=self.range[1]).contains(&scale)
+    }
 }
 
 /// The unconditional input of classifier-free guidance.
@@ -134,20 +131,27 @@ pub enum Unconditional {
     EmptyPrompt,
 }
 
-/// The decoder reads `latent / scaling_factor + shift_factor`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// The decoder reads `latent / scaling_factor + shift_factor`, or with statistics of the channels
+/// `latent · latents_std / scaling_factor + latents_mean`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VaeScaling {
     /// `scaling_factor` of the VAE's config.
     pub scaling_factor: f64,
     /// `shift_factor` of the VAE's config, 0 where it has none.
     pub shift_factor: f64,
+    /// `latents_mean` of the VAE's config, one number per channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latents_mean: Option<Vec<f64>>,
+    /// `latents_std` of the VAE's config, one number per channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latents_std: Option<Vec<f64>>,
 }
 
 /// What the ONNX files were written for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Target {
+pub struct TargetRecord {
     /// The exporter's name of the target, for example `onnxruntime-cpu`.
     pub name: String,
     /// The version of the default operator set.
@@ -222,12 +226,12 @@ impl Manifest {
     /// The canonical text of the manifest: the same manifest gives the same bytes.
     ///
     /// # Errors
-    /// [`ManifestError::Value`] if a value could not be read back.
+    /// [`ManifestError::Value`] and [`ManifestError::TooLarge`] if it could not be read back.
     pub fn to_json(&self) -> Result<String, ManifestError> {
         self.validate()?;
         let mut text = serde_json::to_string_pretty(self).map_err(|e| ManifestError::Syntax(e.to_string()))?;
         text.push('\n');
-        Ok(text)
+        if text.len() > MAX_BYTES { Err(ManifestError::TooLarge(text.len())) } else { Ok(text) }
     }
 
     /// Checks every value.
@@ -249,44 +253,44 @@ impl Manifest {
         Ok(())
     }
 
-    fn validate_diffusion(&self) -> Result<(), ManifestError> {
-        let (count, ddpm) = match self.schedule {
-            Schedule::ScaledLinear { beta_start, beta_end, num_train_timesteps } => {
-                if !(0.0 < beta_start && beta_start <= beta_end && beta_end < 1.0) {
-                    return Err(bad("schedule", "needs 0 < beta_start <= beta_end < 1"));
-                }
-                (num_train_timesteps, true)
-            }
-            Schedule::Flow { num_train_timesteps } => (num_train_timesteps, false),
+    /// How the networks are walked from noise to a clean sample.
+    ///
+    /// # Errors
+    /// [`ProcessError`] for a schedule, a parameterisation and steps that do not go together.
+    pub fn rollout(&self) -> Result<Rollout, ProcessError> {
+        let process = match self.parameterisation {
+            // The first time stands for pure noise on the line, whatever the teacher's table has there.
+            Parameterisation::LineVelocity => Process::line(self.steps.first().copied().unwrap_or_default()),
+            other => self.schedule.process(other)?,
         };
-        if !(1..=100_000).contains(&count) {
-            return Err(bad("schedule.num_train_timesteps", format!("is {count}, not in 1..=100000")));
+        Rollout::new(process, &self.steps, self.sampler)
+    }
+
+    fn validate_diffusion(&self) -> Result<(), ManifestError> {
+        if self.steps.len() > MOST_STEPS {
+            return Err(bad("steps", format!("has {} entries, not 1 to {MOST_STEPS}", self.steps.len())));
         }
-        if ddpm == (self.parameterisation == Parameterisation::Flow) && self.parameterisation != Parameterisation::LineVelocity {
-            return Err(bad("parameterisation", "does not go with the schedule's type"));
+        // Whatever the parameterisation, the schedule is one.
+        let own = match self.schedule {
+            NoiseSchedule::Flow { .. } => Parameterisation::Flow,
+            NoiseSchedule::Table(_) => Parameterisation::VPrediction,
+        };
+        let process = self.schedule.process(own).map_err(|error| bad("schedule", format!("cannot be used ({error})")))?;
+        // Times of a student on the line are told as the teacher's are.
+        let latest = process.network_time(process.last_time());
+        if let Some(step) = self.steps.iter().find(|step| !(0.0..=latest).contains(*step)) {
+            return Err(bad("steps", format!("holds {step}, which is no time of the schedule (0 to {latest})")));
         }
-        if self.steps.is_empty() || self.steps.len() > 1000 {
-            return Err(bad("steps", format!("has {} entries, not 1 to 1000", self.steps.len())));
-        }
-        let last = if ddpm { count - 1 } else { count } as f64;
-        for &step in &self.steps {
-            // Written so that a NaN fails too.
-            if !(step >= 0.0 && step <= last && (!ddpm || step.fract() == 0.0)) {
-                return Err(bad("steps", format!("holds {step}, which is no time of the schedule (0 to {last})")));
-            }
-        }
-        if self.steps.windows(2).any(|pair| pair[0] <= pair[1]) {
-            return Err(bad("steps", "do not fall strictly"));
-        }
-        if self.parameterisation == Parameterisation::LineVelocity && self.steps.len() != 1 {
-            return Err(bad("steps", "must be one time for the parameterisation line_velocity"));
-        }
-        Ok(())
+        self.rollout().map(|_| ()).map_err(|error| match error {
+            ProcessError::Mismatch { .. } => bad("parameterisation", format!("does not go with the schedule ({error})")),
+            error => bad("steps", format!("cannot be walked ({error})")),
+        })
     }
 
     fn validate_numbers(&self) -> Result<(), ManifestError> {
-        if self.latent_shape.iter().any(|&size| size == 0 || size > 1 << 16) {
-            return Err(bad("latent_shape", format!("is {:?}, not three sizes from 1 to 65536", self.latent_shape)));
+        let shape = &self.latent_shape;
+        if !(1..=MOST_AXES).contains(&shape.len()) || shape.iter().any(|&size| size == 0 || size > 1 << 16) {
+            return Err(bad("latent_shape", format!("is {shape:?}, not 1 to {MOST_AXES} sizes from 1 to 65536")));
         }
         if !(self.vae.scaling_factor.is_finite() && self.vae.scaling_factor != 0.0) {
             return Err(bad("vae.scaling_factor", format!("is {}, not a finite number other than 0", self.vae.scaling_factor)));
@@ -294,8 +298,25 @@ impl Manifest {
         if !self.vae.shift_factor.is_finite() {
             return Err(bad("vae.shift_factor", "is not finite"));
         }
+        for (field, values) in [("vae.latents_mean", &self.vae.latents_mean), ("vae.latents_std", &self.vae.latents_std)] {
+            if values.as_ref().is_some_and(|values| values.iter().any(|value| !value.is_finite())) {
+                return Err(bad(field, "holds a number that is not finite"));
+            }
+        }
+        if self.vae.latents_mean.as_ref().map(Vec::len) != self.vae.latents_std.as_ref().map(Vec::len) {
+            return Err(bad("vae.latents_mean", "and vae.latents_std must be there for the same channels"));
+        }
         if self.guidance_scale.is_some_and(|scale| !scale.is_finite()) {
             return Err(bad("guidance_scale", "is not finite"));
+        }
+        if let Some(guidance) = &self.guidance {
+            if self.guidance_scale.is_some() {
+                return Err(bad("guidance", "is given beside guidance_scale, which is fixed"));
+            }
+            // Written so that a NaN fails too.
+            if !(guidance.range.iter().all(|end| end.is_finite()) && guidance.holds(guidance.default)) {
+                return Err(bad("guidance", "does not hold its default between the two ends of its range"));
+            }
         }
         if let Some(ids) = &self.time_ids
             && (ids.is_empty() || ids.len() > 64 || ids.iter().any(|id| !id.is_finite()))

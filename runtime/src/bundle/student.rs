@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use dmdx_runtime::bundle::manifest::Parameterisation;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{ExportError, Result, io};
+use super::manifest::GuidanceRange;
+use super::read_text;
+use crate::Error;
+use crate::process::{Parameterisation, StepRule};
 
 /// No student file is larger.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 /// How a student is sampled and where it comes from. The trainer writes it into the root of the student checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +20,12 @@ pub struct StudentInfo {
     pub steps: Vec<f64>,
     /// What the network's output means.
     pub parameterisation: Parameterisation,
+    /// What happens between two steps.
+    #[serde(default, skip_serializing_if = "StepRule::is_ode")]
+    pub sampler: StepRule,
+    /// The guidance weights that it may be run with; absent where the network runs once per step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guidance: Option<GuidanceRange>,
     /// What the teacher was called, without a path.
     pub teacher: String,
     /// SHA-256 over the teacher's files, 64 lower-case hexadecimal digits.
@@ -34,18 +42,14 @@ impl StudentInfo {
     /// Reads the file in a checkpoint folder; `None` where there is none.
     ///
     /// # Errors
-    /// [`ExportError::Io`] when it cannot be read, [`ExportError::Source`] when it is no student file.
-    pub fn read(folder: &Path) -> Result<Option<Self>> {
+    /// [`Error::Read`] when it cannot be read, [`Error::Bundle`] when it is no student file.
+    pub fn read(folder: &Path) -> Result<Option<Self>, Error> {
         let path = folder.join(Self::FILE_NAME);
-        let bad = |problem: String| ExportError::Source { source_name: path.display().to_string(), problem };
-        match std::fs::metadata(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(io(&path, "read")(error)),
-            Ok(metadata) if metadata.len() > MAX_BYTES => return Err(bad("it is larger than a student file can be".into())),
-            Ok(_) => {}
+        if path.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            return Ok(None);
         }
-        let text = std::fs::read_to_string(&path).map_err(io(&path, "read"))?;
-        serde_json::from_str(&text).map(Some).map_err(|error| bad(format!("it is not a student file ({error})")))
+        let text = read_text(&path, MAX_BYTES)?;
+        serde_json::from_str(&text).map(Some).map_err(|error| Error::bundle(&path, format!("is no student file ({error})")))
     }
 
     /// The text of the file; the same student gives the same bytes.

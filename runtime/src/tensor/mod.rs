@@ -1,5 +1,7 @@
 //! The tensors that go in and out of engines.
 
+pub mod ops;
+
 use crate::Error;
 
 /// The values of a tensor, row major.
