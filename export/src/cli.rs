@@ -11,7 +11,7 @@ use dmdx_export::{
 };
 use dmdx_importer::{ImportOptions, Pipeline, import, import_pipeline, is_pipeline};
 use dmdx_runtime::bundle::StudentInfo;
-use dmdx_runtime::bundle::manifest::Verification;
+use dmdx_runtime::manifest::Verification;
 use dmdx_runtime::process::Parameterisation;
 use dmdx_runtime::scheduler;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -56,6 +56,9 @@ pub struct Cli {
     /// What the network's output means: epsilon, sample, v_prediction, flow or line_velocity; otherwise taken from the checkpoint.
     #[arg(long, value_name = "NAME", value_parser = parameterisation)]
     parameterisation: Option<Parameterisation>,
+    /// Frames of a video; those that the network was trained for if not given.
+    #[arg(long, value_name = "N")]
+    frames: Option<usize>,
     /// Read the weights of this variant (`fp16` reads *.fp16.safetensors).
     #[arg(long)]
     variant: Option<String>,
@@ -94,7 +97,7 @@ fn export(cli: &Cli) -> Result<(), ExportError> {
     let target = Target::by_name(&cli.target)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let verifier = if cli.no_verify { None } else { Some(Verifier::new(cli.onnxruntime.as_deref(), threads)?) };
-    let mut options = ImportOptions { variant: cli.variant.clone(), ..ImportOptions::default() };
+    let mut options = ImportOptions { variant: cli.variant.clone(), frames: cli.frames, ..ImportOptions::default() };
     options.files.roots.extend(cli.root.iter().cloned());
     let bar = ProgressBar::new_spinner();
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} [{elapsed}]") {
@@ -162,6 +165,7 @@ fn bundle(
         guidance: student.as_ref().and_then(|student| student.guidance),
         parameterisation: cli.parameterisation.or(student.as_ref().map(|student| student.parameterisation)),
         guidance_scale: cli.guidance,
+        frames: cli.frames,
         verifier,
         force: cli.force,
         licence: student.map(|student| student.licence),

@@ -143,7 +143,7 @@ pub enum ExportError {
     Cancelled,
     /// The manifest would not be readable.
     #[error(transparent)]
-    Manifest(#[from] dmdx_runtime::bundle::manifest::ManifestError),
+    Manifest(#[from] dmdx_runtime::manifest::ManifestError),
 }
 
 impl ExportError {

@@ -6,6 +6,7 @@
 
 pub mod bundle;
 pub mod error;
+mod imported;
 mod lower;
 mod model;
 pub mod onnx;
@@ -17,6 +18,7 @@ pub mod verify;
 
 pub use bundle::{BundleOptions, BundleReport, ComponentOptions, ComponentReport, Role, Stage, export_bundle, export_component};
 pub use error::{ExportError, Result};
+pub use imported::Imported;
 pub use model::{GraphReport, export_graph};
 pub use options::{GraphOptions, Names};
 pub use targets::{COMPAT, TARGETS, Target};

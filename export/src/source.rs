@@ -5,13 +5,15 @@ use std::path::Path;
 
 use dmdx_graph::ir::{Output, Symbol};
 use dmdx_graph::{DType, Graph};
-use dmdx_importer::{Component, Pipeline};
-use dmdx_runtime::bundle::manifest::{Unconditional, VaeScaling};
+use dmdx_importer::Pipeline;
+use dmdx_runtime::family::{self, Family, Geometry, Network, Size};
+use dmdx_runtime::manifest::{Unconditional, VaeScaling};
 use dmdx_runtime::process::{NoiseSchedule, Parameterisation};
 use dmdx_runtime::scheduler;
 use serde_json::Value;
 
 use crate::error::{ExportError, Result};
+use crate::imported::Imported;
 use crate::options::Names;
 
 /// One model of a bundle.
@@ -39,9 +41,6 @@ pub(crate) struct Facts {
     pub licence: String,
 }
 
-/// Pipelines that can become a bundle.
-const PIPELINES: [&str; 2] = ["StableDiffusionXLPipeline", "StableDiffusionPipeline"];
-
 /// Interpreting a network exactly is slow; verification runs on at most this latent size.
 const VERIFIED_LATENT: usize = 16;
 
@@ -49,111 +48,81 @@ const VERIFIED_LATENT: usize = 16;
 pub(crate) struct Source<'p> {
     pub name: &'p str,
     pub pipeline: &'p Pipeline,
+    imported: Imported<'p>,
+    family: &'static dyn Family,
+    geometry: Geometry,
 }
 
-impl Source<'_> {
-    fn fail(&self, problem: impl Into<String>) -> ExportError {
-        ExportError::Source { source_name: self.name.into(), problem: problem.into() }
+impl<'p> Source<'p> {
+    /// A pipeline that a bundle can be made of, for videos of so many frames.
+    pub fn new(name: &'p str, pipeline: &'p Pipeline, frames: Option<usize>) -> Result<Self> {
+        let wrap = |error| unsuitable(name, error);
+        let family = family::of_class(&pipeline.class).map_err(wrap)?;
+        let imported = Imported(pipeline);
+        let geometry = family.geometry(&imported, &Size { frames, ..Size::default() }).map_err(wrap)?;
+        family.check_latents(&imported, &geometry.latent_shape).map_err(wrap)?;
+        Ok(Self { name, pipeline, imported, family, geometry })
     }
 
-    fn component(&self, folder: &str) -> Result<&Component> {
-        self.pipeline.components.get(folder).ok_or_else(|| self.fail(format!("it has no {folder}; name a whole pipeline folder")))
-    }
-
-    fn part(&self, folder: &str, part: &str) -> Result<Graph> {
-        let component = self.component(folder)?;
-        let graph = component.parts.get(part).cloned();
-        graph.ok_or_else(|| self.fail(format!("its {folder} is a {}, which has no {part}", component.class)))
-    }
-
-    /// What the manifest says about the process.
+    /// What the manifest says about the process and the latents.
     pub fn facts(&self, root: &Path) -> Result<Facts> {
-        let class = self.pipeline.class.as_str();
-        if !PIPELINES.contains(&class) {
-            return Err(self.fail(format!("it is a {class}; bundles of {} can be exported", PIPELINES.join(" and "))));
-        }
-        let scheduler = self.pipeline.scheduler.as_ref().ok_or_else(|| self.fail("it has no scheduler"))?;
-        let (unet, vae) = (&self.component("unet")?.config, &self.component("vae")?.config);
-        let [height, width] = self.sample_size(unet)?;
-        let channels = size(unet, "in_channels").ok_or_else(|| self.fail("unet/config.json lacks in_channels"))?;
-        let blocks = vae.get("block_out_channels").and_then(Value::as_array).map_or(4, Vec::len);
-        let scale = 1usize << blocks.saturating_sub(1).min(16);
-        let pixels = [height, width].map(|side| (side * scale) as f64);
-        let zeros = self.pipeline.model_index.get("force_zeros_for_empty_prompt").and_then(Value::as_bool).unwrap_or(false);
-        let scaling_factor = vae.get("scaling_factor").and_then(Value::as_f64).unwrap_or(0.18215);
+        let scheduler = self
+            .pipeline
+            .scheduler
+            .as_ref()
+            .ok_or_else(|| ExportError::Source { source_name: self.name.into(), problem: "it has no scheduler".into() })?;
+        let wrap = |error| unsuitable(self.name, error);
+        let fixed = self.family.fixed(&self.imported, &self.geometry).map_err(wrap)?;
+        let stated = fixed.per_sample.iter().find(|(input, _)| *input == "time_ids").map(|(_, ids)| ids.floats());
+        let time_ids = stated.transpose().map_err(wrap)?.map(|ids| ids.iter().map(|&id| f64::from(id)).collect());
         Ok(Facts {
-            parameterisation: scheduler::parameterisation(scheduler)?,
-            schedule: scheduler::noise_schedule(scheduler)?,
-            unconditional: if zeros { Unconditional::Zeros } else { Unconditional::EmptyPrompt },
-            latent_shape: vec![channels, height, width],
-            vae: VaeScaling {
-                scaling_factor,
-                shift_factor: vae.get("shift_factor").and_then(Value::as_f64).unwrap_or(0.0),
-                latents_mean: None,
-                latents_std: None,
-            },
-            // diffusers: original size, crop corner, target size, each height first.
-            time_ids: (class == PIPELINES[0]).then(|| vec![pixels[0], pixels[1], 0.0, 0.0, pixels[0], pixels[1]]),
+            parameterisation: scheduler::parameterisation(scheduler).map_err(wrap)?,
+            schedule: scheduler::noise_schedule(scheduler).map_err(wrap)?,
+            unconditional: self.family.unconditional(&self.imported),
+            latent_shape: self.geometry.latent_shape.clone(),
+            vae: self.family.vae_scaling(&self.imported).map_err(wrap)?,
+            time_ids,
             licence: licence(root),
         })
     }
 
-    fn sample_size(&self, unet: &Value) -> Result<[usize; 2]> {
-        let sides = match unet.get("sample_size") {
-            Some(Value::Array(sides)) => sides.iter().filter_map(Value::as_u64).collect::<Vec<_>>(),
-            Some(side) => side.as_u64().map(|side| vec![side; 2]).unwrap_or_default(),
-            None => Vec::new(),
-        };
-        match sides.as_slice() {
-            [h, w] if (1..=1 << 16).contains(h) && (1..=1 << 16).contains(w) => Ok([*h as usize, *w as usize]),
-            _ => Err(self.fail("unet/config.json lacks a sample_size of one or two positive integers")),
-        }
-    }
-
-    /// The models of the bundle in a fixed order: unet, vae_decoder, text_encoder, text_encoder_2.
+    /// The models of the bundle in the family's order.
     pub fn models(&self) -> Result<Vec<SourceModel>> {
-        let unet = &self.component("unet")?.config;
-        let latent = self.sample_size(unet)?.map(|side| side.min(VERIFIED_LATENT));
-        let mut models = vec![
-            self.model("unet", "unet", "unet", &[("sample", "out_sample")], &[], latent)?,
-            self.model("vae", "vae_decoder", "vae_decoder", &[], &[("latent", "latent_sample")], latent)?,
-        ];
-        let folders = ["text_encoder", "text_encoder_2"];
-        for folder in folders.iter().take(if self.pipeline.class == PIPELINES[0] { 2 } else { 1 }) {
-            let mut model = self.model(folder, "text_encoder", folder, &[], &[], latent)?;
-            offer_hidden_states(&mut model.graph);
-            models.push(model);
-        }
-        Ok(models)
+        let latent = &self.geometry.latent_shape;
+        let sides: Vec<usize> = latent.iter().rev().take(2).rev().map(|side| (*side).min(VERIFIED_LATENT)).collect();
+        let there = |network: &&Network| !network.is_optional || self.pipeline.components.contains_key(network.place.0);
+        self.family.networks().iter().filter(there).map(|network| self.model(network, &sides)).collect()
     }
 
-    fn model(
-        &self,
-        component: &str,
-        part: &str,
-        folder: &str,
-        outputs: &[(&str, &str)],
-        inputs: &[(&str, &str)],
-        latent: [usize; 2],
-    ) -> Result<SourceModel> {
-        let graph = self.part(component, part)?;
+    fn model(&self, network: &Network, latent: &[usize]) -> Result<SourceModel> {
+        let folder = network.place.0;
+        let mut graph = self.imported.graph(network.place).map_err(|error| unsuitable(self.name, error))?.clone();
         if let Some((name, _)) =
             graph.inputs().iter().find(|(_, id)| !matches!(graph.value(*id).ty.dtype, DType::F32 | DType::I64))
         {
-            return Err(self.fail(format!("input {name} of its {component} is neither float32 nor int64")));
+            let problem = format!("input {name} of its {folder} is neither float32 nor int64");
+            return Err(ExportError::Source { source_name: self.name.into(), problem });
         }
         let sizes = latent_sizes(&graph, latent);
-        let config_text = self.component(component)?.config_text.clone();
+        if network.offers_hidden_states {
+            offer_hidden_states(&mut graph);
+        }
         let owned = |pairs: &[(&str, &str)]| pairs.iter().map(|(from, to)| ((*from).into(), (*to).into())).collect();
-        let names = Names { inputs: owned(inputs), outputs: owned(outputs) };
-        Ok(SourceModel { folder: folder.into(), config_text, graph, names, sizes })
+        let config_text = self.pipeline.components.get(folder).map(|component| component.config_text.clone()).unwrap_or_default();
+        let names = Names { inputs: owned(network.inputs), outputs: owned(network.outputs) };
+        Ok(SourceModel { folder: network.bundle.into(), config_text, graph, names, sizes })
     }
 }
 
-/// Binds the symbols of the first picture-like input (`[b, c, height, width]`) to a latent size.
-fn latent_sizes(graph: &Graph, latent: [usize; 2]) -> BTreeMap<Symbol, usize> {
-    let pictures = graph.inputs().iter().map(|(_, id)| &graph.value(*id).ty.shape.0).find(|dims| dims.len() == 4);
-    let sides = pictures.into_iter().flat_map(|dims| dims[2..].iter().zip(latent));
+/// Why a pipeline cannot become a bundle.
+fn unsuitable(name: &str, error: dmdx_runtime::Error) -> ExportError {
+    ExportError::Source { source_name: name.into(), problem: error.chain() }
+}
+
+/// Binds the symbols of the rows and columns of the first picture-like input (`[.., height, width]`) to a latent size.
+fn latent_sizes(graph: &Graph, latent: &[usize]) -> BTreeMap<Symbol, usize> {
+    let pictures = graph.inputs().iter().map(|(_, id)| &graph.value(*id).ty.shape.0).find(|dims| dims.len() >= 4);
+    let sides = pictures.into_iter().flat_map(|dims| dims[dims.len() - 2..].iter().zip(latent));
     sides.filter_map(|(dim, side)| dim.as_scaled_symbol().map(|(s, factor)| (s.clone(), (side / factor).max(1)))).collect()
 }
 
@@ -170,10 +139,6 @@ fn offer_hidden_states(graph: &mut Graph) {
     // The projected embedding comes first where there is one, as in the reference class.
     outputs.sort_by_key(|output| output.name != "text_embeds");
     graph.set_outputs(outputs);
-}
-
-fn size(config: &Value, key: &str) -> Option<usize> {
-    config.get(key).and_then(Value::as_u64).and_then(|size| usize::try_from(size).ok())
 }
 
 /// The licence that `card.json` or the front matter of `README.md` names.

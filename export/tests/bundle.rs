@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use dmdx_export::{BundleOptions, ExportError, Role, Stage, export_bundle};
 use dmdx_importer::{ImportOptions, Pipeline, import_pipeline};
 use dmdx_runtime::bundle::StudentInfo;
-use dmdx_runtime::bundle::manifest::{GuidanceRange, Manifest};
+use dmdx_runtime::manifest::{GuidanceRange, Manifest};
 use dmdx_runtime::process::spacing::trailing;
 use dmdx_runtime::process::{Parameterisation, StepRule};
 use support::{fixtures, verifier};

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use common::copy_of_bundle;
-use dmdx_runtime::bundle::manifest::Manifest;
+use dmdx_runtime::manifest::Manifest;
 use dmdx_runtime::{Bundle, Error};
 
 fn refusal(folder: &Path) -> String {

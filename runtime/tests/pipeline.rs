@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use common::{copy_of_bundle, difference, engines, fixture, largest, tensors};
-use dmdx_runtime::bundle::manifest::{GuidanceRange, Manifest, Role, Unconditional};
 use dmdx_runtime::engine::tract::TractEngine;
+use dmdx_runtime::manifest::{GuidanceRange, Manifest, Role, Unconditional};
 use dmdx_runtime::process::{NoiseSchedule, Parameterisation, StepRule};
 use dmdx_runtime::{Bundle, Error, Pipeline, Tensor};
 
@@ -145,7 +145,7 @@ fn a_pipeline_of_another_class_is_named() {
     (record.bytes, record.sha256) = (text.len() as u64, dmdx_graph::store::hash::file(&index).unwrap().sha256);
     fs::write(path, manifest.to_json().unwrap()).unwrap();
     let error = Pipeline::open(&Bundle::open(folder.path()).unwrap(), &TractEngine::new(1)).err().unwrap();
-    assert!(error.chain().contains("FluxPipeline") && error.chain().contains("this build runs"), "{}", error.chain());
+    assert!(error.chain().contains("FluxPipeline") && error.chain().contains("the supported ones are"), "{}", error.chain());
 }
 
 #[test]

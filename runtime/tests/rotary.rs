@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use dmdx_runtime::Tensor;
+use dmdx_runtime::family::rotary::Rotary;
 use dmdx_runtime::pipeline::guidance::rescale;
-use dmdx_runtime::pipeline::rotary::Rotary;
 use dmdx_runtime::process::guidance::dynamic_scale;
 use safetensors::SafeTensors;
 use serde_json::{Value, json};

@@ -6,8 +6,8 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{copy_of_bundle, difference, engines, fixture, tensors};
-use dmdx_runtime::bundle::manifest::Manifest;
-use dmdx_runtime::pipeline::tiling::{Tiles, decoded_in_tiles, in_tiles};
+use dmdx_runtime::family::tiling::{Tiles, decoded_in_tiles, in_tiles};
+use dmdx_runtime::manifest::Manifest;
 use dmdx_runtime::{Bundle, Error, Pipeline, Tensor};
 
 /// Two roundings of values up to 4 in float32, where this crate rounds once.

@@ -6,9 +6,11 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use dmdx_importer::{ImportOptions, import_pipeline};
+use dmdx_importer::{ImportOptions, Pipeline, import_pipeline};
 use dmdx_runtime::Tensor;
-use dmdx_train::sample::{self, Interpreted, Request};
+use dmdx_train::TrainError;
+use dmdx_train::sample::{self, Request, Trace};
+use dmdx_train::teacher::Interpreted;
 
 const TOLERANCE: f64 = 1e-3;
 
@@ -76,6 +78,10 @@ fn request(negative_prompt: Option<&str>, guidance_scale: f64) -> Request {
     }
 }
 
+fn interpreted(teacher: &Pipeline, request: &Request, noise: &Tensor) -> Result<Trace, TrainError> {
+    sample::run(teacher, &Interpreted::new(teacher), request, noise, &|_, _| ())
+}
+
 #[test]
 fn noise_of_the_wrong_number_of_frames_is_refused() {
     let temporary = tempfile::tempdir().unwrap();
@@ -84,7 +90,7 @@ fn noise_of_the_wrong_number_of_frames_is_refused() {
     let teacher = import_pipeline(temporary.path(), &options).unwrap();
     for frames in [0, 2, 3, 5, 6] {
         let noise = Tensor::f32([1, frames, 16, 2, 4], vec![0.0; frames * 128]).unwrap();
-        let error = sample::run(&Interpreted(&teacher), &request(None, 1.0), &noise, &|_, _| ()).unwrap_err().to_string();
+        let error = interpreted(&teacher, &request(None, 1.0), &noise).unwrap_err().to_string();
         assert!(error.contains("a video of 3 in patches of 2 needs 4"), "{error}");
     }
 }
@@ -104,9 +110,10 @@ fn zeros_stand_for_an_absent_negative_prompt_unless_the_pipeline_forbids_it() {
         }
         std::fs::write(&index, json.to_string()).unwrap();
         let teacher = import_pipeline(temporary.path(), &ImportOptions::default()).unwrap();
-        let trace = sample::run(&Interpreted(&teacher), &request(negative, 2.0), &noise, &|_, _| ()).unwrap();
-        for name in ["negative_prompt_embeds", "negative_pooled_prompt_embeds"] {
-            let is_zero = trace.embeddings[name].floats().unwrap().iter().all(|&value| value == 0.0);
+        let trace = interpreted(&teacher, &request(negative, 2.0), &noise).unwrap();
+        assert_eq!(trace.negative.inputs().count(), 2);
+        for (name, tensor) in trace.negative.inputs() {
+            let is_zero = tensor.floats().unwrap().iter().all(|&value| value == 0.0);
             assert_eq!(is_zero, zeros, "{name} with {setting:?} and {negative:?}");
         }
     }
@@ -117,7 +124,7 @@ fn guidance_that_is_no_number_is_refused() {
     let teacher = import_pipeline(&pipeline("sdxl"), &ImportOptions::default()).unwrap();
     let noise = Tensor::f32([1, 4, 8, 8], vec![0.5; 256]).unwrap();
     for scale in [f64::NAN, f64::INFINITY] {
-        let error = sample::run(&Interpreted(&teacher), &request(None, scale), &noise, &|_, _| ()).unwrap_err().to_string();
+        let error = interpreted(&teacher, &request(None, scale), &noise).unwrap_err().to_string();
         assert!(error.contains("guidance scale"), "{error}");
     }
 }

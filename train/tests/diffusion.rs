@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use dmdx_runtime::process::{Level, Parameterisation, Process};
+use dmdx_runtime::process::{Level, NoiseSchedule, Parameterisation, Process};
 use dmdx_runtime::scheduler::process;
 use dmdx_train::diffusion::NoiseProcess;
 use dmdx_train::module::Value;
@@ -16,10 +16,7 @@ fn values(value: &Value) -> Vec<f32> {
 
 /// The table of Stable Diffusion 1 to XL.
 fn stable_diffusion(parameterisation: Parameterisation) -> Process {
-    let config = serde_json::json!({
-        "_class_name": "DDIMScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
-    });
-    Process::with_table(parameterisation, dmdx_runtime::scheduler::noise_table(&config).unwrap())
+    NoiseSchedule::scaled_linear(0.00085, 0.012, 1000).process(parameterisation).unwrap()
 }
 
 fn largest_difference(a: &[f32], b: &[f32]) -> f32 {

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use dmdx_graph::store::parts;
 use dmdx_importer::Component;
-use dmdx_runtime::bundle::manifest::Verification;
+use dmdx_runtime::manifest::Verification;
 
 use super::destination::Destination;
 use super::{Stage, write_verified};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use dmdx_graph::store::hash;
-use dmdx_runtime::bundle::manifest::FileRecord;
+use dmdx_runtime::manifest::FileRecord;
 
 use crate::error::{Result, io};
 

@@ -14,8 +14,8 @@ use dmdx_graph::ir::Bindings;
 use dmdx_graph::store::parts;
 use dmdx_importer::Pipeline;
 use dmdx_importer::hf::tokenizer;
-pub use dmdx_runtime::bundle::manifest::Role;
-use dmdx_runtime::bundle::manifest::{self, GuidanceRange, Manifest, Provenance, Verification};
+pub use dmdx_runtime::manifest::Role;
+use dmdx_runtime::manifest::{self, GuidanceRange, Manifest, Provenance, Verification};
 use dmdx_runtime::process::{Parameterisation, StepRule};
 
 use crate::error::{ExportError, Result, io};
@@ -42,6 +42,8 @@ pub struct BundleOptions<'a> {
     pub guidance_scale: Option<f64>,
     /// The guidance weights that a student may be run with.
     pub guidance: Option<GuidanceRange>,
+    /// Frames of a video, as the pipeline was imported for; those that its network was trained for where left out.
+    pub frames: Option<usize>,
     /// Proves every model equal to its source before anything is kept; `None` skips that and says so in `dmdx.json` by
     /// listing no measurement.
     pub verifier: Option<&'a Verifier>,
@@ -68,6 +70,7 @@ impl BundleOptions<'_> {
             parameterisation: None,
             guidance_scale: None,
             guidance: None,
+            frames: None,
             verifier: None,
             force: false,
             write: WriteOptions::default(),
@@ -111,7 +114,7 @@ pub struct BundleReport {
 pub fn export_bundle(pipeline: &Pipeline, root: &Path, out: &Path, mut options: BundleOptions<'_>) -> Result<BundleReport> {
     let destination = Destination::prepare(out, options.force, manifest::FILE_NAME)?;
     let name = display_name(root);
-    let source = Source { name: &name, pipeline };
+    let source = Source::new(&name, pipeline, options.frames)?;
     let mut manifest = draft(&source, source.facts(root)?, &options)?;
     let mut models = BTreeMap::new();
     for model in source.models()? {

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use dmdx_graph::ir::Bindings;
 use dmdx_graph::{Graph, interp};
-use dmdx_runtime::bundle::manifest::Verification;
 use dmdx_runtime::engine::locate::locate;
 use dmdx_runtime::engine::ort::OrtEngine;
 use dmdx_runtime::engine::tract::TractEngine;
+use dmdx_runtime::manifest::Verification;
 use dmdx_runtime::{Engine, Tensor};
 
 use super::sample::sample_inputs;

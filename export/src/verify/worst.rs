@@ -1,7 +1,7 @@
 //! How far results are from what they should be.
 
 use dmdx_graph::interp;
-use dmdx_runtime::bundle::manifest::Verification;
+use dmdx_runtime::manifest::Verification;
 use dmdx_runtime::{Data, Tensor};
 
 use crate::error::{ExportError, Result};

@@ -1,17 +1,14 @@
 //! Opens a bundle and checks it against its manifest before anything in it is used.
 
-pub mod manifest;
 mod student;
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use dmdx_graph::store::hash;
 
-use self::manifest::{FileRecord, Manifest};
-
 use crate::Error;
+use crate::files::read_text;
+use crate::manifest::{self, FileRecord, Manifest};
 
 pub use self::student::StudentInfo;
 
@@ -144,20 +141,4 @@ pub fn verify_file(root: &Path, name: &str, record: &FileRecord) -> Result<(), E
         ));
     }
     Ok(())
-}
-
-/// The text of a file of at most `limit` bytes.
-pub(crate) fn read_text(path: &Path, limit: usize) -> Result<String, Error> {
-    String::from_utf8(read_bytes(path, limit)?).map_err(|_| Error::bundle(path, "is not UTF-8 text"))
-}
-
-/// The contents of a file of at most `limit` bytes.
-pub(crate) fn read_bytes(path: &Path, limit: usize) -> Result<Vec<u8>, Error> {
-    let file = File::open(path).map_err(Error::read(path))?;
-    let mut bytes = Vec::new();
-    file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(Error::read(path))?;
-    if bytes.len() > limit {
-        return Err(Error::bundle(path, format!("is larger than {limit} bytes, the limit for such a file")));
-    }
-    Ok(bytes)
 }

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::manifest::GuidanceRange;
-use super::read_text;
 use crate::Error;
+use crate::files::read_text;
+use crate::manifest::GuidanceRange;
 use crate::process::{Parameterisation, StepRule};
 
 /// No student file is larger.

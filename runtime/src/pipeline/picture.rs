@@ -29,6 +29,20 @@ pub fn quantise(value: f32) -> u8 {
     ((value + 1.0) * 127.5).clamp(0.0, 255.0) as u8
 }
 
+/// Pictures `[N, 3, H, W]` as they are, and the frames of videos `[N, F, 3, H, W]` as pictures, one video after another.
+///
+/// # Errors
+/// [`Error::Shape`] for tensors of another kind.
+pub fn frames_in_a_row(results: &Tensor) -> Result<Tensor, Error> {
+    match *results.shape() {
+        [videos, frames, channels, height, width] => {
+            Tensor::f32([videos * frames, channels, height, width], results.floats()?.to_vec())
+        }
+        [_, _, _, _] => Ok(results.clone()),
+        ref shape => Err(Error::Shape(format!("neither pictures nor videos have the shape {shape:?}"))),
+    }
+}
+
 /// Lays pictures `[N, 3, H, W]` in rows of `columns`, left to right, each pixel enlarged to `scale` x `scale`; empty cells are black.
 ///
 /// # Errors

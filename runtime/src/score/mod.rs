@@ -6,12 +6,13 @@ pub mod frechet;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::bundle::manifest::FileRecord;
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::{read_text, verify_file};
+use crate::bundle::verify_file;
 use crate::engine::take;
-use crate::pipeline::in_parallel;
+use crate::files::read_text;
+use crate::manifest::FileRecord;
+use crate::parallel::in_parallel;
 use crate::tensor::ops::pick;
 use crate::{Engine, Error, Session, Tensor};
 use frechet::Statistics;

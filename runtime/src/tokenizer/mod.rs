@@ -26,7 +26,7 @@ mod vocabulary;
 use std::path::Path;
 
 use crate::Error;
-use crate::bundle::read_bytes;
+use crate::files::read_bytes;
 use config::Config;
 
 /// Longest prompt, in bytes; encoders read a few hundred tokens of it.
@@ -155,6 +155,15 @@ impl Tokenizer {
             Class::T5Fast => Files { config: &config, tokenizer: first, spiece: second, ..Files::default() },
         };
         Self::new(class, &files).map_err(unusable)
+    }
+
+    /// Reads the tokenizer in a folder, of the class that `model_index.json` names.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::open`], and [`Error::Bundle`] for a class that is not known.
+    pub fn of_class(folder: &Path, class: &str) -> Result<Self, Error> {
+        let class = class.parse().map_err(|problem: String| Error::bundle(folder, format!("cannot be read: {problem}")))?;
+        Self::open(folder, Some(class))
     }
 
     /// Builds a tokenizer from the contents of its files.

@@ -1,7 +1,7 @@
 #![no_main]
 
 use dmdx_fuzz::sound;
-use dmdx_runtime::bundle::manifest::Manifest;
+use dmdx_runtime::manifest::Manifest;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

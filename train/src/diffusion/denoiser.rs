@@ -100,6 +100,11 @@ impl Denoiser {
 }
 
 impl Ports {
+    /// Those of a family's denoiser.
+    pub fn of(names: &dmdx_runtime::family::Denoiser) -> Self {
+        Self { sample: names.sample, time: names.time, output: names.output, buffers: names.buffers }
+    }
+
     /// What a denoising network is called with; times as it counts them.
     pub(crate) fn inputs<'a>(
         &self,

@@ -1,7 +1,5 @@
 //! The discriminator of noisy latents: heads on the teacher's own features.
 
-use std::collections::BTreeMap;
-
 use dmdx_graph::Graph;
 
 use super::feature::{FeatureLayout, Features, Tap};
@@ -53,26 +51,4 @@ impl LatentDiscriminator {
         let features = module.forward(&inputs, &wanted)?.into_values().zip(&self.taps);
         features.map(|(feature, tap)| Ok((tap.name.clone(), self.layout.channels_first(feature)?))).collect()
     }
-}
-
-/// The paper's taps of a UNet: the last ResNet of each down block, of the middle and of each up block, in the order in
-/// which the network runs them (3.8.1). Empty for a graph that is no UNet.
-pub fn last_resnets(graph: &Graph) -> Vec<String> {
-    let mut last: BTreeMap<(usize, usize), (usize, String)> = BTreeMap::new();
-    for path in graph.marks().keys() {
-        let parts: Vec<&str> = path.split('.').collect();
-        let (stage, block, resnet) = match parts.as_slice() {
-            ["down_blocks", block, "resnets", resnet] => (0, block.parse().ok(), resnet.parse().ok()),
-            ["mid_block", "resnets", resnet] => (1, Some(0), resnet.parse().ok()),
-            ["up_blocks", block, "resnets", resnet] => (2, block.parse().ok(), resnet.parse().ok()),
-            _ => continue,
-        };
-        if let (Some(block), Some(resnet)) = (block, resnet) {
-            let entry = last.entry((stage, block)).or_insert((resnet, path.clone()));
-            if resnet >= entry.0 {
-                *entry = (resnet, path.clone());
-            }
-        }
-    }
-    last.into_values().map(|(_, path)| path).collect()
 }

@@ -14,6 +14,6 @@ pub use feature::{FeatureLayout, FeatureShape, Features, Tap, find_taps};
 pub use head_graph::HeadBias;
 pub use head_layer::HeadLayout;
 pub use heads::Heads;
-pub use latent::{LatentDiscriminator, last_resnets};
+pub use latent::LatentDiscriminator;
 pub use loss::{accuracy, generator_loss, hinge_loss};
 pub use pixel::{Decoder, PixelDiscriminator, PixelScaling};

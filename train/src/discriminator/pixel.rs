@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dmdx_graph::Graph;
+use dmdx_runtime::manifest::VaeScaling;
 
 use super::feature::{FeatureLayout, Features, Tap};
 use super::heads::Heads;
@@ -14,14 +15,14 @@ use crate::recipe::PixelInput;
 #[derive(Clone, Debug)]
 pub struct Decoder {
     module: GraphModule,
-    scale: f64,
-    shift: f64,
+    /// Factor and offset of latents: one pair, or one per channel.
+    maps: Vec<(f64, f64)>,
 }
 
 impl Decoder {
-    /// A decoder network with the VAE's `scaling_factor` and `shift_factor`.
-    pub fn new(module: GraphModule, scale: f64, shift: f64) -> Self {
-        Self { module: module.labelled("decoder"), scale, shift }
+    /// A decoder network, and how latents relate to what it reads.
+    pub fn new(module: GraphModule, scaling: &VaeScaling) -> Self {
+        Self { module: module.labelled("decoder"), maps: scaling.maps() }
     }
 
     /// Records the time of every operation from now on.
@@ -29,13 +30,22 @@ impl Decoder {
         self.module.set_profile(profile);
     }
 
-    /// `decode(z / scale + shift)`, `[b, 3, h, w]`.
+    /// Pictures `[b, 3, h, w]` of latents.
     ///
     /// # Errors
     /// When shapes do not fit the network.
     pub fn decode(&self, latents: &Value) -> Result<Value, TrainError> {
-        let plain = latents.scale(1.0 / self.scale);
-        let plain = if self.shift == 0.0 { plain } else { plain.shift(self.shift) };
+        let plain = match self.maps[..] {
+            [(factor, 0.0)] => latents.scale(factor),
+            [(factor, offset)] => latents.scale(factor).shift(offset),
+            _ => {
+                let channels = |value: &dyn Fn(&(f64, f64)) -> f64| {
+                    let values = self.maps.iter().map(|map| value(map) as f32).collect();
+                    Value::float(values, &[1, self.maps.len(), 1, 1], &latents.device())
+                };
+                latents.times(&channels(&|map| map.0)?).plus(&channels(&|map| map.1)?)
+            }
+        };
         let name = |names: Option<String>| names.unwrap_or_default();
         let input = name(self.module.plan().inputs().next().map(str::to_string));
         let output = name(self.module.plan().outputs().first().cloned());

@@ -2,6 +2,7 @@
 
 mod network;
 mod operation;
+mod teacher;
 mod tensor;
 mod trace;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 pub use network::NetworkError;
 pub use operation::OperationError;
+pub use teacher::TeacherError;
 pub use tensor::TensorError;
 pub use trace::TraceDefect;
 
@@ -208,6 +210,12 @@ pub enum TrainError {
         /// The error of the crate that did it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A teacher cannot be used so.
+    #[error(transparent)]
+    Teacher(#[from] TeacherError),
+    /// A pipeline, its networks or its files are not what they should be.
+    #[error(transparent)]
+    Runtime(#[from] dmdx_runtime::Error),
     /// Something that the teacher's noise process cannot do.
     #[error(transparent)]
     Process(#[from] dmdx_runtime::process::ProcessError),
@@ -384,6 +392,7 @@ impl TrainError {
             Self::Write { .. } | Self::Locked { .. } | Self::Environment { .. } => 3,
             Self::Read { source, .. } if source.kind() != std::io::ErrorKind::NotFound => 3,
             Self::Component { source, .. } => component_code(source.as_ref()),
+            Self::Runtime(error) => error.exit_code(),
             _ => 1,
         }
     }
@@ -392,6 +401,7 @@ impl TrainError {
     pub fn chain(&self) -> String {
         let hidden = match self {
             Self::Component { source, .. } => source.source(),
+            Self::Runtime(error) => std::error::Error::source(error),
             _ => None,
         };
         let causes = std::iter::successors(hidden, |error| error.source()).map(ToString::to_string);

@@ -12,18 +12,11 @@ use super::student;
 use crate::error::TrainError;
 use crate::recipe::LoadedRecipe;
 use crate::store::StoredState;
-use crate::teacher::Teacher;
 
 /// What the export needs must not be missing after hours of training.
-pub(super) fn check(loaded: &LoadedRecipe, teacher: &Teacher) -> Result<(), TrainError> {
-    let targets = &loaded.recipe.export.targets;
-    for target in targets {
+pub(super) fn check(loaded: &LoadedRecipe) -> Result<(), TrainError> {
+    for target in &loaded.recipe.export.targets {
         Target::by_name(target).map_err(|error| TrainError::component("reading export.targets", error))?;
-    }
-    let betas = teacher.pipeline.scheduler.as_ref().and_then(|config| config["beta_schedule"].as_str());
-    if !targets.is_empty() && betas != Some("scaled_linear") {
-        let reason = "asks for a bundle, but only students of teachers with beta_schedule scaled_linear can be exported yet";
-        return Err(TrainError::recipe("export.targets", reason));
     }
     Ok(())
 }
@@ -35,7 +28,7 @@ fn info(job: &Distillation) -> Result<StudentInfo, TrainError> {
 
 /// Writes the student as a pipeline in the reference library's layout.
 pub(super) fn save(job: &Distillation, state: &StoredState, folder: &Path) -> Result<(), TrainError> {
-    student::save(&job.path, &info(job)?, state, folder)
+    student::save(job.teacher.family, &job.path, &info(job)?, state, folder)
 }
 
 /// The student's folder, read back for every export; its weights stay in their files until they are needed.

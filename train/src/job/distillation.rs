@@ -18,6 +18,7 @@ pub struct Distillation {
     pub(super) prompts_sha256: String,
     pub(super) teacher: Teacher,
     pub(super) taps: Vec<String>,
+    pub(super) layout: FeatureLayout,
     pub(super) teacher_hash: String,
 }
 
@@ -30,7 +31,7 @@ impl Distillation {
             teacher: &self.teacher,
             prompts: self.prompts.len(),
             taps: &self.taps,
-            layout: &FeatureLayout::ChannelsFirst,
+            layout: &self.layout,
         }
     }
 
@@ -42,7 +43,7 @@ impl Distillation {
 
     /// Height and width of a picture.
     pub(super) fn size_of_pictures(&self) -> (u32, u32) {
-        let [height, width] = self.teacher.picture_size().map(|side| u32::try_from(side).unwrap_or(u32::MAX));
+        let [height, width] = self.teacher.picture_size.map(|side| u32::try_from(side).unwrap_or(u32::MAX));
         (height, width)
     }
 }

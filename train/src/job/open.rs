@@ -4,7 +4,6 @@ use super::distillation::Distillation;
 use super::{deliver, evaluate};
 use crate::data::Prompts;
 use crate::device;
-use crate::discriminator::last_resnets;
 use crate::error::TrainError;
 use crate::recipe::LoadedRecipe;
 use crate::store::hash;
@@ -28,12 +27,13 @@ impl Distillation {
         let teacher = Teacher::open(&path, recipe.teacher.uncond, &device)?;
         let mut taps = recipe.discriminator.latent_taps.clone();
         if taps.is_empty() {
-            taps = last_resnets(teacher.graph()?);
+            taps = teacher.default_taps()?;
         }
-        deliver::check(loaded, &teacher)?;
+        deliver::check(loaded)?;
         evaluate::check(loaded)?;
         let teacher_hash = hash::model(&path)?;
-        let job = Self { loaded: loaded.clone(), path, prompts, prompts_sha256, teacher, taps, teacher_hash };
+        let layout = teacher.feature_layout();
+        let job = Self { loaded: loaded.clone(), path, prompts, prompts_sha256, teacher, taps, layout, teacher_hash };
         job.student()?;
         job.materials().latent_taps()?;
         job.materials().pixel_discriminator(1.0)?;

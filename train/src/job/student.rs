@@ -5,6 +5,7 @@ use std::path::Path;
 
 use dmdx_graph::store::parts;
 use dmdx_runtime::bundle::StudentInfo;
+use dmdx_runtime::family::Family;
 use dmdx_runtime::process::Rollout;
 
 use crate::error::TrainError;
@@ -13,24 +14,28 @@ use crate::store::atomic::{stream_atomically, write_atomically};
 use crate::store::tensor_file::{Entry, TensorWriter, Values};
 use crate::store::{StoredState, hash};
 
-/// The folder of the denoising network in a pipeline, and what the reference library calls its weights.
-fn denoiser_weights() -> (&'static str, &'static str) {
-    ("unet", "diffusion_pytorch_model.safetensors")
-}
+/// What the reference library calls a denoising network's weights.
+const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
 
 /// Copies the teacher's folder byte for byte but for the denoising network's weights, which become the student's in 32
 /// bits under the reference library's names, and adds `dmdx_student.json`. Nothing is held in memory as a whole.
 ///
 /// # Errors
 /// [`TrainError::Read`], [`TrainError::Write`]; [`TrainError::NoStudent`] where the state holds no generator.
-pub(super) fn save(teacher: &Path, info: &StudentInfo, state: &StoredState, folder: &Path) -> Result<(), TrainError> {
-    let (network, weights) = denoiser_weights();
+pub(super) fn save(
+    family: &dyn Family,
+    teacher: &Path,
+    info: &StudentInfo,
+    state: &StoredState,
+    folder: &Path,
+) -> Result<(), TrainError> {
+    let network = family.denoiser().folder;
     let is_weights = |file: &str| file.strip_prefix(network).is_some_and(|rest| rest.starts_with('/') && rest != "/config.json");
     for file in hash::model_files(teacher)?.iter().filter(|file| !is_weights(file)) {
         let (from, to) = (teacher.join(file), folder.join(file));
         parts::copy(&from, &to).map_err(TrainError::read(&from))?.map_err(TrainError::write(&to))?;
     }
-    let path = folder.join(network).join(weights);
+    let path = folder.join(network).join(WEIGHTS);
     make_parent(&path)?;
     write_weights(state, &path)?;
     let place = folder.join(StudentInfo::FILE_NAME);

@@ -140,7 +140,7 @@ impl Materials<'_> {
             found.ok_or_else(|| TrainError::recipe(PIXEL_TAPS, format!("has {layer}, which the encoder has not")))
         };
         let layers = pixel.layers.iter().map(path).collect::<Result<Vec<_>, _>>()?;
-        let [height, width] = self.teacher.picture_size();
+        let [height, width] = self.teacher.picture_size;
         let input = graph.inputs().first().map(|(name, _)| name.to_string()).unwrap_or_default();
         let inputs = [(input.as_str(), vec![1, 3, height, width])];
         let taps = find_taps(graph, &layers, &inputs, &FeatureLayout::ChannelsLast, PIXEL_TAPS)?;

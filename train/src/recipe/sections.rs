@@ -23,7 +23,8 @@ pub struct Teacher {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unconditional {
-    /// As the pipeline's `force_zeros_for_empty_prompt` says; the empty prompt where it says nothing.
+    /// As the pipeline's family has it: the empty prompt, or for SDXL what `force_zeros_for_empty_prompt` says, zeros where it
+    /// says nothing.
     #[default]
     Auto,
     /// Zeros for every embedding.

@@ -9,8 +9,9 @@ use dmdx_importer::{ImportOptions, import_pipeline};
 use dmdx_runtime::Tensor;
 use std::collections::BTreeMap;
 
-use super::{Interpreted, OnBurn, Request, Trace, run, tensors};
+use super::{Request, Trace, run};
 use crate::error::TrainError;
+use crate::teacher::{Interpreted, OnBurn};
 
 /// Whether a file is one of a whole pipeline: it holds the first latents.
 ///
@@ -58,12 +59,12 @@ pub fn check(
     };
     let frames = metadata.contains_key("num_frames").then(|| number("num_frames")).transpose()?;
     let noise = reference.get("latents.0").ok_or_else(|| damaged("it lacks latents.0".into()))?;
-    let noise = tensors::floats(&noise.shape, noise.to_f32())?;
+    let noise = Tensor::f32(noise.shape.clone(), noise.to_f32())?;
     let options = ImportOptions { frames, ..options.clone() };
     let pipeline = import_pipeline(path, &options).map_err(|error| TrainError::component("importing the pipeline", error))?;
     let (trace, engine) = match device {
-        Some(device) => (run(&OnBurn::new(&pipeline, device.clone()), &request, &noise, &|_, _| ())?, "Burn"),
-        None => (run(&Interpreted(&pipeline), &request, &noise, &|_, _| ())?, "the interpreter"),
+        Some(device) => (run(&pipeline, &OnBurn::new(&pipeline, device.clone()), &request, &noise, &|_, _| ())?, "Burn"),
+        None => (run(&pipeline, &Interpreted::new(&pipeline), &request, &noise, &|_, _| ())?, "the interpreter"),
     };
     let rows = rows(&reference, &trace, tolerance)?;
     Ok(Report { title: format!("{} by {engine}", pipeline.class), rows })
@@ -76,7 +77,7 @@ fn read(io: &Path) -> Result<(Tensors, BTreeMap<String, String>), TrainError> {
 }
 
 fn rows(reference: &Tensors, trace: &Trace, tolerance: f64) -> Result<Vec<Row>, TrainError> {
-    let times = tensors::floats(&[trace.timesteps.len()], trace.timesteps.iter().map(|&time| time as f32).collect())?;
+    let times = Tensor::f32([trace.timesteps.len()], trace.timesteps.iter().map(|&time| time as f32).collect())?;
     let named = |name: &str| -> Option<&Tensor> {
         match name {
             "timesteps" => Some(&times),
@@ -84,7 +85,7 @@ fn rows(reference: &Tensors, trace: &Trace, tolerance: f64) -> Result<Vec<Row>, 
             "out.image" | "out.video" => Some(&trace.result),
             _ => match name.strip_prefix("latents.") {
                 Some(index) => trace.latents.get(index.parse::<usize>().ok()?),
-                None => trace.embeddings.get(name),
+                None => embedding(trace, name),
             },
         }
     };
@@ -94,11 +95,21 @@ fn rows(reference: &Tensors, trace: &Trace, tolerance: f64) -> Result<Vec<Row>, 
         let kind = if name.starts_with("out.") { Kind::Output } else { Kind::Activation };
         rows.push(match named(name) {
             Some(found) => {
-                let values: Vec<f64> = tensors::values(found)?.iter().copied().map(f64::from).collect();
+                let values: Vec<f64> = found.floats()?.iter().copied().map(f64::from).collect();
                 Row::compare(kind, name, expected, found.shape(), &values, tolerance)
             }
             None => Row::missing(kind, name, tolerance),
         });
     }
     Ok(rows)
+}
+
+/// What the pipeline's classes call the conditions.
+fn embedding<'t>(trace: &'t Trace, name: &str) -> Option<&'t Tensor> {
+    let (condition, name) = match name.strip_prefix("negative_") {
+        Some(name) => (&trace.negative, name),
+        None => (&trace.told, name),
+    };
+    let place = ["prompt_embeds", "pooled_prompt_embeds"].iter().position(|known| *known == name)?;
+    condition.inputs().nth(place).map(|(_, tensor)| tensor)
 }

@@ -1,25 +1,32 @@
 //! The teacher: networks of a pipeline, the conditions of prompts, and its sampler.
 
+mod networks;
 mod prompts;
 
 use std::path::Path;
 
 use burn::tensor::Device;
+use dmdx_export::Imported;
 use dmdx_graph::Graph;
-use dmdx_importer::{Component, ImportOptions, Nonfinite, Pipeline, import_pipeline};
+use dmdx_importer::{ImportOptions, Nonfinite, Pipeline, import_pipeline};
+use dmdx_runtime::family::{self, Family, Geometry, Place, Size};
+use dmdx_runtime::manifest;
 use dmdx_runtime::process::{Rollout, StepRule};
 use dmdx_runtime::scheduler;
-use serde_json::Value as Json;
 
-use crate::data::conditions::{self, UnconditionalRow};
+use crate::data::conditions;
 use crate::data::{ConditionPlan, Prompts, StoredConditions};
 use crate::diffusion::{Denoiser, Generator, Ports};
-use crate::discriminator::Decoder;
-use crate::error::TrainError;
+use crate::discriminator::{Decoder, FeatureLayout};
+use crate::error::{TeacherError, TrainError};
 use crate::module::{GraphModule, Value};
 use crate::recipe::Unconditional;
 use crate::session::{Draws, Interrupt};
-use prompts::PromptEncoder;
+
+pub use networks::{Interpreted, OnBurn};
+
+/// Latents to pictures, in every family.
+const DECODER: Place = ("vae", "vae_decoder");
 
 /// How many samples of this latent shape go through a network together: a function of the shape alone, so that no sample
 /// depends on how many are asked for, and small enough for the decoder's maps of large pictures.
@@ -35,16 +42,18 @@ type Chunk = (Value, Vec<usize>, Vec<f64>);
 pub struct Teacher {
     /// The checkpoint.
     pub pipeline: Pipeline,
+    /// What kind of pipeline it is.
+    pub family: &'static dyn Family,
     /// The denoising network with its schedule, frozen.
     pub denoiser: Denoiser,
     /// Latents to pictures.
     pub decoder: Decoder,
     /// What the unconditional embedding is.
-    pub unconditional: UnconditionalRow,
+    pub unconditional: manifest::Unconditional,
     /// `[channels, height, width]` of one latent.
     pub latent_shape: Vec<usize>,
-    /// Pixels per latent position.
-    pub scale: usize,
+    /// Height and width of a picture.
+    pub picture_size: [usize; 2],
     /// The autoencoder's factor that is in the latents.
     pub latent_scaling: f64,
 }
@@ -57,28 +66,30 @@ impl Teacher {
     pub fn open(path: &Path, unconditional: Unconditional, device: &Device) -> Result<Self, TrainError> {
         let pipeline = import_pipeline(path, &ImportOptions { nonfinite: Nonfinite::Deny, ..ImportOptions::default() })
             .map_err(|error| TrainError::component("importing the teacher", error))?;
-        let unet = component(&pipeline, "unet")?;
-        let vae = component(&pipeline, "vae")?;
-        let scheduler = pipeline.scheduler.as_ref().ok_or_else(|| {
-            TrainError::Invalid("the teacher has no scheduler/scheduler_config.json; its noise levels are unknown".into())
-        })?;
+        let family = family::of_class(&pipeline.class)?;
+        let imported = Imported(&pipeline);
+        let geometry = family.geometry(&imported, &Size::default())?;
+        if geometry.latent_shape.len() != 3 {
+            return Err(TeacherError::Video(pipeline.class.clone()).into());
+        }
+        family.check_latents(&imported, &geometry.latent_shape)?;
+        // What only prompts go through is looked at now and put on the device later.
+        for network in family.networks().iter().filter(|network| !network.is_optional) {
+            imported.graph(network.place)?;
+        }
+        let scheduler = pipeline.scheduler.as_ref().ok_or(TeacherError::NoScheduler)?;
+        let names = family.denoiser();
         let denoiser = Denoiser {
-            module: GraphModule::new(graph(unet, "unet")?, device, false)?,
-            process: scheduler::process(scheduler)
-                .map_err(|error| TrainError::component("reading the teacher's scheduler", error))?
-                .into(),
-            ports: Ports { sample: "sample", time: "timestep", output: "sample", buffers: &[] },
+            module: GraphModule::new(imported.graph(names.place())?, device, false)?,
+            process: scheduler::process(scheduler)?.into(),
+            ports: Ports::of(names),
         };
-        let (latent_scaling, shift) = latent_statistics(&vae.config)?;
-        let decoder = Decoder::new(GraphModule::new(graph(vae, "vae_decoder")?, device, false)?, latent_scaling, shift);
-        let levels = vae.config["block_out_channels"].as_array().map_or(4, Vec::len);
-        let scale = 1usize << (levels.max(1) - 1).min(16);
-        let latent_shape = latent_shape(&unet.config)?;
-        check_channels(graph(unet, "unet")?, latent_shape[0], latent_shape[0])?;
-        check_channels(graph(vae, "vae_decoder")?, latent_shape[0], 3)?;
-        prompts::parts(&pipeline, graph(unet, "unet")?)?;
-        let unconditional = prompts::unconditional(&pipeline, unconditional);
-        Ok(Self { denoiser, decoder, unconditional, latent_shape, scale, latent_scaling, pipeline })
+        let scaling = family.vae_scaling(&imported)?;
+        let decoder = Decoder::new(GraphModule::new(imported.graph(DECODER)?, device, false)?, &scaling);
+        let unconditional = prompts::unconditional(family, &imported, unconditional);
+        let Geometry { latent_shape, pixels } = geometry;
+        let latent_scaling = scaling.scaling_factor;
+        Ok(Self { family, denoiser, decoder, unconditional, latent_shape, picture_size: pixels, latent_scaling, pipeline })
     }
 
     /// The conditions of `plan` and `prompts`, embedded into `folder` as far as they are not there. The text encoders leave
@@ -93,16 +104,14 @@ impl Teacher {
         prompts: &Prompts,
         interrupt: &Interrupt,
     ) -> Result<StoredConditions, TrainError> {
-        let (unet, device) = (self.graph()?, self.denoiser.module.device());
-        let mut encoder = None;
-        let store = conditions::collect(folder, plan, prompts, interrupt, |texts| {
-            let opened = match encoder.take() {
-                Some(opened) => opened,
-                None => PromptEncoder::open(&self.pipeline, unet, device)?,
-            };
-            encoder.insert(opened).encode(texts)
-        })?;
-        Ok(StoredConditions::new(store, prompts::fixed_inputs(unet, self.picture_size()), device))
+        let device = self.denoiser.module.device();
+        let networks = OnBurn::new(&self.pipeline, device.clone());
+        let store =
+            conditions::collect(folder, plan, prompts, interrupt, |texts| prompts::encode(self.family, &networks, texts))?;
+        let geometry = Geometry { latent_shape: self.latent_shape.clone(), pixels: self.picture_size };
+        let fixed = self.family.fixed(&networks, &geometry)?;
+        let fixed = fixed.per_sample.iter().map(|(name, row)| prompts::rows(name, row)).collect::<Result<_, _>>()?;
+        Ok(StoredConditions::new(store, fixed, device))
     }
 
     /// The denoising network's graph, with marks for taps.
@@ -110,7 +119,22 @@ impl Teacher {
     /// # Errors
     /// When the pipeline has none.
     pub fn graph(&self) -> Result<&Graph, TrainError> {
-        graph(component(&self.pipeline, "unet")?, "unet")
+        Ok(Imported(&self.pipeline).graph(self.family.denoiser().place())?)
+    }
+
+    /// The modules that a discriminator of latents taps where nobody says otherwise.
+    ///
+    /// # Errors
+    /// As [`Teacher::graph`].
+    pub fn default_taps(&self) -> Result<Vec<String>, TrainError> {
+        Ok(self.family.default_taps(&mut self.graph()?.marks().keys().map(String::as_str)))
+    }
+
+    /// How the denoising network lays out the features of its modules.
+    pub fn feature_layout(&self) -> FeatureLayout {
+        let config = self.pipeline.components.get(self.family.denoiser().folder).map(|component| &component.config);
+        let grid = config.and_then(|config| self.family.token_grid(config, &self.latent_shape));
+        grid.map_or(FeatureLayout::ChannelsFirst, FeatureLayout::Tokens)
     }
 
     /// The teacher's latents for noise `[count, ..latent_shape]`, prompts by id and a guidance weight each.
@@ -139,12 +163,8 @@ impl Teacher {
     fn chunks(&self, noise: &[f32], prompts: &[u32], weights: &[f64]) -> Result<Vec<Chunk>, TrainError> {
         let elements: usize = self.latent_shape.iter().product();
         if noise.len() != prompts.len() * elements || weights.len() != prompts.len() {
-            return Err(TrainError::Invalid(format!(
-                "{} prompts do not go with {} values of noise and {} weights",
-                prompts.len(),
-                noise.len(),
-                weights.len()
-            )));
+            let counts = TeacherError::Counts { prompts: prompts.len(), values: noise.len(), weights: weights.len() };
+            return Err(counts.into());
         }
         let device = self.denoiser.module.device();
         let size = chunk(&self.latent_shape);
@@ -198,75 +218,5 @@ impl Teacher {
             latents.extend(student.sample(&noise, &conditions, weights.as_deref(), &fresh)?.to_f32()?);
         }
         Ok(latents)
-    }
-
-    /// Height and width of a picture.
-    pub fn picture_size(&self) -> [usize; 2] {
-        [self.latent_shape[1] * self.scale, self.latent_shape[2] * self.scale]
-    }
-}
-
-/// A component of the pipeline.
-fn component<'p>(pipeline: &'p Pipeline, name: &str) -> Result<&'p Component, TrainError> {
-    pipeline.components.get(name).ok_or_else(|| {
-        let known: Vec<&str> = pipeline.components.keys().map(String::as_str).collect();
-        TrainError::Invalid(format!("the teacher has no {name}, only {}; a UNet pipeline is needed", known.join(", ")))
-    })
-}
-
-/// A part of a component.
-fn graph<'p>(component: &'p Component, part: &str) -> Result<&'p Graph, TrainError> {
-    component.parts.get(part).ok_or_else(|| TrainError::Invalid(format!("the teacher's {} has no {part}", component.class)))
-}
-
-/// Refuses a network that does not make maps of `to` channels from maps of `from`.
-fn check_channels(graph: &Graph, from: usize, to: usize) -> Result<(), TrainError> {
-    let channels = |id| graph.value(id).ty.shape.0.get(1).and_then(dmdx_graph::Dim::known);
-    let input = graph.inputs().first().and_then(|(_, id)| channels(*id));
-    let output = graph.outputs().first().and_then(|output| channels(output.value));
-    if (input, output) == (Some(from), Some(to)) {
-        return Ok(());
-    }
-    let show = |size: Option<usize>| size.map_or_else(|| "unknown".to_string(), |size| size.to_string());
-    Err(TrainError::Invalid(format!(
-        "the teacher's {} makes {} channels from {}, but {to} from {from} are needed; inpainting and learned-variance models cannot be distilled",
-        graph.name(),
-        show(output),
-        show(input)
-    )))
-}
-
-/// The autoencoder's factor and offset of latents.
-fn latent_statistics(config: &Json) -> Result<(f64, f64), TrainError> {
-    let number = |key: &str, default: f64| match &config[key] {
-        Json::Null => Ok(default),
-        value => value
-            .as_f64()
-            .ok_or_else(|| TrainError::Invalid(format!("the teacher's vae has {key} = {value}, but a number is needed"))),
-    };
-    let (scaling, shift) = (number("scaling_factor", 0.18215)?, number("shift_factor", 0.0)?);
-    if scaling == 0.0 {
-        return Err(TrainError::Invalid("the teacher's vae has scaling_factor = 0, so its latents hold nothing".into()));
-    }
-    if !config["latents_mean"].is_null() || !config["latents_std"].is_null() {
-        return Err(TrainError::Invalid("the teacher's vae has latents_mean or latents_std, which are not supported yet".into()));
-    }
-    Ok((scaling, shift))
-}
-
-/// `[channels, height, width]` from `in_channels` and `sample_size`, a number or a pair.
-fn latent_shape(config: &Json) -> Result<Vec<usize>, TrainError> {
-    let number =
-        |value: &Json| value.as_u64().and_then(|size| usize::try_from(size).ok()).filter(|size| (1..=1 << 16).contains(size));
-    let size = &config["sample_size"];
-    let sides = match size.as_array() {
-        Some(pair) => pair.iter().map(number).collect::<Option<Vec<_>>>().filter(|pair| pair.len() == 2),
-        None => number(size).map(|side| vec![side, side]),
-    };
-    match (number(&config["in_channels"]), sides) {
-        (Some(channels), Some(sides)) => Ok(vec![channels, sides[0], sides[1]]),
-        _ => Err(TrainError::Invalid(
-            "the teacher's unet says no in_channels and sample_size; its latents' shape is unknown".into(),
-        )),
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use dmdx_graph::Graph;
 use dmdx_importer::{Component, ImportOptions, import};
+use dmdx_runtime::family::{self, Family};
 use dmdx_runtime::process::Process;
 use dmdx_runtime::scheduler;
 use serde_json::json;
@@ -36,6 +37,7 @@ pub(crate) fn part<'c>(trace: &Trace, component: &'c Component, name: &str) -> R
 pub(crate) struct Teacher {
     component: Component,
     kind: Kind,
+    family: &'static dyn Family,
     pub(crate) denoiser: Denoiser,
 }
 
@@ -43,13 +45,14 @@ impl Teacher {
     pub(crate) fn open(trace: &Trace, zoo: &Path, device: &Device) -> Result<Self, TrainError> {
         let component = component(zoo, trace.teacher())?;
         let kind = Kind::of(trace, &component)?;
-        let module = GraphModule::new(part(trace, &component, kind.part)?, device, false)?;
-        let denoiser = Denoiser { module, process: kind.process()?.into(), ports: kind.ports };
-        Ok(Self { component, kind, denoiser })
+        let family = family::of_class(kind.pipeline)?;
+        let module = GraphModule::new(part(trace, &component, family.denoiser().part)?, device, false)?;
+        let denoiser = Denoiser { module, process: kind.process()?.into(), ports: Ports::of(family.denoiser()) };
+        Ok(Self { component, kind, family, denoiser })
     }
 
     fn graph(&self, trace: &Trace) -> Result<&Graph, TrainError> {
-        part(trace, &self.component, self.kind.part)
+        part(trace, &self.component, self.family.denoiser().part)
     }
 
     /// A trained role: `w += 0.02 std(w) sin(0.37 i + k)` in f64, rounded once; what is not trained stays.
@@ -79,7 +82,8 @@ impl Teacher {
         let graph = self.graph(trace)?;
         let names = trace.texts("taps")?;
         let latent = trace.sizes("latent")?;
-        let layout = self.kind.layout(&self.component, &latent);
+        let grid = self.family.token_grid(&self.component.config, latent.get(1..).unwrap_or_default());
+        let layout = grid.map_or(FeatureLayout::ChannelsFirst, FeatureLayout::Tokens);
         let inputs = [(self.denoiser.ports.sample, latent)];
         let taps = find_taps(graph, &names, &inputs, &layout, "taps")?;
         let weights = trace.heads(|name| names.iter().any(|tap| name.starts_with(&format!("{tap}."))));
@@ -113,8 +117,8 @@ impl Teacher {
 #[derive(Clone, Copy)]
 struct Kind {
     class: &'static str,
-    part: &'static str,
-    ports: Ports,
+    /// The class of pipelines that it is a denoiser of.
+    pipeline: &'static str,
     /// Inputs made of texts, and what the trace calls them.
     texts: &'static [(&'static str, &'static str)],
     /// Inputs that do not depend on the texts.
@@ -124,22 +128,19 @@ struct Kind {
 const KINDS: [Kind; 3] = [
     Kind {
         class: "UNet2DConditionModel",
-        part: "unet",
-        ports: Ports { sample: "sample", time: "timestep", output: "sample", buffers: &[] },
+        pipeline: "StableDiffusionXLPipeline",
         texts: &[("encoder_hidden_states", "prompt"), ("text_embeds", "pooled")],
         sizes: &["time_ids"],
     },
     Kind {
         class: "SD3Transformer2DModel",
-        part: "transformer",
-        ports: Ports { sample: "hidden_states", time: "timestep", output: "sample", buffers: &["pos_embed.pos_embed"] },
+        pipeline: "StableDiffusion3Pipeline",
         texts: &[("encoder_hidden_states", "prompt"), ("pooled_projections", "pooled")],
         sizes: &[],
     },
     Kind {
         class: "CogVideoXTransformer3DModel",
-        part: "transformer",
-        ports: Ports { sample: "hidden_states", time: "timestep", output: "sample", buffers: &[] },
+        pipeline: "CogVideoXPipeline",
         texts: &[("encoder_hidden_states", "prompt")],
         sizes: &[],
     },
@@ -166,16 +167,6 @@ impl Kind {
                 "_class_name": "DDIMScheduler", "beta_schedule": "scaled_linear", "beta_start": start, "beta_end": end,
             }),
         };
-        scheduler::process(&config).map_err(|error| TrainError::component("making the trace's noise process", error))
-    }
-
-    /// How features are laid out for latents of this shape.
-    fn layout(&self, component: &Component, latent: &[usize]) -> FeatureLayout {
-        let patch = component.config["patch_size"].as_u64().unwrap_or(1).max(1) as usize;
-        match *latent {
-            [_, _, rows, columns] if self.part == "transformer" => FeatureLayout::Tokens(vec![rows / patch, columns / patch]),
-            [_, frames, _, rows, columns] => FeatureLayout::Tokens(vec![frames, rows / patch, columns / patch]),
-            _ => FeatureLayout::ChannelsFirst,
-        }
+        Ok(scheduler::process(&config)?)
     }
 }

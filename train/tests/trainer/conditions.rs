@@ -1,8 +1,9 @@
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 
+use dmdx_runtime::manifest::Unconditional;
 use dmdx_train::TrainError;
-use dmdx_train::data::conditions::{InputRows, UnconditionalRow, collect};
+use dmdx_train::data::conditions::{InputRows, collect};
 use dmdx_train::data::{ConditionPlan, ConditionStore, Prompts};
 use dmdx_train::recipe::PairDtype;
 use dmdx_train::session::Interrupt;
@@ -25,7 +26,7 @@ fn plan_in(dtype: PairDtype, count: usize) -> ConditionPlan {
         prompts_sha256: "bb".to_string(),
         prompt_count: count,
         encoding: "a toy".to_string(),
-        unconditional: UnconditionalRow::EmptyPrompt,
+        unconditional: Unconditional::EmptyPrompt,
         dtype,
         shard_bytes: 55 * ROW * bytes,
     }
@@ -102,7 +103,7 @@ fn conditions_come_back_as_they_were_encoded() {
 #[test]
 fn the_unconditional_row_is_there_once_and_zeros_where_it_is_to_be() {
     let folder = tempfile::tempdir().unwrap();
-    let plan = ConditionPlan { unconditional: UnconditionalRow::Zeros, ..plan(45) };
+    let plan = ConditionPlan { unconditional: Unconditional::Zeros, ..plan(45) };
     let (store, _) = all(folder.path(), &plan).unwrap();
     assert_eq!(store.unconditional()[0].values, [0.0; 12]);
     assert_eq!(store.unconditional()[1].values, [0.0; 3]);
@@ -187,7 +188,7 @@ fn conditions_of_something_else_are_refused_by_the_field() {
         ("prompts_sha256", ConditionPlan { prompts_sha256: "cc".to_string(), ..plan(45) }),
         ("prompt_count", plan(46)),
         ("encoding", ConditionPlan { encoding: "another".to_string(), ..plan(45) }),
-        ("unconditional", ConditionPlan { unconditional: UnconditionalRow::Zeros, ..plan(45) }),
+        ("unconditional", ConditionPlan { unconditional: Unconditional::Zeros, ..plan(45) }),
         ("dtype", ConditionPlan { dtype: PairDtype::F16, ..plan(45) }),
         ("shard_size", ConditionPlan { shard_bytes: 0, ..plan(45) }),
     ];

@@ -13,5 +13,5 @@ mod unconditional;
 pub use collect::collect;
 pub use input_rows::InputRows;
 pub use picked::StoredConditions;
-pub use plan::{ConditionPlan, UnconditionalRow};
+pub use plan::ConditionPlan;
 pub use store::ConditionStore;

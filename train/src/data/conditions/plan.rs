@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use dmdx_runtime::manifest::Unconditional;
+
 use super::input_rows::InputRows;
 use crate::data::rows::{Column, RowSet};
 use crate::recipe::PairDtype;
@@ -23,30 +25,11 @@ pub struct ConditionPlan {
     /// How prompts become conditions, in words: the family, and what can be set about it.
     pub encoding: String,
     /// What the network is given where it is asked for nothing.
-    pub unconditional: UnconditionalRow,
+    pub unconditional: Unconditional,
     /// Stored precision.
     pub dtype: PairDtype,
     /// About how many bytes a shard has.
     pub shard_bytes: usize,
-}
-
-/// The unconditional embedding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnconditionalRow {
-    /// Zeros for every input.
-    Zeros,
-    /// The embedding of the empty prompt.
-    EmptyPrompt,
-}
-
-impl UnconditionalRow {
-    /// What it is, in words.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Zeros => "zeros for every embedding",
-            Self::EmptyPrompt => "the embedding of the empty prompt",
-        }
-    }
 }
 
 impl ConditionPlan {

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use dmdx_runtime::manifest::Unconditional;
 use safetensors::Dtype;
 
 use super::input_rows::InputRows;
-use super::plan::{ConditionPlan, NAME, UnconditionalRow};
+use super::plan::{ConditionPlan, NAME};
 use crate::data::rows::{Cells, check_provenance, floats};
 use crate::error::TrainError;
 use crate::store::atomic::write_atomically;
@@ -41,7 +42,7 @@ pub(super) fn read(folder: &Path, plan: &ConditionPlan) -> Result<Option<Vec<Inp
 /// # Errors
 /// [`TrainError::NotFinite`], [`TrainError::Write`].
 pub(super) fn make(folder: &Path, plan: &ConditionPlan, mut empty: Vec<InputRows>) -> Result<(), TrainError> {
-    if plan.unconditional == UnconditionalRow::Zeros {
+    if plan.unconditional == Unconditional::Zeros {
         empty.iter_mut().for_each(|input| input.values.fill(0.0));
     }
     let cells = |input: &mut InputRows| {

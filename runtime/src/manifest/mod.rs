@@ -131,6 +131,17 @@ pub enum Unconditional {
     EmptyPrompt,
 }
 
+impl Unconditional {
+    /// What it is, in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Zeros => "zeros for every embedding",
+            Self::EmptyPrompt => "the embedding of the empty prompt",
+        }
+    }
+}
+
 /// The decoder reads `latent / scaling_factor + shift_factor`, or with statistics of the channels
 /// `latent · latents_std / scaling_factor + latents_mean`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -200,6 +211,14 @@ pub struct Provenance {
     pub source_sha256: String,
     /// The licence of the weights, empty if the source does not say.
     pub licence: String,
+}
+
+impl VaeScaling {
+    /// Latents that are only scaled.
+    #[must_use]
+    pub fn of(scaling_factor: f64) -> Self {
+        Self { scaling_factor, shift_factor: 0.0, latents_mean: None, latents_std: None }
+    }
 }
 
 impl Manifest {

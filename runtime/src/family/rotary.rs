@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::settings::Config;
+use crate::error::FamilyError;
 use crate::process::spacing::torch_linspace;
 use crate::process::{Rounding, single};
 use crate::{Error, Tensor};
@@ -26,43 +28,35 @@ impl Rotary {
     /// The settings of a CogVideoX transformer's `config.json`; `None` if it uses no rotary positions (2b).
     ///
     /// # Errors
-    /// [`Error::Request`] for a key that is missing or cannot be used.
+    /// [`FamilyError::Config`] for a key that is missing or cannot be used.
     pub fn from_config(config: &Value) -> Result<Option<Self>, Error> {
         if config["use_rotary_positional_embeddings"] != Value::Bool(true) {
             return Ok(None);
         }
-        let size = |key: &str| {
-            let value = config[key].as_u64().filter(|value| (1..=1 << 16).contains(value));
-            value.map(|value| value as usize).ok_or_else(|| {
-                Error::Request(format!(
-                    "the transformer's config.json has {key} = {}, but an integer from 1 to 65536 is needed",
-                    config[key]
-                ))
-            })
-        };
-        let (head, patch) = (size("attention_head_dim")?, size("patch_size")?);
+        let config = Config::new("transformer", config);
+        let (head, patch) = (config.required_size("attention_head_dim")?, config.required_size("patch_size")?);
         if head % 16 != 0 {
-            return Err(Error::Request(format!(
-                "the transformer's attention_head_dim is {head}; rotary positions need a multiple of 16"
-            )));
+            return Err(config.refuse("attention_head_dim", "a multiple of 16 for rotary positions"));
         }
-        let patch_frames = if config["patch_size_t"].is_null() { None } else { Some(size("patch_size_t")?) };
-        let base = [size("sample_height")? / patch, size("sample_width")? / patch];
+        let patch_frames = match config.get("patch_size_t") {
+            Value::Null => None,
+            _ => Some(config.required_size("patch_size_t")?),
+        };
+        let base = [config.required_size("sample_height")? / patch, config.required_size("sample_width")? / patch];
         Ok(Some(Self { head, patch, patch_frames, base }))
     }
 
     /// Cosines and sines `[frames · rows · columns, attention_head_dim]` of latents with so many frames, rows and columns.
     ///
     /// # Errors
-    /// [`Error::Request`] for latents without a whole patch, larger than a 1.5 model's positions, or absurdly large.
+    /// [`FamilyError::NoPositions`] for latents without a whole patch or absurdly large, [`FamilyError::FewPositions`] for some
+    /// that are larger than a 1.5 model's positions.
     pub fn tables(&self, frames: usize, height: usize, width: usize) -> Result<(Tensor, Tensor), Error> {
         let grid = [height / self.patch, width / self.patch];
         let frames = frames.div_ceil(self.patch_frames.unwrap_or(1));
         let values = [frames, grid[0], grid[1], self.head].into_iter().try_fold(1usize, usize::checked_mul);
         if frames == 0 || grid.contains(&0) || values.is_none_or(|values| values > MOST_VALUES) {
-            return Err(Error::Request(format!(
-                "latents of {frames} frames and {height}x{width} cannot have position tables; choose another size"
-            )));
+            return Err(FamilyError::NoPositions { frames, height, width }.into());
         }
         let axes = if self.patch_frames.is_some() { self.counted(frames, grid)? } else { self.cropped(frames, grid) };
         Ok((self.table(&axes, f64::cos)?, self.table(&axes, f64::sin)?))
@@ -71,10 +65,7 @@ impl Rotary {
     /// Whole positions (1.5: `grid_type` "slice"), of which there are as many as the model was trained with.
     fn counted(&self, frames: usize, grid: [usize; 2]) -> Result<[Vec<f64>; 3], Error> {
         if grid[0] > self.base[0] || grid[1] > self.base[1] {
-            return Err(Error::Request(format!(
-                "{}x{} patches are more than the {}x{} that the transformer has positions for; choose a smaller size",
-                grid[0], grid[1], self.base[0], self.base[1]
-            )));
+            return Err(FamilyError::FewPositions { grid, base: self.base }.into());
         }
         Ok([frames, grid[0], grid[1]].map(|count| (0..count).map(|position| position as f64).collect()))
     }

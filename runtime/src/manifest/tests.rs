@@ -17,7 +17,7 @@ fn manifest() -> Manifest {
         guidance: None,
         unconditional: Unconditional::Zeros,
         latent_shape: vec![4, 8, 8],
-        vae: VaeScaling { scaling_factor: 1.43906, shift_factor: 0.0, latents_mean: None, latents_std: None },
+        vae: VaeScaling::of(1.43906),
         time_ids: Some(vec![32.0, 32.0, 0.0, 0.0, 32.0, 32.0]),
         target: TargetRecord {
             name: "onnxruntime-cpu".into(),

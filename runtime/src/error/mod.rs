@@ -1,9 +1,13 @@
 //! The one error of this crate.
 
+mod family;
+
 use std::path::PathBuf;
 
-use crate::bundle::manifest::ManifestError;
+use crate::manifest::ManifestError;
 use crate::process::ProcessError;
+
+pub use family::FamilyError;
 
 /// What can go wrong between a bundle and a picture. Every message is one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +79,20 @@ pub enum Error {
     /// A scheduler's configuration or the use of it: names the key, the value and what is supported.
     #[error("{0}")]
     Scheduler(String),
+    /// A pipeline, or a request to it, that its family does not allow.
+    #[error(transparent)]
+    Family(#[from] FamilyError),
+    /// What runs a network outside this crate failed.
+    #[error("{part} of {folder} cannot be run")]
+    Network {
+        /// Folder of the component.
+        folder: String,
+        /// Part of the component.
+        part: String,
+        /// What it said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Something that the noise process cannot do.
     #[error(transparent)]
     Process(#[from] ProcessError),

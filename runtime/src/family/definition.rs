@@ -1,0 +1,127 @@
+//! What every family says.
+
+use std::fmt::Debug;
+
+use serde_json::Value;
+
+use super::condition::{Condition, Fixed};
+use super::geometry::{Geometry, Size, check};
+use super::networks::{Network, Networks};
+use super::settings::{Place, Settings};
+use crate::manifest::{Unconditional, VaeScaling};
+use crate::{Error, Tensor};
+
+/// The network that is asked at every step, and the names of what it is always given and gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Denoiser {
+    /// Folder of the component.
+    pub folder: &'static str,
+    /// Part of the component.
+    pub part: &'static str,
+    /// The input of noisy samples.
+    pub sample: &'static str,
+    /// The input of times, one per sample.
+    pub time: &'static str,
+    /// The output.
+    pub output: &'static str,
+    /// Parameters that are stored with the weights and never trained: tables of positions.
+    pub buffers: &'static [&'static str],
+}
+
+impl Denoiser {
+    /// Folder and part.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        (self.folder, self.part)
+    }
+}
+
+/// A kind of pipelines.
+pub trait Family: Debug + Sync {
+    /// The pipeline class of diffusers.
+    fn class(&self) -> &'static str;
+
+    /// The network that is asked at every step.
+    fn denoiser(&self) -> &'static Denoiser;
+
+    /// Every network that the way from a prompt to a picture needs, the denoiser and the decoder first, with the names that
+    /// bundles give to files, inputs and outputs.
+    fn networks(&self) -> &'static [Network];
+
+    /// What the denoiser is told about texts, one row each. Each encoder reads `batch` texts at once.
+    ///
+    /// # Errors
+    /// When a network or tokenizer is missing, a text cannot be read, or results do not fit together.
+    fn encode(&self, networks: &dyn Networks, texts: &[&str], batch: usize) -> Result<Condition, Error>;
+
+    /// What stands for no prompt where nobody says otherwise.
+    fn unconditional(&self, _settings: &dyn Settings) -> Unconditional {
+        Unconditional::EmptyPrompt
+    }
+
+    /// Inputs of the denoiser that no prompt changes.
+    ///
+    /// # Errors
+    /// For a configuration that cannot be used, or a size that the network has no positions for.
+    fn fixed(&self, _settings: &dyn Settings, _geometry: &Geometry) -> Result<Fixed, Error> {
+        Ok(Fixed::default())
+    }
+
+    /// What latents look like, of the size that is asked for or that the network was trained for.
+    ///
+    /// # Errors
+    /// For a size that cannot be, or a configuration that does not say enough.
+    fn geometry(&self, settings: &dyn Settings, asked: &Size) -> Result<Geometry, Error>;
+
+    /// How latents relate to what the decoder reads.
+    ///
+    /// # Errors
+    /// For values of the VAE's configuration that cannot be used.
+    fn vae_scaling(&self, settings: &dyn Settings) -> Result<VaeScaling, Error>;
+
+    /// Refuses latents `[..latent_shape]` that the networks do not take, before any work.
+    ///
+    /// # Errors
+    /// [`FamilyError::Latents`].
+    fn check_latents(&self, settings: &dyn Settings, latent_shape: &[usize]) -> Result<(), Error> {
+        let denoiser = self.denoiser();
+        check(denoiser.folder, &settings.input_sizes(denoiser.place(), denoiser.sample)?, latent_shape)
+    }
+
+    /// Pictures `[b, 3, H, W]`, about -1 to 1, of latents `[b, c, h, w]`, or videos `[b, f, 3, H, W]` of latents
+    /// `[b, f, c, h, w]`. With `tile` pictures of more than so many latent rows or columns are decoded in tiles.
+    ///
+    /// # Errors
+    /// When the decoder does not take the latents or makes something else of them.
+    fn decode(
+        &self,
+        networks: &dyn Networks,
+        scaling: &VaeScaling,
+        latents: &Tensor,
+        tile: Option<usize>,
+    ) -> Result<Tensor, Error>;
+
+    /// The modules of the denoiser whose outputs a discriminator of latents reads, among all that are marked, in the order
+    /// in which the network runs them.
+    fn default_taps(&self, marks: &mut dyn Iterator<Item = &str>) -> Vec<String>;
+
+    /// How the tokens of tapped features `[b, tokens, c]` lie: rows and columns, before them frames for videos. `None` for
+    /// networks whose features are maps. `latent_shape` is without the batch.
+    fn token_grid(&self, _denoiser_config: &Value, _latent_shape: &[usize]) -> Option<Vec<usize>> {
+        None
+    }
+}
+
+/// Inputs of one call of a family's denoiser, by name.
+#[must_use]
+pub fn denoiser_inputs<'t>(
+    family: &dyn Family,
+    sample: &'t Tensor,
+    time: &'t Tensor,
+    condition: &'t Condition,
+    fixed: &'t Fixed,
+) -> Vec<(&'t str, &'t Tensor)> {
+    let denoiser = family.denoiser();
+    let own = [(denoiser.sample, sample), (denoiser.time, time)];
+    own.into_iter().chain(condition.inputs()).chain(fixed.inputs()).collect()
+}

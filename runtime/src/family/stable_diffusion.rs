@@ -1,0 +1,61 @@
+//! `StableDiffusionPipeline`: Stable Diffusion 1.5 and 2.1.
+
+use super::condition::Condition;
+use super::definition::{Denoiser, Family};
+use super::geometry::{Geometry, Size};
+use super::networks::{Network, Networks};
+use super::settings::Settings;
+use super::text::encoded;
+use super::{decode, unet};
+use crate::manifest::VaeScaling;
+use crate::{Error, Tensor};
+
+const ENCODER: Network = Network::clip("text_encoder");
+
+const NETWORKS: [Network; 3] = [unet::NETWORK, Network::DECODER, ENCODER];
+
+#[derive(Debug)]
+pub(super) struct StableDiffusion;
+
+impl Family for StableDiffusion {
+    fn class(&self) -> &'static str {
+        "StableDiffusionPipeline"
+    }
+
+    fn denoiser(&self) -> &'static Denoiser {
+        &unet::DENOISER
+    }
+
+    fn networks(&self) -> &'static [Network] {
+        &NETWORKS
+    }
+
+    fn encode(&self, networks: &dyn Networks, texts: &[&str], batch: usize) -> Result<Condition, Error> {
+        let states = encoded(networks, ENCODER.place, ("tokenizer", None), texts, batch, &["last_hidden_state"])?;
+        Ok(Condition::new(std::iter::once("encoder_hidden_states").zip(states).collect()))
+    }
+
+    fn geometry(&self, settings: &dyn Settings, asked: &Size) -> Result<Geometry, Error> {
+        unet::geometry(settings, asked)
+    }
+
+    /// The pipeline knows neither an offset nor statistics of channels.
+    fn vae_scaling(&self, settings: &dyn Settings) -> Result<VaeScaling, Error> {
+        unet::channels(settings)?;
+        VaeScaling::factor(settings, 0.18215)
+    }
+
+    fn decode(
+        &self,
+        networks: &dyn Networks,
+        scaling: &VaeScaling,
+        latents: &Tensor,
+        tile: Option<usize>,
+    ) -> Result<Tensor, Error> {
+        decode::pictures(networks, scaling, latents, tile)
+    }
+
+    fn default_taps(&self, marks: &mut dyn Iterator<Item = &str>) -> Vec<String> {
+        unet::last_resnets(marks)
+    }
+}

@@ -1,0 +1,105 @@
+//! `StableDiffusion3Pipeline`: Stable Diffusion 3 and 3.5.
+
+use serde_json::Value;
+
+use super::condition::Condition;
+use super::definition::{Denoiser, Family};
+use super::geometry::{Geometry, Size, channels, sample_size, scale, side};
+use super::networks::{Network, Networks};
+use super::settings::{Config, Settings, as_size};
+use super::text::encoded;
+use super::transformer::{self, PATCH};
+use super::{clip, decode};
+use crate::manifest::VaeScaling;
+use crate::tensor::ops::{join, padded};
+use crate::{Error, Tensor};
+
+/// The folder of the denoiser.
+const TRANSFORMER: &str = "transformer";
+
+/// The pipeline's default `max_sequence_length` of T5.
+const T5_TOKENS: usize = 256;
+
+const DENOISER: Denoiser = Denoiser {
+    folder: TRANSFORMER,
+    part: "transformer",
+    sample: "hidden_states",
+    time: "timestep",
+    output: "sample",
+    buffers: &["pos_embed.pos_embed"],
+};
+
+const T5: Network = Network { is_optional: true, ..Network::text_encoder("text_encoder_3") };
+
+const NETWORKS: [Network; 5] = [
+    Network { outputs: &[("sample", "out_hidden_states")], ..Network::new(TRANSFORMER, "transformer") },
+    Network::DECODER,
+    Network::clip("text_encoder"),
+    Network::clip("text_encoder_2"),
+    T5,
+];
+
+#[derive(Debug)]
+pub(super) struct StableDiffusion3;
+
+impl Family for StableDiffusion3 {
+    fn class(&self) -> &'static str {
+        "StableDiffusion3Pipeline"
+    }
+
+    fn denoiser(&self) -> &'static Denoiser {
+        &DENOISER
+    }
+
+    fn networks(&self) -> &'static [Network] {
+        &NETWORKS
+    }
+
+    /// CLIP's states, padded to T5's width, before T5's states; and both projections of CLIP.
+    fn encode(&self, networks: &dyn Networks, texts: &[&str], batch: usize) -> Result<Condition, Error> {
+        let (states, pooled) = clip::pair(networks, texts, batch, [true, true])?;
+        let width = Config::of(networks, TRANSFORMER).size("joint_attention_dim", 4096)?;
+        let t5 = if networks.has(T5.place) {
+            encoded(networks, T5.place, ("tokenizer_3", Some(T5_TOKENS)), texts, batch, &["last_hidden_state"])?
+        } else {
+            // The pipeline runs without its largest encoder, in whose place stand zeros.
+            vec![Tensor::f32([texts.len(), T5_TOKENS, width], vec![0.0; texts.len() * T5_TOKENS * width])?]
+        };
+        let states = [vec![padded(states, width)?], t5].concat();
+        Ok(Condition::new(vec![("encoder_hidden_states", join(&states, 1)?), ("pooled_projections", pooled)]))
+    }
+
+    fn geometry(&self, settings: &dyn Settings, asked: &Size) -> Result<Geometry, Error> {
+        // Defaults of the transformer's class and of the autoencoder's.
+        let (channels, scale) = (channels(settings, TRANSFORMER, 16, 4)?, scale(settings, 1));
+        let ([rows, columns], patch) =
+            (sample_size(settings, TRANSFORMER, Some(128))?, Config::of(settings, TRANSFORMER).size("patch_size", PATCH)?);
+        let (rows, columns) = (side(asked.height, rows, scale, patch)?, side(asked.width, columns, scale, patch)?);
+        Ok(Geometry { latent_shape: vec![channels, rows, columns], pixels: [rows * scale, columns * scale] })
+    }
+
+    fn vae_scaling(&self, settings: &dyn Settings) -> Result<VaeScaling, Error> {
+        VaeScaling::factor(settings, 0.18215)?.with_shift(settings)
+    }
+
+    fn decode(
+        &self,
+        networks: &dyn Networks,
+        scaling: &VaeScaling,
+        latents: &Tensor,
+        tile: Option<usize>,
+    ) -> Result<Tensor, Error> {
+        decode::pictures(networks, scaling, latents, tile)
+    }
+
+    /// Every block.
+    fn default_taps(&self, marks: &mut dyn Iterator<Item = &str>) -> Vec<String> {
+        transformer::blocks(marks).into_iter().map(transformer::block).collect()
+    }
+
+    fn token_grid(&self, denoiser_config: &Value, latent_shape: &[usize]) -> Option<Vec<usize>> {
+        let patch = as_size(&denoiser_config["patch_size"]).unwrap_or(PATCH);
+        let &[_, rows, columns] = latent_shape else { return None };
+        Some(vec![rows / patch, columns / patch])
+    }
+}

@@ -1,0 +1,32 @@
+//! What can be wrong with a teacher, or with what is asked of it.
+
+/// Why a teacher cannot be used so.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TeacherError {
+    /// A pipeline without a scheduler.
+    #[error("the pipeline has no scheduler/scheduler_config.json; its noise levels are unknown")]
+    NoScheduler,
+    /// A teacher of videos.
+    #[error("the teacher is a {0}; teachers of videos cannot be distilled yet")]
+    Video(String),
+    /// Noise, prompts and guidance weights that do not belong together.
+    #[error("{prompts} prompts do not go with {values} values of noise and {weights} weights")]
+    Counts {
+        /// Prompts.
+        prompts: usize,
+        /// Values of noise.
+        values: usize,
+        /// Guidance weights.
+        weights: usize,
+    },
+    /// A guidance weight that is no number.
+    #[error("a guidance scale of {0} was asked for, but a finite number is needed")]
+    Guidance(f64),
+    /// Latents that would not fit into memory.
+    #[error("latents of shape {0:?} are too large")]
+    TooLarge(Vec<usize>),
+    /// A scheduler that took no step.
+    #[error("the scheduler took no step")]
+    NoStep,
+}
