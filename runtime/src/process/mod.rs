@@ -4,6 +4,7 @@
 //! Everything is pure and in f64: callers apply the coefficients to their own tensors and round once, when they meet them.
 
 pub mod guidance;
+mod level;
 mod levels;
 mod noise_table;
 mod parameterisation;
@@ -13,7 +14,8 @@ mod schedule;
 pub mod shift;
 pub mod spacing;
 
-pub use levels::{Grid, Level, Process};
+pub use level::Level;
+pub use levels::{Grid, Process};
 pub use noise_table::{Betas, MOST_ENTRIES, NoiseTable};
 pub use parameterisation::{Affine, Parameterisation};
 pub use rollout::{Next, Rollout, Step, StepRule};

@@ -23,7 +23,7 @@ pub(super) fn check(loaded: &LoadedRecipe) -> Result<(), TrainError> {
 
 /// How the student is sampled, for its folder and its bundles.
 fn info(job: &Distillation) -> Result<StudentInfo, TrainError> {
-    Ok(student::info(job.student()?.rollout(), &job.path, &job.teacher_hash))
+    Ok(student::info(job.student()?.rollout(), job.student_guidance(), &job.path, &job.teacher_hash))
 }
 
 /// Writes the student as a pipeline in the reference library's layout.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use dmdx_runtime::manifest::GuidanceRange;
+
 use crate::data::Prompts;
 use crate::diffusion::Generator;
 use crate::discriminator::FeatureLayout;
@@ -39,6 +41,13 @@ impl Distillation {
     pub(super) fn student(&self) -> Result<Generator, TrainError> {
         let last = method::of(&self.loaded.recipe).last();
         self.materials().student(last.map_or("", |method| method.section.name))
+    }
+
+    /// The guidance weights of a guided student: the teacher's, less the recipe's offset.
+    pub(super) fn student_guidance(&self) -> Option<GuidanceRange> {
+        let [low, high] = self.loaded.recipe.teacher.guidance;
+        let offset = self.loaded.recipe.student.guidance_offset?;
+        Some(GuidanceRange { default: (low + high) / 2.0 - offset, range: [low - offset, high - offset] })
     }
 
     /// Height and width of a picture.

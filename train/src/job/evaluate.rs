@@ -55,7 +55,7 @@ fn latents(
         Drawer::Student(state) => {
             let mut module = job.teacher.denoiser.module.clone();
             state.load_weights(GENERATOR, &mut module)?;
-            let weight = recipe.student.guidance_offset.map(|offset| (low + high) / 2.0 - offset);
+            let weight = job.student_guidance().map(|guidance| guidance.default);
             let student = job.student()?.with_module(module.frozen());
             job.teacher.student_latents(&student, conditions, weight, recipe.run.seed, noise, prompts)
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 use dmdx_graph::store::parts;
 use dmdx_runtime::bundle::StudentInfo;
 use dmdx_runtime::family::Family;
+use dmdx_runtime::manifest::GuidanceRange;
 use dmdx_runtime::process::Rollout;
 
 use crate::error::TrainError;
@@ -64,13 +65,13 @@ fn make_parent(file: &Path) -> Result<(), TrainError> {
 }
 
 /// How the student is sampled, for its checkpoint and its bundle.
-pub(super) fn info(rollout: &Rollout, teacher: &Path, hash: &str) -> StudentInfo {
+pub(super) fn info(rollout: &Rollout, guidance: Option<GuidanceRange>, teacher: &Path, hash: &str) -> StudentInfo {
     let name = teacher.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
     StudentInfo {
         steps: rollout.network_times(),
         parameterisation: rollout.process().parameterisation(),
         sampler: rollout.rule(),
-        guidance: None,
+        guidance,
         teacher: name.unwrap_or_else(|| "teacher".into()),
         teacher_sha256: hash.to_string(),
         licence: String::new(),

@@ -114,10 +114,15 @@ fn evaluate<M: Models>(
     let noise = Draws::new(recipe.run.seed, "evaluation", 0).normal(&shape);
     let keep = prompts.len().min(SAMPLES).min(plan.prompt_count);
     let steps = recipe.pairs.steps;
+    let calls = recipe.student.calls();
     let drawers = [
         (format!("teacher_{steps}"), format!("teacher, {steps} steps"), Drawer::Teacher { steps }),
         ("teacher_1".to_string(), "teacher, 1 step".to_string(), Drawer::Teacher { steps: 1 }),
-        ("student_1".to_string(), "student, 1 step".to_string(), Drawer::Student(state)),
+        (
+            format!("student_{calls}"),
+            format!("student, {calls} step{}", if calls == 1 { "" } else { "s" }),
+            Drawer::Student(state),
+        ),
     ];
     let (height, width) = models.picture_size();
     let scale = (CELL / width.max(1)).max(1);

@@ -122,6 +122,13 @@ pub struct Student {
     pub guidance_offset: Option<f64>,
 }
 
+impl Student {
+    /// How often its network is called.
+    pub fn calls(&self) -> usize {
+        self.times.as_ref().map(Vec::len).or(self.steps).unwrap_or(1)
+    }
+}
+
 /// How the heads' losses are put together; over a head's positions it is always the mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

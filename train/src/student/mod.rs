@@ -14,7 +14,7 @@ pub fn rollout(section: &recipe::Student, teacher: &Process, is_on_line: bool) -
     let times = match &section.times {
         Some(times) => times.clone(),
         None => {
-            let steps = section.steps.unwrap_or(1);
+            let steps = section.calls();
             let spaced =
                 teacher.spaced(steps).map_err(|error| TrainError::recipe("student.steps", format!("is {steps}, but {error}")))?;
             spaced.into_iter().map(|time| teacher.network_time(time)).collect()
