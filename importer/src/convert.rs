@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dmdx_graph::store::{Existing, NewFolder};
+use dmdx_graph::store::{self, Existing, NewFolder};
 
 use crate::component::Component;
 use crate::error::{ImportError, Result};
@@ -93,7 +93,7 @@ fn put(root: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    std::fs::write(path, bytes)
+    store::write_file(&path, Existing::Keep, bytes)
 }
 
 fn relocated(error: ImportError, to: &Path) -> ImportError {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use dmdx_graph::store::{self, Existing};
 use dmdx_importer::Component;
 use dmdx_runtime::bundle::manifest::Verification;
 
@@ -49,7 +50,7 @@ pub struct ComponentReport {
 pub fn export_component(component: &Component, out: &Path, options: ComponentOptions<'_>) -> Result<ComponentReport> {
     let destination = Destination::prepare(out, options.force, "config.json")?;
     let config = destination.path().join("config.json");
-    std::fs::write(&config, &component.config_text).map_err(io(&config, "written"))?;
+    store::write_file(&config, Existing::Keep, component.config_text.as_bytes()).map_err(io(&config, "written"))?;
     let mut parts = BTreeMap::new();
     for (name, graph) in &component.parts {
         let folder = if component.parts.len() == 1 { destination.path().to_path_buf() } else { destination.path().join(name) };

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub use component::{ComponentOptions, ComponentReport, export_component};
 use destination::Destination;
 use dmdx_graph::ir::Bindings;
+use dmdx_graph::store::{self, Existing};
 use dmdx_importer::Pipeline;
 use dmdx_importer::hf::tokenizer;
 pub use dmdx_runtime::bundle::manifest::Role;
@@ -125,7 +126,7 @@ pub fn export_bundle(pipeline: &Pipeline, root: &Path, out: &Path, mut options: 
     manifest.provenance.source_sha256 = pipeline.hash()?;
     manifest.files = hash::records(destination.path())?;
     let path = destination.path().join(manifest::FILE_NAME);
-    std::fs::write(&path, manifest.to_json()?).map_err(io(&path, "written"))?;
+    put(&path, manifest.to_json()?.as_bytes())?;
     stop_if(options.cancelled)?;
     destination.publish()?;
     Ok(BundleReport { folder: out.into(), models, manifest })
@@ -140,7 +141,7 @@ fn write_model(
     let folder = bundle.join(&model.folder);
     std::fs::create_dir(&folder).map_err(io(&folder, "written"))?;
     let config = folder.join("config.json");
-    std::fs::write(&config, &model.config_text).map_err(io(&config, "written"))?;
+    put(&config, model.config_text.as_bytes())?;
     let path = folder.join("model.onnx");
     let graph_options = GraphOptions { target: options.target, names: model.names.clone(), write: options.write };
     let written = WrittenModel { component: &model.folder, graph: &model.graph, options: &graph_options, path: &path };
@@ -223,7 +224,12 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     if let Some(folder) = to.parent() {
         std::fs::create_dir_all(folder).map_err(io(folder, "written"))?;
     }
-    std::fs::write(to, bytes).map_err(io(to, "written"))
+    put(to, &bytes)
+}
+
+/// Writes a small file of a bundle.
+fn put(path: &Path, bytes: &[u8]) -> Result<()> {
+    store::write_file(path, Existing::Keep, bytes).map_err(io(path, "written"))
 }
 
 fn stop_if(cancelled: Option<&AtomicBool>) -> Result<()> {

@@ -53,23 +53,17 @@ impl SavedStudent {
         Ok(Self { folder: folder.to_path_buf(), pipeline, info: info(job)?, verifier })
     }
 
-    /// Writes and verifies the bundle for one target.
+    /// Writes and verifies the bundle for one target, whole or not at all; one that is there is replaced.
     pub(super) fn export(&self, target: &str, folder: &Path) -> Result<(), TrainError> {
-        // Made inside the caller's unfinished folder, which is removed whole if this process is killed.
-        let bundle = folder.join("bundle");
         let mut silent = |_: dmdx_export::Stage<'_>| {};
         let options = BundleOptions {
             target: Target::by_name(target).map_err(exporting)?,
             parameterisation: Some(self.info.parameterisation),
             verifier: Some(&self.verifier),
+            force: true,
             ..BundleOptions::new(Role::Student, self.info.steps.clone(), &mut silent)
         };
-        export_bundle(&self.pipeline, &self.folder, &bundle, options).map_err(exporting)?;
-        for entry in std::fs::read_dir(&bundle).map_err(TrainError::read(&bundle))? {
-            let entry = entry.map_err(TrainError::read(&bundle))?;
-            std::fs::rename(entry.path(), folder.join(entry.file_name())).map_err(TrainError::write(folder))?;
-        }
-        std::fs::remove_dir(&bundle).map_err(TrainError::write(&bundle))
+        export_bundle(&self.pipeline, &self.folder, folder, options).map(drop).map_err(exporting)
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::Path;
 
 use dmdx_export::StudentInfo;
+use dmdx_graph::store::{self, Existing};
 use dmdx_runtime::bundle::manifest::Parameterisation;
 use dmdx_runtime::process::{self, Rollout};
 
@@ -57,10 +58,8 @@ fn write_weights(state: &StoredState, path: &Path) -> Result<(), TrainError> {
 /// Copies contents only: rights and links of the teacher's files are not the student's.
 fn copy(from: &Path, to: &Path) -> Result<(), TrainError> {
     make_parent(to)?;
-    let mut source = File::open(from).map_err(TrainError::read(from))?;
-    let mut copy = File::create(to).map_err(TrainError::write(to))?;
-    std::io::copy(&mut source, &mut copy).map_err(TrainError::write(to))?;
-    Ok(())
+    let source = File::open(from).map_err(TrainError::read(from))?;
+    store::write_file(to, Existing::Keep, source).map_err(TrainError::write(to))
 }
 
 fn make_parent(file: &Path) -> Result<(), TrainError> {
