@@ -1,7 +1,7 @@
 //! One file, written beside its place and renamed into it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::existing::Existing;
@@ -98,6 +98,17 @@ impl Drop for NewFile {
             let _ = fs::remove_file(&self.temporary);
         }
     }
+}
+
+/// Writes all of `contents` (bytes, another file) to `path`, whole or not at all. Rights and links of what is copied are not
+/// the copy's.
+///
+/// # Errors
+/// As [`NewFile::create`] and [`NewFile::publish`]; those of reading `contents`.
+pub fn write_file(path: &Path, existing: Existing, mut contents: impl Read) -> io::Result<()> {
+    let mut file = NewFile::create(path, existing)?;
+    io::copy(&mut contents, &mut file)?;
+    file.publish()
 }
 
 /// Renames where the new name must be free. A link can be made only then; where the file system has none, a look before

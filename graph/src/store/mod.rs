@@ -9,6 +9,6 @@ pub mod parts;
 mod temporary;
 
 pub use existing::Existing;
-pub use file::NewFile;
+pub use file::{NewFile, write_file};
 pub use folder::NewFolder;
 pub use temporary::remove_unfinished;

@@ -23,19 +23,6 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<io::Result<()>> {
     Ok(make_parent(to).and_then(|()| io::copy(&mut source, &mut File::create(to)?).map(drop)))
 }
 
-/// Moves everything in a folder into the folder around it, and removes the empty one.
-///
-/// # Errors
-/// Those of the disk; also for a folder that lies in none.
-pub fn unwrap_folder(folder: &Path) -> io::Result<()> {
-    let around = folder.parent().ok_or_else(|| io::Error::other("the folder lies in none"))?;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        fs::rename(entry.path(), around.join(entry.file_name()))?;
-    }
-    fs::remove_dir(folder)
-}
-
 fn make_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)
 }

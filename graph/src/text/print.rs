@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::words::{VERSION, is_plain};
 use crate::ir::{Def, Graph, Op, ValueId};
+use crate::store::hash;
 
 /// What [`print_with`] adds to the canonical text.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,7 +40,7 @@ pub(crate) fn print_with(graph: &Graph, options: PrintOptions) -> String {
     for (name, param) in graph.params() {
         let mut line = format!("param {} : {}", word(name), graph.value(param.value).ty);
         if let Some(weight) = param.weight.as_ref().filter(|_| options.weights) {
-            let digest: String = weight.hash()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest = hash::hex(&weight.hash()[..4]);
             line = format!("{line} = {} {digest}", weight.dtype().name());
         }
         lines.push(line);

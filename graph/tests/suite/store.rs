@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use dmdx_graph::store::{Existing, NewFile, NewFolder, hash, remove_unfinished};
+use dmdx_graph::store::{Existing, NewFile, NewFolder, hash, remove_unfinished, write_file};
 
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> =
@@ -32,6 +32,20 @@ fn a_file_appears_only_when_it_is_published() {
         assert_eq!(fs::read(&path).unwrap(), b"Contents, all of them");
         assert_eq!(names(folder.path()), ["file"]);
     }
+}
+
+#[test]
+fn a_file_is_written_from_bytes_or_from_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    write_file(&one, Existing::Keep, &b"contents"[..]).unwrap();
+    write_file(&two, Existing::Keep, fs::File::open(&one).unwrap()).unwrap();
+    assert_eq!(fs::read(&two).unwrap(), b"contents");
+    assert_eq!(write_file(&two, Existing::Keep, &b"other"[..]).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    // A folder can be opened but not read.
+    #[cfg(unix)]
+    assert!(write_file(&two, Existing::Replace, fs::File::open(folder.path()).unwrap()).is_err());
+    assert_eq!((fs::read(&two).unwrap(), names(folder.path()).len()), (b"contents".to_vec(), 2));
 }
 
 #[test]

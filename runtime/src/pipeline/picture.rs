@@ -1,9 +1,8 @@
 //! Pictures to PNG files.
 
-use std::io::Write;
 use std::path::Path;
 
-use dmdx_graph::store::{Existing, NewFile};
+use dmdx_graph::store::{self, Existing};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
@@ -110,12 +109,7 @@ pub fn png(picture: &Picture) -> Result<Vec<u8>, Error> {
 /// [`Error::Exists`], [`Error::Write`].
 pub fn write_file(path: &Path, bytes: &[u8], force: bool) -> Result<(), Error> {
     let existing = if force { Existing::Replace } else { Existing::Keep };
-    let write = || {
-        let mut file = NewFile::create(path, existing)?;
-        file.write_all(bytes)?;
-        file.publish()
-    };
-    write().map_err(|source| match source.kind() {
+    store::write_file(path, existing, bytes).map_err(|source| match source.kind() {
         std::io::ErrorKind::AlreadyExists => Error::Exists(path.into()),
         _ => Error::Write { path: path.into(), source },
     })

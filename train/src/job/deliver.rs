@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use dmdx_export::{BundleOptions, Role, Target, Verifier, export_bundle};
-use dmdx_graph::store::parts;
 use dmdx_importer::{ImportOptions, Pipeline, import_pipeline};
 use dmdx_runtime::bundle::StudentInfo;
 
@@ -50,8 +49,6 @@ impl SavedStudent {
 
     /// Writes and verifies the bundle for one target.
     pub(super) fn export(&self, target: &str, folder: &Path) -> Result<(), TrainError> {
-        // Made inside the caller's unfinished folder, which is removed whole if this process is killed.
-        let bundle = folder.join("bundle");
         let mut silent = |_: dmdx_export::Stage<'_>| {};
         let options = BundleOptions {
             target: Target::by_name(target).map_err(exporting)?,
@@ -59,10 +56,10 @@ impl SavedStudent {
             sampler: self.info.sampler,
             guidance: self.info.guidance,
             verifier: Some(&self.verifier),
+            force: true,
             ..BundleOptions::new(Role::Student, self.info.steps.clone(), &mut silent)
         };
-        export_bundle(&self.pipeline, &self.folder, &bundle, options).map_err(exporting)?;
-        parts::unwrap_folder(&bundle).map_err(TrainError::write(&bundle))
+        export_bundle(&self.pipeline, &self.folder, folder, options).map(drop).map_err(exporting)
     }
 }
 

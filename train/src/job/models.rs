@@ -67,7 +67,7 @@ pub trait Models {
     /// When it cannot be read back.
     fn open_student(&self, folder: &Path) -> Result<Self::Student, TrainError>;
 
-    /// Writes and verifies the student's bundle for one target.
+    /// Writes and verifies the student's bundle for one target, whole or not at all; one that is there is replaced.
     ///
     /// # Errors
     /// When it cannot be written for that target, or does not compute what the student does.

@@ -90,7 +90,7 @@ fn bundles(folder: &RunFolder, targets: &[String], interrupt: &Interrupt, models
     for target in targets {
         interrupt.check(|| "the export".to_string())?;
         let name = if targets.len() == 1 { "bundle".to_string() } else { format!("bundle-{target}") };
-        write_folder(&folder.join(&name), |place| models.export(&student, target, place))?;
+        models.export(&student, target, &folder.join(&name))?;
     }
     Ok(())
 }

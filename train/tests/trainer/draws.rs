@@ -1,5 +1,5 @@
+use dmdx_graph::store::hash::Hasher;
 use dmdx_train::session::Draws;
-use sha2::{Digest, Sha256};
 
 #[test]
 fn draws_are_a_function_of_seed_phase_and_iteration() {
@@ -14,15 +14,14 @@ fn draws_are_a_function_of_seed_phase_and_iteration() {
 #[test]
 fn draws_never_change() {
     let mut draws = Draws::new(0, "adp", 0);
-    let mut hash = Sha256::new();
+    let mut hash = Hasher::new();
     for value in draws.normal(&[3, 5]).into_iter().chain(draws.uniform(7)) {
         hash.update(value.to_le_bytes());
     }
     for value in draws.integers(5, -3, 1000) {
         hash.update(value.to_le_bytes());
     }
-    let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, "ead0107bcbde8d1013b0816368bc94ccda661999de6d0807806dde72c41dcd82");
+    assert_eq!(hash.hex(), "ead0107bcbde8d1013b0816368bc94ccda661999de6d0807806dde72c41dcd82");
 }
 
 /// Bounds are five standard errors of the moments of 200 000 independent values.

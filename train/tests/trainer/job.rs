@@ -14,6 +14,7 @@ use dmdx_train::recipe::PairDtype;
 use dmdx_train::report::{Score, Scores};
 use dmdx_train::session::{Interrupt, RunFolder};
 use dmdx_train::store::StoredState;
+use dmdx_train::store::atomic::write_folder;
 use dmdx_train::trainer::PhaseSlot;
 
 use super::toy;
@@ -106,8 +107,10 @@ impl Models for Fake {
     fn export(&self, student: &PathBuf, target: &str, folder: &Path) -> Result<(), TrainError> {
         self.called();
         assert!(student.ends_with("student") && student.join("weights").is_file());
-        std::fs::write(folder.join("target"), target).unwrap();
-        if self.fail_export { Err(TrainError::Invalid("the bundle does not equal its source".to_string())) } else { Ok(()) }
+        write_folder(folder, |place| {
+            std::fs::write(place.join("target"), target).unwrap();
+            if self.fail_export { Err(TrainError::Invalid("the bundle does not equal its source".to_string())) } else { Ok(()) }
+        })
     }
 
     fn picture_size(&self) -> (u32, u32) {
