@@ -1,6 +1,7 @@
 //! The one error of this crate.
 
 mod family;
+mod score;
 
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use crate::manifest::ManifestError;
 use crate::process::ProcessError;
 
 pub use family::FamilyError;
+pub use score::ScoreError;
 
 /// What can go wrong between a bundle and a picture. Every message is one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +95,9 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Pictures or prompts that a scorer has no number for.
+    #[error(transparent)]
+    Score(#[from] ScoreError),
     /// Something that the noise process cannot do.
     #[error(transparent)]
     Process(#[from] ProcessError),

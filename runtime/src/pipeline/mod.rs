@@ -35,6 +35,7 @@ pub struct Pipeline {
     threads: usize,
     tile: Option<usize>,
     guidance: Option<f64>,
+    negative: Option<String>,
     seed: u64,
 }
 
@@ -71,6 +72,7 @@ impl Pipeline {
             threads: engine.concurrent_runs(),
             tile: None,
             guidance: manifest.guidance_scale.or(manifest.guidance.map(|guidance| guidance.default)),
+            negative: None,
             seed: 0,
             manifest,
         })
@@ -89,6 +91,13 @@ impl Pipeline {
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// Guides away from this text; bundles without guidance have no use for it.
+    #[must_use]
+    pub fn with_negative_prompt(mut self, text: String) -> Self {
+        self.negative = Some(text);
         self
     }
 
@@ -168,10 +177,12 @@ impl Pipeline {
             }));
         }
         let condition = self.family.encode(&self.networks, &distinct, PROMPTS)?;
-        let unconditional = match (self.guidance, self.manifest.unconditional) {
-            (None, _) => None,
-            (Some(_), Unconditional::Zeros) => Some(condition.zeros()?),
-            (Some(_), Unconditional::EmptyPrompt) => Some(self.family.encode(&self.networks, &[""], PROMPTS)?),
+        let encoded = |text: &str| self.family.encode(&self.networks, &[text], PROMPTS);
+        let unconditional = match (self.guidance, &self.negative, self.manifest.unconditional) {
+            (None, ..) => None,
+            (Some(_), Some(text), _) => Some(encoded(text)?),
+            (Some(_), None, Unconditional::Zeros) => Some(condition.zeros()?),
+            (Some(_), None, Unconditional::EmptyPrompt) => Some(encoded("")?),
         };
         Ok(Told { condition, rows, unconditional })
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 use safetensors::{Dtype, SafeTensors};
 
+use crate::error::ScoreError;
 use crate::{Error, Tensor};
 
 /// The eigenvalue iterations of one decomposition; far more than any symmetric matrix takes.
@@ -21,13 +22,13 @@ impl Statistics {
     /// The statistics of features `[N, width]`: the covariance divides by N - 1, as `numpy.cov` does.
     ///
     /// # Errors
-    /// [`Error::Request`] for fewer than two rows, [`Error::Shape`] for another rank or values that are not finite.
+    /// [`Error::Score`] for fewer than two rows, [`Error::Shape`] for another rank or values that are not finite.
     pub fn of(features: &Tensor) -> Result<Self, Error> {
         let &[count, width] = features.shape() else {
             return Err(Error::Shape(format!("features have shape [N, width], not {:?}", features.shape())));
         };
         if count < 2 {
-            return Err(Error::Request(format!("{count} picture has no covariance; score at least two")));
+            return Err(ScoreError::FewPictures(count).into());
         }
         let values = DMatrix::from_row_iterator(count, width, features.floats()?.iter().map(|&value| f64::from(value)));
         let mean = values.row_mean().transpose();

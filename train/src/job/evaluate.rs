@@ -2,7 +2,7 @@
 
 use dmdx_runtime::Tensor;
 use dmdx_runtime::engine::tract::TractEngine;
-use dmdx_runtime::score::Scorer;
+use dmdx_runtime::score;
 
 use super::distillation::Distillation;
 use super::models::{Drawer, Pictures};
@@ -15,7 +15,7 @@ use crate::report::Score;
 /// What scoring needs must not be missing after hours of training.
 pub(super) fn check(loaded: &LoadedRecipe) -> Result<(), TrainError> {
     let Some(score) = &loaded.recipe.score else { return Ok(()) };
-    Scorer::open(&loaded.resolve(&score.classifier), &TractEngine::new(1))
+    score::open(&loaded.resolve(&score.classifier), &TractEngine::new(1))
         .map(drop)
         .map_err(|error| TrainError::component("opening the classifier of score.classifier", error))
 }
@@ -67,11 +67,9 @@ fn score(job: &Distillation, shape: [usize; 4], pictures: &[f32], prompts: &[u32
     let Some(section) = &job.loaded.recipe.score else { return Ok(None) };
     let wrap = |error| TrainError::component("scoring the pictures", error);
     let engine = TractEngine::new(rayon::current_num_threads());
-    let scorer = Scorer::open(&job.loaded.resolve(&section.classifier), &engine).map_err(wrap)?;
+    let scorer = score::open(&job.loaded.resolve(&section.classifier), &engine).map_err(wrap)?;
     let pictures = Tensor::f32(shape.to_vec(), pictures.to_vec()).map_err(wrap)?;
     let texts = prompts.iter().map(|&prompt| job.prompts.get(prompt as usize)).collect::<Result<Vec<_>, _>>()?;
     let score = scorer.score(&pictures, &texts).map_err(wrap)?;
-    let numbers =
-        [("digit_accuracy", score.digit_accuracy), ("colour_accuracy", score.colour_accuracy), ("frechet", score.frechet)];
-    Ok(Some(numbers.into_iter().map(|(name, value)| (name.to_string(), value)).collect()))
+    Ok(Some(score.numbers().map(|(name, value)| (name.to_string(), value)).collect()))
 }

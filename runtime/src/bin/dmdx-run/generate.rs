@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dmdx_runtime::pipeline::picture::{png, sheet, write_file};
+use dmdx_runtime::pipeline::picture::{frames_in_a_row, png, sheet, write_file};
 use dmdx_runtime::{Bundle, Error, Pipeline, noise};
 
 use crate::{EngineOptions, progress_bar};
@@ -25,6 +25,9 @@ pub struct Generate {
     /// Weight of classifier-free guidance, for bundles that run with one; otherwise the bundle's own.
     #[arg(long, value_name = "G")]
     guidance: Option<f64>,
+    /// What is not to be seen, for bundles that run with guidance.
+    #[arg(long, value_name = "TEXT")]
+    negative_prompt: Option<String>,
     /// The PNG file to write.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -58,6 +61,9 @@ impl Generate {
             pipeline = pipeline.with_vae_tiling(side as usize);
         }
         pipeline = pipeline.with_seed(self.seed);
+        if let Some(text) = &self.negative_prompt {
+            pipeline = pipeline.with_negative_prompt(text.clone());
+        }
         if let Some(scale) = self.guidance {
             pipeline = pipeline.with_guidance(scale)?;
         }
@@ -72,7 +78,12 @@ impl Generate {
             None if self.prompt.len() > 1 => count,
             None => (count as f64).sqrt().ceil() as usize,
         };
-        let picture = sheet(&pictures, columns, self.scale as usize)?;
+        // The frames of a video stand in a row.
+        let columns = match pictures.shape() {
+            [_, frames, _, _, _] => *frames,
+            _ => columns,
+        };
+        let picture = sheet(&frames_in_a_row(&pictures)?, columns, self.scale as usize)?;
         write_file(&self.output, &png(&picture)?, self.force)?;
         println!(
             "{}: {} pictures, {}x{}, {} {}",

@@ -26,7 +26,7 @@ struct Cli {
 enum Command {
     /// Make pictures from prompts and write them as one PNG sheet.
     Generate(generate::Generate),
-    /// Make pictures of every prompt of the digits and measure them with the classifier.
+    /// Make pictures of every prompt that a scorer knows and print its numbers.
     Score(score::Score),
     /// Say what this machine has: processor, engines, GPU libraries.
     Doctor(doctor::Doctor),

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dmdx_runtime::pipeline::picture::write_file;
-use dmdx_runtime::score::Scorer;
-use dmdx_runtime::{Bundle, Error, Pipeline, noise};
+use dmdx_runtime::score;
+use dmdx_runtime::{Bundle, Error, Pipeline, ScoreError, noise};
 
 use crate::{EngineOptions, progress_bar};
 
@@ -14,9 +14,12 @@ use crate::{EngineOptions, progress_bar};
 pub struct Score {
     /// The bundle's folder.
     bundle: PathBuf,
-    /// The classifier's folder.
-    #[arg(long, value_name = "DIR", default_value = "fixtures/digits-classifier")]
-    classifier: PathBuf,
+    /// The scorer's folder.
+    #[arg(long, alias = "classifier", value_name = "DIR", default_value = "fixtures/digits-classifier")]
+    scorer: PathBuf,
+    /// A prompt to score pictures of; may be given several times. Otherwise every prompt that the scorer knows.
+    #[arg(long)]
+    prompt: Vec<String>,
     /// Pictures of each prompt.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     count_per_prompt: u32,
@@ -43,10 +46,13 @@ impl Score {
         }
         let bundle = Bundle::open(&self.bundle)?;
         let engine = self.engine.start()?;
-        let scorer = Scorer::open(&self.classifier, engine.as_ref())?;
+        let scorer = score::open(&self.scorer, engine.as_ref())?;
         let pipeline = Pipeline::open(&bundle, engine.as_ref())?.with_seed(self.seed);
         // Picture i has prompt i modulo the number of prompts, as in the reference's evaluation.
-        let known = scorer.prompts();
+        let known = match self.prompt.as_slice() {
+            [] => scorer.prompts().ok_or(ScoreError::NoPrompts)?,
+            asked => asked,
+        };
         let prompts: Vec<String> = (0..self.count_per_prompt).flat_map(|_| known.iter().cloned()).collect();
         let noise = noise::latents(self.seed, 0, prompts.len(), &pipeline.manifest().latent_shape)?;
         let bar = progress_bar(prompts.len());

@@ -1,0 +1,40 @@
+//! What a scorer cannot judge.
+
+/// Pictures or prompts that a scorer has no number for.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScoreError {
+    /// A prompt that the scorer does not know.
+    #[error("the prompt {prompt:?} cannot be scored; prompts are like {example:?}")]
+    UnknownPrompt {
+        /// The prompt.
+        prompt: String,
+        /// One that it knows.
+        example: String,
+    },
+    /// Prompts and pictures that are not as many.
+    #[error("{prompts} prompts do not go with pictures of shape {pictures:?}")]
+    Counts {
+        /// How many prompts.
+        prompts: usize,
+        /// The pictures' shape.
+        pictures: Vec<usize>,
+    },
+    /// Nothing to score.
+    #[error("there are no pictures to score")]
+    NoPictures,
+    /// Too few pictures for statistics.
+    #[error("{0} picture has no covariance; score at least two")]
+    FewPictures(usize),
+    /// A kind of scorer that this build does not have.
+    #[error("the scorer is of the kind {kind}; the known ones are {known}")]
+    UnknownKind {
+        /// As its configuration says.
+        kind: String,
+        /// All kinds, comma separated.
+        known: String,
+    },
+    /// A scorer of any prompt that was asked for its own.
+    #[error("this scorer judges any prompt; name some with --prompt")]
+    NoPrompts,
+}
