@@ -37,6 +37,21 @@ fn stable_diffusion_xl_draws_what_diffusers_draws() {
     holds("sdxl");
 }
 
+/// Stable Diffusion 1.5: one text encoder, and a scheduler that asks twice at its second time.
+#[test]
+fn stable_diffusion_draws_what_diffusers_draws() {
+    let temporary = tempfile::tempdir().unwrap();
+    copy(&pipeline("sd15"), temporary.path());
+    let unet = pipeline("../zoo/unet_sd15");
+    for (from, folder) in
+        ["vae", "text_encoder", "tokenizer"].map(|name| (pipeline("sdxl").join(name), name)).into_iter().chain([(unet, "unet")])
+    {
+        std::fs::create_dir(temporary.path().join(folder)).unwrap();
+        copy(&from, &temporary.path().join(folder));
+    }
+    holds_at(temporary.path(), &pipeline("sd15/io_pipeline.safetensors"));
+}
+
 #[test]
 fn stable_diffusion_3_draws_what_diffusers_draws() {
     holds("sd3");

@@ -1,5 +1,8 @@
 //! Roles of one network: what is frozen gets no gradient and never changes, whoever shares its storage.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "../../importer/tests/counting/mod.rs"]
+mod counting;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +13,9 @@ use dmdx_graph::{Graph, Weight, text};
 use dmdx_importer::{ImportOptions, import};
 use dmdx_train::TrainError;
 use dmdx_train::error::{NetworkError, OperationError, TensorError};
-use dmdx_train::module::{AdamSettings, GraphModule, ParameterGradients, Profile, Trained, Value};
+use dmdx_train::module::{
+    AdamSettings, GraphModule, ParameterGradients, Profile, Trained, Value, input_gradient, parameter_gradients,
+};
 use dmdx_train::store::tensor_file::TensorFile;
 use dmdx_train::store::{NamedRoles, Parameters, StoredState, state};
 
@@ -140,6 +145,50 @@ fn times_are_recorded_under_the_role() {
     let convolutions = found.iter().filter(|(name, _)| name.starts_with("student: conv2d [1, ")).count();
     assert!(convolutions > 3, "{found:?}");
     assert_eq!(names(&roles).len(), 2);
+    student.set_profile(Some(roles.clone()));
+    let loss = student.output(&inputs(false), "sample").unwrap().mean();
+    parameter_gradients(loss, &student);
+    let leaf = inputs(true);
+    let loss = teacher.output(&leaf, "sample").unwrap().mean();
+    input_gradient(loss, &leaf[0].1, &teacher).unwrap();
+    let found = names(&roles);
+    for name in ["student backward", "UNet2DConditionModel backward to its input"] {
+        assert!(found.contains(&(name.to_string(), 1)), "{found:?}");
+    }
+}
+
+/// Weights and moments of a role on a device are on the host one tensor at a time.
+#[test]
+fn a_role_is_saved_and_loaded_tensor_by_tensor() {
+    const TABLES: usize = 12;
+    let size = [1024, 256];
+    let mut source = "graph 1 tables\ninput %0 ids : i64[2]\n".to_string();
+    (0..TABLES).for_each(|i| source += &format!("param t{i:02} : f32[1024, 256]\n"));
+    (0..TABLES).for_each(|i| source += &format!("%{} = embedding %0 @t{i:02} : f32[2, 256]\n", i + 1));
+    (0..TABLES).for_each(|i| source += &format!("output y{i} %{}\n", i + 1));
+    let mut graph = text::parse(&source).unwrap();
+    for i in 0..TABLES {
+        let weight = Weight::from_f32(&vec![i as f32; 1024 * 256], size.to_vec()).unwrap();
+        graph.set_weight(&format!("t{i:02}"), weight).unwrap();
+    }
+    let mut role = Trained::new(GraphModule::new(&graph, &Device::flex(), true).unwrap(), SETTINGS);
+    let outputs: Vec<String> = (0..TABLES).map(|i| format!("y{i}")).collect();
+    let wanted: Vec<&str> = outputs.iter().map(String::as_str).collect();
+    let ids = Value::int(vec![0, 3], &[2], &Device::flex()).unwrap();
+    let loss = role.module.forward(&[("ids", ids)], &wanted).unwrap();
+    let loss = loss.values().skip(1).fold(loss["y0"].square().sum(), |sum, output| sum.plus(&output.square().sum()));
+    role.update(parameter_gradients(loss, &role.module));
+    assert_eq!(role.optimizer.moments().count(), TABLES);
+
+    let folder = tempfile::tempdir().unwrap();
+    let (saved, saving) = counting::peak(|| stored(&mut role, folder.path()));
+    // A tensor may be copied on its way; there are two dozen of them. The writer's buffer is as large as one.
+    let limit = 5 * 4 * size.iter().product::<usize>();
+    assert!(saving < limit, "saving held {saving} bytes");
+    let before = role.module.weights().unwrap();
+    let ((), loading) = counting::peak(|| saved.load(vec![("student", &mut role)]).unwrap());
+    assert!(loading < limit, "loading held {loading} bytes");
+    assert_eq!(role.module.weights().unwrap(), before);
 }
 
 #[test]

@@ -265,11 +265,5 @@ fn the_format_is_that_of_earlier_versions() {
     let all = checkpoints(folder.path());
     let other = &mut Fixed { tensors: [("v".to_string(), (vec![1], vec![0.25]))].into(), moments: BTreeMap::new(), steps: 0 };
     all.save(&position(0, "adp", 10, false), &vec![("b", other), ("a", &mut fixed(1.5))], |_, _| Ok(())).unwrap();
-    let bytes = std::fs::read(folder.path().join("00-adp-000000010.safetensors")).unwrap();
-    assert_eq!(
-        hash::file(&folder.path().join("00-adp-000000010.safetensors")).unwrap(),
-        EARLIER,
-        "{}",
-        String::from_utf8_lossy(&bytes)
-    );
+    assert_eq!(hash::file(&folder.path().join("00-adp-000000010.safetensors")).unwrap(), EARLIER);
 }
