@@ -24,13 +24,13 @@ const COUNTED_BYTES: u64 = 64 << 20;
 #[serde(untagged)]
 pub enum Description {
     /// One network.
-    Component(Network),
+    Component(NetworkSummary),
     /// A whole pipeline.
     Pipeline {
         /// The pipeline's class.
         class: String,
         /// The networks by folder.
-        components: Vec<(String, Network)>,
+        components: Vec<(String, NetworkSummary)>,
         /// The scheduler's class.
         scheduler: Option<String>,
         /// Folders of tokenizers.
@@ -42,7 +42,7 @@ pub enum Description {
 
 /// One network, described.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Network {
+pub struct NetworkSummary {
     /// The reference class.
     pub class: String,
     /// Number of parameter elements.
@@ -84,14 +84,14 @@ pub fn inspect(path: &Path, options: &ImportOptions, scan: bool) -> Result<Descr
         Imported::Pipeline(pipeline) => pipeline,
         Imported::Component(mut component) => {
             count_nonfinite(&mut component, scan);
-            return Ok(Description::Component(Network::of(&component)));
+            return Ok(Description::Component(NetworkSummary::of(&component)));
         }
     };
     pipeline.components.values_mut().for_each(|component| count_nonfinite(component, scan));
     let scheduler = pipeline.scheduler.as_ref().and_then(|config| config.get("_class_name")).and_then(Value::as_str);
     Ok(Description::Pipeline {
         class: pipeline.class.clone(),
-        components: pipeline.components.iter().map(|(name, c)| (name.clone(), Network::of(c))).collect(),
+        components: pipeline.components.iter().map(|(name, c)| (name.clone(), NetworkSummary::of(c))).collect(),
         scheduler: scheduler.map(str::to_string),
         tokenizers: pipeline.tokenizers.iter().map(|(name, _)| name.clone()).collect(),
         notes: pipeline.notes.clone(),
@@ -110,7 +110,7 @@ fn count_nonfinite(component: &mut Component, scan: bool) {
     }
 }
 
-impl Network {
+impl NetworkSummary {
     /// Describes a component.
     fn of(component: &Component) -> Self {
         Self {
@@ -153,7 +153,7 @@ impl fmt::Display for Description {
                 writeln!(f, "scheduler: {}", scheduler.as_deref().unwrap_or("none"))?;
                 let tokenizers = if tokenizers.is_empty() { "none".into() } else { tokenizers.join(", ") };
                 writeln!(f, "tokenizers: {tokenizers}")?;
-                let width = |of: fn(&(String, Network)) -> usize| components.iter().map(of).max().unwrap_or(0);
+                let width = |of: fn(&(String, NetworkSummary)) -> usize| components.iter().map(of).max().unwrap_or(0);
                 let (first, second) = (width(|(name, _)| name.len()), width(|(_, network)| network.class.len()));
                 for (name, network) in components {
                     let (class, parameters, bytes) = (&network.class, network.parameters, network.weights.bytes);
@@ -170,7 +170,7 @@ impl fmt::Display for Description {
     }
 }
 
-impl fmt::Display for Network {
+impl fmt::Display for NetworkSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.class)?;
         let dtypes: Vec<String> = self.weights.dtypes.iter().map(|(name, count)| format!("{count} {name}")).collect();

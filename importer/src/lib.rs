@@ -40,7 +40,7 @@ pub use error::{
     SafetensorsFault,
 };
 pub use import::{import, import_pipeline, is_pipeline};
-pub use inspect::{Description, Network, Part, inspect};
+pub use inspect::{Description, NetworkSummary, Part, inspect};
 pub use limits::Limits;
 pub use options::{ImportOptions, LoraFile, Nonfinite};
 pub use path::FilePolicy;

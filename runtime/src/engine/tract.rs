@@ -23,7 +23,7 @@ const LOAD_LIMIT: Duration = Duration::from_secs(300);
 /// Optimised plans kept per model, one for each set of input shapes.
 const PLANS: usize = 4;
 
-type Plan = Arc<TypedRunnableModel>;
+type Runnable = Arc<TypedRunnableModel>;
 
 /// The engine.
 #[derive(Debug, Clone)]
@@ -79,7 +79,7 @@ struct TractSession {
     model: Arc<InferenceModel>,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
-    plans: Mutex<Vec<(Vec<Vec<usize>>, Plan)>>,
+    plans: Mutex<Vec<(Vec<Vec<usize>>, Runnable)>>,
     limit: Duration,
 }
 
@@ -111,7 +111,7 @@ impl Session for TractSession {
 
 impl TractSession {
     /// The plan for these shapes. tract optimises much better with every size known.
-    fn plan(&self, inputs: &[&crate::Tensor]) -> Result<Plan, Error> {
+    fn plan(&self, inputs: &[&crate::Tensor]) -> Result<Runnable, Error> {
         let shapes: Vec<Vec<usize>> = inputs.iter().map(|tensor| tensor.shape().to_vec()).collect();
         // A plan is only ever pushed whole, so a poisoned list is still good.
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
@@ -179,7 +179,7 @@ fn port(value: &pb::ValueInfoProto) -> Result<Port, String> {
     Ok(Port { name: value.name.clone(), element, dims: dims.collect() })
 }
 
-fn optimise(model: &InferenceModel, ports: &[Port], shapes: &[Vec<usize>]) -> Result<Plan, String> {
+fn optimise(model: &InferenceModel, ports: &[Port], shapes: &[Vec<usize>]) -> Result<Runnable, String> {
     let mut model = model.clone();
     for (index, (port, shape)) in ports.iter().zip(shapes).enumerate() {
         let element = match port.element {

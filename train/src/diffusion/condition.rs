@@ -5,14 +5,14 @@ use crate::module::Value;
 
 /// What a batch is conditioned on: tensors by the network's input names.
 #[derive(Clone, Debug)]
-pub struct Condition {
+pub struct ConditionBatch {
     /// Batch first.
     per_sample: Vec<(String, Value)>,
     /// The same for every sample: tables of positions.
     shared: Vec<(String, Value)>,
 }
 
-impl Condition {
+impl ConditionBatch {
     /// A condition from tensors by input name, batch first.
     pub fn new(per_sample: Vec<(String, Value)>) -> Self {
         Self { per_sample, shared: Vec::new() }
@@ -42,8 +42,8 @@ impl Condition {
     ///
     /// # Errors
     /// When the two have different inputs.
-    pub fn above(&self, other: &Condition) -> Result<Self, TrainError> {
-        let names = |condition: &Condition| condition.inputs().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
+    pub fn above(&self, other: &ConditionBatch) -> Result<Self, TrainError> {
+        let names = |condition: &ConditionBatch| condition.inputs().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
         if names(self) != names(other) {
             return Err(TrainError::Conditions);
         }
@@ -56,14 +56,14 @@ impl Condition {
 
 /// Every sample's condition and, sample by sample, the unconditional one beside it.
 #[derive(Clone, Debug)]
-pub struct Conditions {
+pub struct ConditionPair {
     /// With the prompts.
-    pub conditional: Condition,
+    pub conditional: ConditionBatch,
     /// Without; differs from the conditional one in the texts only.
-    pub unconditional: Condition,
+    pub unconditional: ConditionBatch,
 }
 
-impl Conditions {
+impl ConditionPair {
     /// Those of the samples at `indices`.
     ///
     /// # Errors

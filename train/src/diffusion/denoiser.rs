@@ -1,6 +1,6 @@
 //! A network that predicts from a noisy sample, its time and its condition.
 
-use super::condition::{Condition, Conditions};
+use super::condition::{ConditionBatch, ConditionPair};
 use super::noise_process::NoiseProcess;
 use crate::error::TrainError;
 use crate::module::{GraphModule, Value};
@@ -63,7 +63,7 @@ impl Denoiser {
     ///
     /// # Errors
     /// When shapes do not fit the network.
-    pub fn predict(&self, x: &Value, times: &[f64], condition: &Condition) -> Result<Value, TrainError> {
+    pub fn predict(&self, x: &Value, times: &[f64], condition: &ConditionBatch) -> Result<Value, TrainError> {
         let inputs = self.ports.inputs(x, &self.process.network_times(times), condition)?;
         self.module.output(&inputs, self.ports.output)
     }
@@ -72,7 +72,7 @@ impl Denoiser {
     ///
     /// # Errors
     /// When shapes do not fit the network.
-    pub fn guided(&self, x: &Value, times: &[f64], conditions: &Conditions, weights: &[f64]) -> Result<Guided, TrainError> {
+    pub fn guided(&self, x: &Value, times: &[f64], conditions: &ConditionPair, weights: &[f64]) -> Result<Guided, TrainError> {
         let samples = times.len();
         let both = conditions.unconditional.above(&conditions.conditional)?;
         let outputs = self.predict(&Value::join(&[x.clone(), x.clone()], 0)?, &[times, times].concat(), &both)?;
@@ -89,7 +89,7 @@ impl Denoiser {
         &self,
         x: &Value,
         times: &[f64],
-        conditions: &Conditions,
+        conditions: &ConditionPair,
         weights: Option<&[f64]>,
     ) -> Result<Value, TrainError> {
         match weights {
@@ -110,7 +110,7 @@ impl Ports {
         &self,
         x: &Value,
         network_times: &[f32],
-        condition: &'a Condition,
+        condition: &'a ConditionBatch,
     ) -> Result<Vec<(&'a str, Value)>, TrainError> {
         let times = Value::float(network_times.to_vec(), &[network_times.len()], &x.device())?;
         let mut inputs = vec![(self.sample, x.clone()), (self.time, times)];

@@ -2,7 +2,7 @@
 
 use dmdx_runtime::process::{Next, Rollout, Step, StepRule};
 
-use super::condition::Conditions;
+use super::condition::ConditionPair;
 use super::denoiser::Denoiser;
 use super::noise_process::{applied, noised_to};
 use crate::error::TrainError;
@@ -68,7 +68,7 @@ impl Generator {
         &self,
         noise: &Value,
         calls: usize,
-        conditions: &Conditions,
+        conditions: &ConditionPair,
         weights: Option<&[f64]>,
         fresh: &[Value],
     ) -> Result<Vec<Value>, TrainError> {
@@ -97,7 +97,7 @@ impl Generator {
         &self,
         x: &Value,
         index: usize,
-        conditions: &Conditions,
+        conditions: &ConditionPair,
         weights: Option<&[f64]>,
     ) -> Result<Prediction, TrainError> {
         let step = self.rollout.steps().get(index).ok_or(TrainError::NoSuchStep { step: index, steps: self.len() })?;
@@ -112,7 +112,7 @@ impl Generator {
     pub fn sample(
         &self,
         noise: &Value,
-        conditions: &Conditions,
+        conditions: &ConditionPair,
         weights: Option<&[f64]>,
         fresh: &[Value],
     ) -> Result<Value, TrainError> {
@@ -120,7 +120,7 @@ impl Generator {
         visited.into_iter().next_back().ok_or(TrainError::NoSuchStep { step: 0, steps: 0 })
     }
 
-    fn answer(&self, x: &Value, step: &Step, conditions: &Conditions, weights: Option<&[f64]>) -> Result<Value, TrainError> {
+    fn answer(&self, x: &Value, step: &Step, conditions: &ConditionPair, weights: Option<&[f64]>) -> Result<Value, TrainError> {
         let times = vec![step.time; x.shape().first().copied().unwrap_or(0)];
         self.network.answer(x, &times, conditions, weights)
     }

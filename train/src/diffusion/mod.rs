@@ -10,7 +10,7 @@ mod generator;
 mod noise_process;
 mod times;
 
-pub use condition::{Condition, Conditions};
+pub use condition::{ConditionBatch, ConditionPair};
 pub use denoiser::{Denoiser, Guided, Ports};
 pub use generator::{Generator, Prediction};
 pub use noise_process::NoiseProcess;

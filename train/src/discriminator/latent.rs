@@ -4,7 +4,7 @@ use dmdx_graph::Graph;
 
 use super::feature::{FeatureLayout, Features, Tap};
 use super::heads::Heads;
-use crate::diffusion::{Condition, Denoiser};
+use crate::diffusion::{ConditionBatch, Denoiser};
 use crate::error::TrainError;
 use crate::module::{GraphModule, Value};
 
@@ -44,7 +44,7 @@ impl LatentDiscriminator {
     ///
     /// # Errors
     /// When shapes do not fit the teacher.
-    pub fn features(&self, x: &Value, times: &[f64], condition: &Condition) -> Result<Features, TrainError> {
+    pub fn features(&self, x: &Value, times: &[f64], condition: &ConditionBatch) -> Result<Features, TrainError> {
         let Denoiser { module, process, ports } = &self.backbone;
         let inputs = ports.inputs(x, &process.network_times(times), condition)?;
         let wanted: Vec<&str> = self.taps.iter().map(|tap| tap.mark.as_str()).collect();

@@ -324,9 +324,6 @@ pub enum TrainError {
     /// A check that another command does.
     #[error("a single network is run by the interpreter with dmdx-import check")]
     CheckedElsewhere,
-    /// Two parts of a model or recipe do not fit together.
-    #[error("{0}")]
-    Invalid(String),
 }
 
 /// What does not fit in a checkpoint.

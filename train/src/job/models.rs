@@ -16,7 +16,7 @@ pub trait Models {
     type Student;
 
     /// The conditions of the recipe's prompts.
-    type Conditions;
+    type ConditionStore;
 
     /// SHA-256 of every input by the key of the recipe that names it.
     ///
@@ -40,20 +40,23 @@ pub trait Models {
     ///
     /// # Errors
     /// When they cannot be made or read, and [`TrainError::Interrupted`].
-    fn conditions(&self, folder: &Path, interrupt: &Interrupt) -> Result<Self::Conditions, TrainError>;
+    fn conditions(&self, folder: &Path, interrupt: &Interrupt) -> Result<Self::ConditionStore, TrainError>;
 
     /// The teacher's latents of one shard, `[count, ..latent_shape]`.
     ///
     /// # Errors
     /// When the inputs do not fit the teacher.
-    fn teacher_latents(&self, conditions: &Self::Conditions, inputs: &ShardInputs) -> Result<Vec<f32>, TrainError>;
+    fn teacher_latents(&self, conditions: &Self::ConditionStore, inputs: &ShardInputs) -> Result<Vec<f32>, TrainError>;
 
     /// The phases in order; `pairs` is there where a phase needs pairs.
     ///
     /// # Errors
     /// When a phase of the recipe is impossible.
-    fn phases<'a>(&'a self, conditions: &'a Self::Conditions, pairs: Option<PairStore>)
-    -> Result<Vec<PhaseSlot<'a>>, TrainError>;
+    fn phases<'a>(
+        &'a self,
+        conditions: &'a Self::ConditionStore,
+        pairs: Option<PairStore>,
+    ) -> Result<Vec<PhaseSlot<'a>>, TrainError>;
 
     /// Writes the student as a pipeline in the reference library's layout.
     ///
@@ -84,7 +87,7 @@ pub trait Models {
     fn evaluate(
         &self,
         who: Drawer<'_>,
-        conditions: &Self::Conditions,
+        conditions: &Self::ConditionStore,
         prompts: &[u32],
         noise: &[f32],
         keep: usize,

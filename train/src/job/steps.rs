@@ -16,7 +16,7 @@ use crate::trainer::PhaseSlot;
 
 impl Models for Distillation {
     type Student = SavedStudent;
-    type Conditions = StoredConditions;
+    type ConditionStore = StoredConditions;
 
     fn inputs(&self) -> Result<BTreeMap<String, String>, TrainError> {
         record::inputs(self)

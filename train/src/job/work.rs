@@ -101,7 +101,7 @@ fn evaluate<M: Models>(
     plan: &PairPlan,
     interrupt: &Interrupt,
     models: &M,
-    conditions: &M::Conditions,
+    conditions: &M::ConditionStore,
     state: &StoredState,
 ) -> Result<(Sheet, Scores), TrainError> {
     let recipe = &loaded.recipe;

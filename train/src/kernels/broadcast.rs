@@ -13,13 +13,13 @@ struct Axis {
 
 /// How two operands combine: the common shape, and its axes merged where both operands allow it.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
+pub(super) struct Broadcast {
     pub(super) shape: Vec<usize>,
     axes: Vec<Axis>,
 }
 
 /// The plan for two shapes, or `None` where they do not broadcast.
-pub(super) fn plan(a: &[usize], b: &[usize]) -> Option<Plan> {
+pub(super) fn plan(a: &[usize], b: &[usize]) -> Option<Broadcast> {
     let rank = a.len().max(b.len());
     let lift =
         |shape: &[usize]| -> Vec<usize> { std::iter::repeat_n(1, rank - shape.len()).chain(shape.iter().copied()).collect() };
@@ -52,10 +52,10 @@ pub(super) fn plan(a: &[usize], b: &[usize]) -> Option<Plan> {
     if axes.is_empty() {
         axes.push(Axis { size: 1, steps: [1, 1] });
     }
-    Some(Plan { shape, axes })
+    Some(Broadcast { shape, axes })
 }
 
-impl Plan {
+impl Broadcast {
     /// Applies `f` to every pair.
     pub(super) fn apply(&self, a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
         let mut out = vec![0.0; self.shape.iter().product()];

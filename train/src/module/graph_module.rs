@@ -148,7 +148,7 @@ impl GraphModule {
     }
 
     fn run(&self, inputs: &[(&str, Value)], wanted: &[&str]) -> Result<IndexMap<String, Value>, TrainError> {
-        let schedule = self.plan.schedule(wanted)?;
+        let selection = self.plan.selection(wanted)?;
         for (name, _) in inputs {
             if !self.plan.inputs().any(|input| input == *name) {
                 let known: Vec<&str> = self.plan.inputs().collect();
@@ -168,7 +168,7 @@ impl GraphModule {
         let shapes: Vec<Option<Vec<usize>>> = given.iter().map(|value| value.as_ref().map(Value::shape)).collect();
         let bindings = self.plan.bind(&shapes)?;
         let mut results: Vec<Option<Value>> = vec![None; self.plan.steps.len()];
-        for (index, last) in &schedule.steps {
+        for (index, last) in &selection.steps {
             let step = &self.plan.steps[*index];
             let operands =
                 step.operands.iter().map(|source| self.read(*source, &given, &results)).collect::<Result<Vec<_>, _>>()?;
@@ -188,7 +188,7 @@ impl GraphModule {
         }
         wanted
             .iter()
-            .zip(&schedule.wanted)
+            .zip(&selection.wanted)
             .map(|(name, source)| Ok((name.to_string(), self.read(*source, &given, &results)?)))
             .collect()
     }

@@ -39,12 +39,12 @@ pub struct Plan {
     named: BTreeMap<String, Source>,
     outputs: Vec<String>,
     /// What to run for a set of wanted names; the sets are few and asked for in every iteration.
-    schedules: Mutex<BTreeMap<Vec<String>, Arc<Schedule>>>,
+    selections: Mutex<BTreeMap<Vec<String>, Arc<Selection>>>,
 }
 
 /// The steps that a set of wanted values needs.
 #[derive(Debug)]
-pub(super) struct Schedule {
+pub(super) struct Selection {
     /// Steps in order, each with the steps whose results nobody needs afterwards.
     pub steps: Vec<(usize, Vec<usize>)>,
     /// Where each wanted value is.
@@ -82,7 +82,7 @@ impl Plan {
             }
         }
         let outputs = graph.outputs().iter().map(|output| output.name.clone()).collect();
-        Self { name: graph.name().to_string(), inputs, params, steps, named, outputs, schedules: Mutex::default() }
+        Self { name: graph.name().to_string(), inputs, params, steps, named, outputs, selections: Mutex::default() }
     }
 
     /// The graph's name.
@@ -119,18 +119,18 @@ impl Plan {
     }
 
     /// What to run for the outputs and marks called `wanted`.
-    pub(super) fn schedule(&self, wanted: &[&str]) -> Result<Arc<Schedule>, TrainError> {
+    pub(super) fn selection(&self, wanted: &[&str]) -> Result<Arc<Selection>, TrainError> {
         let key: Vec<String> = wanted.iter().map(|name| name.to_string()).collect();
-        let mut schedules = self.schedules.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(schedule) = schedules.get(&key) {
-            return Ok(schedule.clone());
+        let mut selections = self.selections.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(selection) = selections.get(&key) {
+            return Ok(selection.clone());
         }
-        let schedule = Arc::new(self.compile(wanted)?);
-        schedules.insert(key, schedule.clone());
-        Ok(schedule)
+        let selection = Arc::new(self.compile(wanted)?);
+        selections.insert(key, selection.clone());
+        Ok(selection)
     }
 
-    fn compile(&self, wanted: &[&str]) -> Result<Schedule, TrainError> {
+    fn compile(&self, wanted: &[&str]) -> Result<Selection, TrainError> {
         let mut sources = Vec::new();
         for name in wanted {
             let absent = || NetworkError::NoName { network: self.name.clone(), name: name.to_string() };
@@ -168,6 +168,6 @@ impl Plan {
             steps.push((index, last));
         }
         steps.reverse();
-        Ok(Schedule { steps, wanted: sources })
+        Ok(Selection { steps, wanted: sources })
     }
 }

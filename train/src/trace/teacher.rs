@@ -11,7 +11,7 @@ use dmdx_runtime::scheduler;
 use serde_json::json;
 
 use super::recorded::Trace;
-use crate::diffusion::{Condition, Conditions, Denoiser, Ports};
+use crate::diffusion::{ConditionBatch, ConditionPair, Denoiser, Ports};
 use crate::discriminator::{FeatureLayout, HeadLayout, Heads, LatentDiscriminator, find_taps};
 use crate::error::{TraceDefect, TrainError};
 use crate::module::{AdamSettings, GraphModule, Trained, Value};
@@ -92,7 +92,7 @@ impl Teacher {
     }
 
     /// The trace's conditions; where it records no unconditional ones, those are zeros.
-    pub(crate) fn conditions(&self, trace: &Trace, device: &Device) -> Result<Conditions, TrainError> {
+    pub(crate) fn conditions(&self, trace: &Trace, device: &Device) -> Result<ConditionPair, TrainError> {
         let named = |prefix: &str| {
             let found = self
                 .kind
@@ -108,8 +108,8 @@ impl Teacher {
             true => named("in.uncond.")?,
             false => told.iter().map(|(name, value)| (name.clone(), value.zeros_like())).collect(),
         };
-        let condition = |texts: Vec<(String, Value)>| Condition::new(texts.into_iter().chain(sizes.clone()).collect());
-        Ok(Conditions { conditional: condition(told), unconditional: condition(without) })
+        let condition = |texts: Vec<(String, Value)>| ConditionBatch::new(texts.into_iter().chain(sizes.clone()).collect());
+        Ok(ConditionPair { conditional: condition(told), unconditional: condition(without) })
     }
 }
 

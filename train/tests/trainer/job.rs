@@ -45,7 +45,7 @@ fn fixed(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 impl Models for Fake {
     type Student = PathBuf;
-    type Conditions = PathBuf;
+    type ConditionStore = PathBuf;
 
     fn inputs(&self) -> Result<BTreeMap<String, String>, TrainError> {
         Ok(fixed(&[("teacher.path", "aa")]))

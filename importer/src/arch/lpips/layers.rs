@@ -7,7 +7,7 @@ use crate::arch::scope::{Conv, Scope};
 use crate::error::Result;
 
 /// A network's slices.
-pub(super) struct Network {
+pub(super) struct Backbone {
     /// From the picture on.
     pub slices: &'static [Slice],
     /// Torchvision's names, and those of `lpips.LPIPS.lins`.
@@ -42,7 +42,7 @@ const fn rename(old: &'static str, new: &'static str) -> Rename {
 }
 
 /// `lpips.pretrained_networks.vgg16`.
-pub(super) const VGG16: Network = Network {
+pub(super) const VGG16: Backbone = Backbone {
     slices: &[
         Slice { pool: None, convs: &[layer(0, 64, 3), layer(2, 64, 3)] },
         Slice { pool: Some(2), convs: &[layer(5, 128, 3), layer(7, 128, 3)] },
@@ -74,7 +74,7 @@ pub(super) const VGG16: Network = Network {
 };
 
 /// `lpips.pretrained_networks.alexnet`.
-pub(super) const ALEX: Network = Network {
+pub(super) const ALEX: Backbone = Backbone {
     slices: &[
         Slice { pool: None, convs: &[Layer { number: 0, channels: 64, kernel: 11, stride: 4, padding: 2 }] },
         Slice { pool: Some(3), convs: &[layer(3, 192, 5)] },

@@ -19,7 +19,7 @@ use super::config::Config;
 use super::graphs::{ArchGraphs, Ignored};
 use super::scope::Scope;
 use crate::error::Result;
-use layers::Network;
+use layers::Backbone;
 
 const IGNORED: [Ignored; 2] = [
     Ignored { pattern: "scaling_layer.", reason: "constants that the graph holds" },
@@ -50,7 +50,7 @@ pub(super) fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     })
 }
 
-fn lpips(class: &str, network: &Network) -> Result<Graph> {
+fn lpips(class: &str, network: &Backbone) -> Result<Graph> {
     let mut graph = Graph::new(class);
     let b = graph.symbol("b", "batch", 1);
     let h = graph.symbol("h", "picture height / 16", network.usual);

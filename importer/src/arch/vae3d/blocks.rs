@@ -5,7 +5,7 @@ use dmdx_graph::{Op, ValueId};
 use super::config::VideoVaeConfig;
 use super::conv::{Cache, causal_conv, pointwise_conv};
 use super::frames;
-use super::norm::{Condition, spatial_norm};
+use super::norm::{SpatialCondition, spatial_norm};
 use crate::arch::resnet;
 use crate::arch::scope::Scope;
 use crate::error::Result;
@@ -22,7 +22,7 @@ pub(super) struct Pass<'p> {
     /// Shared by all batches.
     pub cache: &'p mut Cache,
     /// The decoder's norms depend on the latent.
-    pub condition: Option<Condition>,
+    pub condition: Option<SpatialCondition>,
 }
 
 impl Pass<'_> {

@@ -16,7 +16,7 @@ use config::{TIME_LEVELS, VideoVaeConfig};
 use conv::{Cache, causal_conv};
 use dmdx_graph::{Graph, Type, ValueId};
 pub(super) use frames::shortest_video;
-use norm::Condition;
+use norm::SpatialCondition;
 use serde_json::Value;
 
 use super::autoencoder::{latent_symbols, mean_and_logvar};
@@ -80,7 +80,7 @@ fn decoder(vae: &VideoVaeConfig, frames: usize) -> Result<Graph> {
     let latent = graph.input("latent", Type::f32([b, vae.latent_channels.into(), frames::encoded(frames).into(), h, w]))?;
     let mut scope = Scope::new(&mut graph);
     let sample = in_batches(&mut scope, latent, frames::DECODED_AT_ONCE, |scope, x, cache| {
-        let mut pass = Pass { vae, cache, condition: Some(Condition::new(x)) };
+        let mut pass = Pass { vae, cache, condition: Some(SpatialCondition::new(x)) };
         scope.module("decoder", |m| {
             let mut x = causal_conv(m, "conv_in", x, vae.block_out_channels[vae.last()], pass.cache)?;
             x = pass.mid_block(m, x)?;

@@ -13,7 +13,7 @@ use crate::error::Result;
 const NORM_EPS: f64 = 1e-6;
 
 /// The latent frames of one batch and what they are enlarged to.
-pub(super) struct Condition {
+pub(super) struct SpatialCondition {
     latent: ValueId,
     /// How often the present height and width are the latent's.
     scale: usize,
@@ -21,7 +21,7 @@ pub(super) struct Condition {
     enlarged: BTreeMap<(usize, usize), ValueId>,
 }
 
-impl Condition {
+impl SpatialCondition {
     /// The condition of a batch whose latent is `latent [b, l, f, h, w]`.
     pub(super) fn new(latent: ValueId) -> Self {
         Self { latent, scale: 1, enlarged: BTreeMap::new() }
@@ -56,7 +56,7 @@ pub(super) fn spatial_norm(
     name: &str,
     x: ValueId,
     groups: usize,
-    condition: &mut Condition,
+    condition: &mut SpatialCondition,
 ) -> Result<ValueId> {
     let (channels, frames) = (m.size(x, 1), m.size(x, 2));
     m.module(name, |m| {

@@ -1,4 +1,4 @@
-//! Conditions as the networks take them: tensors on a device.
+//! ConditionPair as the networks take them: tensors on a device.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use burn::tensor::Device;
 
 use super::input_rows::InputRows;
 use super::store::ConditionStore;
-use crate::diffusion::{Condition, Conditions};
+use crate::diffusion::{ConditionBatch, ConditionPair};
 use crate::error::TrainError;
 use crate::module::Value;
 
@@ -33,15 +33,15 @@ impl StoredConditions {
     ///
     /// # Errors
     /// When there is no such prompt, or it cannot be read.
-    pub fn pick(&self, ids: &[usize]) -> Result<Conditions, TrainError> {
-        Ok(Conditions { conditional: self.conditional(ids)?, unconditional: self.unconditional(ids.len())? })
+    pub fn pick(&self, ids: &[usize]) -> Result<ConditionPair, TrainError> {
+        Ok(ConditionPair { conditional: self.conditional(ids)?, unconditional: self.unconditional(ids.len())? })
     }
 
     /// What the prompts `ids` ask for.
     ///
     /// # Errors
     /// As [`StoredConditions::pick`].
-    pub fn conditional(&self, ids: &[usize]) -> Result<Condition, TrainError> {
+    pub fn conditional(&self, ids: &[usize]) -> Result<ConditionBatch, TrainError> {
         self.condition(self.store.read(ids)?, ids.len())
     }
 
@@ -49,17 +49,17 @@ impl StoredConditions {
     ///
     /// # Errors
     /// When the device refuses.
-    pub fn unconditional(&self, count: usize) -> Result<Condition, TrainError> {
+    pub fn unconditional(&self, count: usize) -> Result<ConditionBatch, TrainError> {
         self.condition(self.store.unconditional().iter().map(|row| repeated(row, count)).collect(), count)
     }
 
-    fn condition(&self, inputs: Vec<InputRows>, count: usize) -> Result<Condition, TrainError> {
+    fn condition(&self, inputs: Vec<InputRows>, count: usize) -> Result<ConditionBatch, TrainError> {
         let fixed = self.fixed.iter().map(|row| repeated(row, count));
         let value = |input: InputRows| {
             let shape: Vec<usize> = std::iter::once(count).chain(input.shape).collect();
             Ok((input.name, Value::float(input.values, &shape, &self.device)?))
         };
-        Ok(Condition::new(inputs.into_iter().chain(fixed).map(value).collect::<Result<_, TrainError>>()?))
+        Ok(ConditionBatch::new(inputs.into_iter().chain(fixed).map(value).collect::<Result<_, TrainError>>()?))
     }
 }
 

@@ -4,7 +4,7 @@
 //! update is in force when it scores the generator, (b) the generator, (c) the heads on the same tensors. Each returns
 //! every value that it computed, and the gradients, which the caller applies.
 
-use crate::diffusion::{Conditions, Denoiser, Generator, Guided, NoiseProcess};
+use crate::diffusion::{ConditionPair, Denoiser, Generator, Guided, NoiseProcess};
 use crate::discriminator::{Features, LatentDiscriminator, generator_loss, hinge_loss};
 use crate::error::TrainError;
 use crate::method::tape::detached;
@@ -81,7 +81,7 @@ pub struct FakeStep {
 ///
 /// # Errors
 /// When shapes do not fit the networks.
-pub fn fake_step(roles: &Roles<'_>, conditions: &Conditions, draws: &FakeDraws) -> Result<FakeStep, TrainError> {
+pub fn fake_step(roles: &Roles<'_>, conditions: &ConditionPair, draws: &FakeDraws) -> Result<FakeStep, TrainError> {
     // Line 9: x_0, the end of the student's walk from z, without gradient.
     let (student, weights) = (roles.student.with_module(roles.generator.frozen()), draws.student_weights.as_deref());
     let x0 = match draws.call {
@@ -159,7 +159,7 @@ pub struct GeneratorStep {
 /// When shapes do not fit the networks.
 pub fn generator_step(
     roles: &Roles<'_>,
-    conditions: &Conditions,
+    conditions: &ConditionPair,
     draws: &GeneratorDraws,
     options: &Options,
 ) -> Result<GeneratorStep, TrainError> {
@@ -242,7 +242,7 @@ pub struct DiscriminatorStep {
 /// When shapes do not fit the networks.
 pub fn discriminator_step(
     roles: &Roles<'_>,
-    conditions: &Conditions,
+    conditions: &ConditionPair,
     draws: &GeneratorDraws,
     made: &GeneratorStep,
     options: &Options,

@@ -3,7 +3,7 @@
 //! Pure functions of roles, batch and draws. Each returns every value that it computed, so that a trace can be compared
 //! number by number, and the gradients, which the caller applies.
 
-use crate::diffusion::{Condition, Denoiser, NoiseProcess};
+use crate::diffusion::{ConditionBatch, Denoiser, NoiseProcess};
 use crate::discriminator::{Decoder, Features, LatentDiscriminator, PixelDiscriminator, generator_loss, hinge_loss};
 use crate::error::TrainError;
 use crate::method::tape::detached;
@@ -48,7 +48,7 @@ pub struct Batch {
     /// The noise that they came from.
     pub x_t: Value,
     /// The prompts' conditions.
-    pub condition: Condition,
+    pub condition: ConditionBatch,
     /// The pixel discriminator's features of the decoded `x_0`, where somebody keeps them.
     pub real_pixels: Option<Features>,
 }
