@@ -47,14 +47,24 @@ fn matching_of_a_video_teacher_in_eight_steps() {
     repeats("adm_cogvideox_8step.safetensors", 80);
 }
 
+/// What is said of a trace without tensors.
+fn refusal(method: &str, options: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.safetensors");
+    let metadata = [("method", method), ("options", options)].map(|(key, value)| (key.to_string(), value.to_string()));
+    let none: [(&str, safetensors::tensor::TensorView<'_>); 0] = [];
+    std::fs::write(&path, safetensors::serialize(none, Some(metadata.into())).unwrap()).unwrap();
+    replay::run(&path, folder.path(), 1e-3, &Device::flex()).unwrap_err().to_string()
+}
+
 #[test]
 fn a_method_that_is_not_there_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("dmd.safetensors");
-    let metadata =
-        std::collections::HashMap::from([("method".to_string(), "dmd".to_string()), ("options".to_string(), "{}".to_string())]);
-    let none: [(&str, safetensors::tensor::TensorView<'_>); 0] = [];
-    std::fs::write(&path, safetensors::serialize(none, Some(metadata)).unwrap()).unwrap();
-    let error = replay::run(&path, folder.path(), 1e-3, &Device::flex()).unwrap_err().to_string();
+    let error = refusal("dmd", "{}");
     assert!(error.contains("dmd") && error.contains("not available yet"), "{error}");
+}
+
+#[test]
+fn matrices_beside_frozen_weights_are_not_mistaken_for_whole_networks() {
+    let error = refusal("adm", r#"{"lora": {"rank": 4}}"#);
+    assert!(error.contains("trains LoRA matrices, which is not available yet"), "{error}");
 }

@@ -20,6 +20,7 @@ pub(crate) struct Trace {
     method: String,
     teacher: String,
     options: Json,
+    deviations: Json,
 }
 
 impl Trace {
@@ -30,7 +31,9 @@ impl Trace {
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
         let metadata = header.metadata().clone().unwrap_or_default();
         let field = |name: &str| metadata.get(name).cloned().ok_or_else(|| damaged(format!("its metadata lacks {name}")));
-        let options = serde_json::from_str(&field("options")?).map_err(|error| damaged(format!("its options: {error}")))?;
+        let json = |what: &str, text: &str| serde_json::from_str(text).map_err(|error| damaged(format!("its {what}: {error}")));
+        let options = json("options", &field("options")?)?;
+        let deviations = metadata.get("deviation").map_or(Ok(Json::Null), |text| json("deviation", text))?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.tensors() {
             let values = match view.dtype() {
@@ -47,6 +50,7 @@ impl Trace {
             method: field("method")?,
             teacher: metadata.get("teacher").cloned().unwrap_or_default(),
             options,
+            deviations,
         })
     }
 
@@ -66,6 +70,12 @@ impl Trace {
     /// All tensors by name.
     pub(crate) fn tensors(&self) -> &BTreeMap<String, Tensor> {
         &self.tensors
+    }
+
+    /// How far the recording's own float32 is from its float64: the largest difference by the root of the mean square.
+    /// Zero where it does not say.
+    pub(crate) fn deviation(&self, key: &str) -> f64 {
+        self.deviations[key].as_f64().filter(|deviation| deviation.is_finite()).unwrap_or(0.0)
     }
 
     /// A number among the options.

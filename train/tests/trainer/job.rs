@@ -109,7 +109,7 @@ impl Models for Fake {
         assert!(student.ends_with("student") && student.join("weights").is_file());
         write_folder(folder, |place| {
             std::fs::write(place.join("target"), target).unwrap();
-            if self.fail_export { Err(TrainError::Invalid("the bundle does not equal its source".to_string())) } else { Ok(()) }
+            if self.fail_export { Err(TrainError::component("the bundle does not equal its source", "seen")) } else { Ok(()) }
         })
     }
 
