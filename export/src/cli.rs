@@ -53,7 +53,7 @@ pub struct Cli {
     /// The checkpoint is a student although it has no dmdx_student.json; needs --steps.
     #[arg(long, requires = "steps", conflicts_with = "guidance")]
     student: bool,
-    /// What the network's output means: epsilon, sample, v_prediction, flow or line_velocity; otherwise taken from the checkpoint.
+    /// What the network's output means (`epsilon`, `v_prediction`, …); otherwise taken from the checkpoint.
     #[arg(long, value_name = "NAME", value_parser = parameterisation)]
     parameterisation: Option<Parameterisation>,
     /// Frames of a video; those that the network was trained for if not given.
@@ -77,7 +77,7 @@ pub struct Cli {
 }
 
 fn parameterisation(name: &str) -> Result<Parameterisation, String> {
-    serde_json::from_value(name.into()).map_err(|_| "it is none of epsilon, sample, v_prediction, flow, line_velocity".into())
+    serde_json::from_value(name.into()).map_err(|error| error.to_string())
 }
 
 /// Does what the command line says and returns the exit code.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dmdx_graph::rewrite::RewriteOptions;
+use dmdx_graph::rewrite::{RewriteOptions, apply_neutral};
 use dmdx_graph::{Graph, Op, Type, ValueId};
 
 use crate::error::{ExportError, Result};
@@ -25,6 +25,7 @@ pub(crate) fn lower(graph: &Graph, names: &Names, target: &Target) -> Result<Mod
     let mut graph = graph.clone();
     graph.retain_marks(|_| false);
     // Every parameter may be trained, which means that none is folded: initializers keep the checkpoint's names.
+    apply_neutral(&mut graph, &RewriteOptions::default())?;
     for family in target.rewrites {
         family.apply(&mut graph, &RewriteOptions::default())?;
     }

@@ -1,6 +1,5 @@
 //! `compat`: opset 18, IR 8, f32. Accepted by every ONNX Runtime, TensorRT 10 and tract alike.
 
-use dmdx_graph::rewrite::SIMPLIFY;
 use dmdx_graph::{DType, Op, Type};
 
 use super::target::{EngineKind, Presence, Target};
@@ -13,8 +12,7 @@ pub const COMPAT: Target = Target {
     ir_version: 8,
     precisions: &[DType::F32],
     runtimes: &["tract>=0.23", "onnxruntime>=1.14"],
-    // Parameters are not folded, see `lower`: initializers keep the checkpoint's names.
-    rewrites: &[&SIMPLIFY],
+    rewrites: &[],
     recipes: Recipes {
         linear: dense::linear_by_rank,
         attention: attention::by_products,

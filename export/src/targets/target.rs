@@ -19,7 +19,7 @@ pub struct Target {
     pub(crate) precisions: &'static [DType],
     /// Runtimes that it is known to run on.
     pub(crate) runtimes: &'static [&'static str],
-    /// Families of rewrites that a graph goes through before it is lowered, in this order.
+    /// Families of rewrites that a graph goes through after the neutral ones and before it is lowered, in this order.
     pub(crate) rewrites: &'static [&'static Family],
     /// How operations are written that ONNX can say in several ways.
     pub(crate) recipes: Recipes,

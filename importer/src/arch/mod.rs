@@ -30,7 +30,7 @@ use crate::error::{ImportError, Result};
 type Builder = fn(&str, &Value) -> Result<ArchGraphs>;
 
 /// Every class that can be built.
-const CLASSES: [(&str, Builder); 16] = [
+const CLASSES: &[(&str, Builder)] = &[
     ("UNet2DConditionModel", unet::build),
     ("SD3Transformer2DModel", mmdit::build),
     ("CogVideoXTransformer3DModel", cogvideox::build),

@@ -73,6 +73,11 @@ pub trait Family: Debug + Sync {
     /// For a size that cannot be, or a configuration that does not say enough.
     fn geometry(&self, settings: &dyn Settings, asked: &Size) -> Result<Geometry, Error>;
 
+    /// The network that makes pictures or videos of latents.
+    fn decoder(&self) -> Place {
+        Network::DECODER.place
+    }
+
     /// How latents relate to what the decoder reads.
     ///
     /// # Errors

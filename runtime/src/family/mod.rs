@@ -30,7 +30,7 @@ pub use networks::{Network, Networks};
 pub use settings::{Place, Settings};
 
 /// Every family.
-static FAMILIES: [&dyn Family; 4] = [
+static FAMILIES: &[&dyn Family] = &[
     &stable_diffusion_xl::StableDiffusionXl,
     &stable_diffusion::StableDiffusion,
     &stable_diffusion_3::StableDiffusion3,

@@ -280,7 +280,10 @@ impl Manifest {
         let process = match self.parameterisation {
             // The first time stands for pure noise on the line, whatever the teacher's table has there.
             Parameterisation::LineVelocity => Process::line(self.steps.first().copied().unwrap_or_default()),
-            other => self.schedule.process(other)?,
+            own @ (Parameterisation::Epsilon
+            | Parameterisation::Sample
+            | Parameterisation::VPrediction
+            | Parameterisation::Flow) => self.schedule.process(own)?,
         };
         Rollout::new(process, &self.steps, self.sampler)
     }

@@ -54,7 +54,14 @@ impl NoiseSchedule {
                 }
                 Ok(Process::flow_told(shift, count as f64))
             }
-            (Self::Table(_) | Self::Flow { .. }, _) => Err(ProcessError::Mismatch { parameterisation }),
+            (Self::Table(_), Parameterisation::Flow | Parameterisation::LineVelocity)
+            | (
+                Self::Flow { .. },
+                Parameterisation::Epsilon
+                | Parameterisation::Sample
+                | Parameterisation::VPrediction
+                | Parameterisation::LineVelocity,
+            ) => Err(ProcessError::Mismatch { parameterisation }),
         }
     }
 }
@@ -143,15 +150,18 @@ impl TryFrom<Stated> for NoiseSchedule {
         let count = stated.num_train_timesteps;
         let range = (stated.beta_start, stated.beta_end);
         let is_corrected = stated.snr_shift_scale.is_some() || stated.last_alphas_cumprod.is_some();
-        let betas = match (stated.r#type, range, stated.trained_betas) {
+        let misfit = || format!("a schedule of type {:?} lacks a value of its own or has one of another type", stated.r#type);
+        let betas = match (stated.r#type, range, &stated.trained_betas) {
             (Kind::Flow, (None, None), None) if !is_corrected && !stated.rescale_betas_zero_snr => {
                 return Ok(Self::Flow { num_train_timesteps: count, shift: stated.shift.unwrap_or(1.0) });
             }
             (Kind::ScaledLinear, (Some(start), Some(end)), None) => Betas::ScaledLinear { start, end, count },
             (Kind::Linear, (Some(start), Some(end)), None) => Betas::Linear { start, end, count },
             (Kind::SquaredcosCapV2, (None, None), None) => Betas::SquaredCosine { count },
-            (Kind::TrainedBetas, (None, None), Some(betas)) if betas.len() == count => Betas::Trained(betas),
-            (kind, ..) => return Err(format!("a schedule of type {kind:?} lacks a value of its own or has one of another type")),
+            (Kind::TrainedBetas, (None, None), Some(betas)) if betas.len() == count => Betas::Trained(betas.clone()),
+            (Kind::Flow | Kind::ScaledLinear | Kind::Linear | Kind::SquaredcosCapV2 | Kind::TrainedBetas, ..) => {
+                return Err(misfit());
+            }
         };
         if stated.shift.is_some() {
             return Err("a schedule with betas has no shift".into());

@@ -19,7 +19,7 @@ const MAX_BYTES: usize = 1 << 20;
 type Open = fn(&Path, &str, &dyn Engine) -> Result<Box<dyn Scorer>, Error>;
 
 /// Every kind of scorer by the name that configurations give it.
-const SCORERS: [(&str, Open); 1] = [("classifier", classifier::open)];
+const SCORERS: &[(&str, Open)] = &[("classifier", classifier::open)];
 
 /// Judges pictures.
 pub trait Scorer: Send + Sync {
@@ -75,7 +75,7 @@ pub fn open(folder: &Path, engine: &dyn Engine) -> Result<Box<dyn Scorer>, Error
     let Kind { scorer: kind } =
         serde_json::from_str(&text).map_err(|e| Error::bundle(&path, format!("is no description of a scorer ({e})")))?;
     let found = SCORERS.iter().find(|(name, _)| *name == kind);
-    let known = || SCORERS.map(|(name, _)| name).join(", ");
+    let known = || SCORERS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     let (_, open) = found.ok_or_else(|| ScoreError::UnknownKind { kind: kind.chars().take(80).collect(), known: known() })?;
     open(&root, &text, engine)
 }

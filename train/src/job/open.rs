@@ -36,7 +36,7 @@ impl Distillation {
         let job = Self { loaded: loaded.clone(), path, prompts, prompts_sha256, teacher, taps, layout, teacher_hash };
         job.student()?;
         job.materials().latent_taps()?;
-        job.materials().pixel_discriminator(1.0)?;
+        job.materials().pixel_discriminator("check", 1.0)?;
         Ok(job)
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::distillation::Distillation;
 use crate::data::{ConditionPlan, PairPlan};
 use crate::error::TrainError;
+use crate::method;
 use crate::recipe::Sampler;
 use crate::store::hash;
 
@@ -34,22 +35,17 @@ pub(super) fn versions() -> BTreeMap<String, String> {
 pub(super) fn choices(job: &Distillation) -> BTreeMap<String, String> {
     let texts = [
         ("device", format!("{:?}", job.loaded.recipe.run.device).to_lowercase()),
-        ("adm_times", "t_f uniform on the whole schedule, t uniform in [t_min + dt_steps, t_max]".to_string()),
-        ("adm_head_reduce", "mean over heads and positions".to_string()),
         ("evaluation", "the noise of the run's seed, guidance in the middle of teacher.guidance".to_string()),
         ("head_weights", "uniform in +-1/sqrt(fan_in), the last layer times logit_scale".to_string()),
         ("parameter_write", "32-bit, rounded to nearest without compensation".to_string()),
-        ("eq9_sign", "both terms negative: the generator raises both discriminators".to_string()),
-        ("fake_score_start", "the teacher's weights".to_string()),
-        ("heads_of_adm", "new ones, not those of ADP".to_string()),
         ("head_bias", "zero".to_string()),
         ("latent_taps", job.taps.join(" ")),
         ("student", format!("{:?}", job.student())),
         ("teacher_time_ids", "(height, width, 0, 0, height, width)".to_string()),
         ("unconditional", job.teacher.unconditional.words().to_string()),
-        ("update_order_adm", "fake score, generator, heads".to_string()),
     ];
-    texts.into_iter().map(|(name, text)| (name.to_string(), text)).collect()
+    let methods = method::of(&job.loaded.recipe).flat_map(|method| method.choices).map(|&(name, text)| (name, text.to_string()));
+    texts.into_iter().chain(methods).map(|(name, text)| (name.to_string(), text)).collect()
 }
 
 /// What the conditions of the prompts are.

@@ -126,7 +126,7 @@ impl Materials<'_> {
     ///
     /// # Errors
     /// When its backbone cannot be imported, or lacks a layer.
-    pub fn pixel_discriminator(&self, rate: f64) -> Result<Option<PixelDiscriminator>, TrainError> {
+    pub fn pixel_discriminator(&self, method: &str, rate: f64) -> Result<Option<PixelDiscriminator>, TrainError> {
         let Some(pixel) = &self.recipe.discriminator.pixel else { return Ok(None) };
         let options = ImportOptions { nonfinite: Nonfinite::Deny, ..ImportOptions::default() };
         let component = import(&self.loaded.resolve(&pixel.path), &options)
@@ -144,7 +144,7 @@ impl Materials<'_> {
         let input = graph.inputs().first().map(|(name, _)| name.to_string()).unwrap_or_default();
         let inputs = [(input.as_str(), vec![1, 3, height, width])];
         let taps = find_taps(graph, &layers, &inputs, &FeatureLayout::ChannelsLast, PIXEL_TAPS)?;
-        let heads = self.heads(&taps, "adp pixel heads", rate)?;
+        let heads = self.heads(&taps, &format!("{method} pixel heads"), rate)?;
         PixelDiscriminator::new(graph, &taps, PixelScaling::of(pixel.input), heads).map(Some)
     }
 }

@@ -74,6 +74,8 @@ pub struct Method {
     pub needs: &'static [Need],
     /// What the student's output means afterwards.
     pub student: Student,
+    /// What it does where its sources leave a choice, by name: for the run's manifest.
+    pub choices: &'static [(&'static str, &'static str)],
     /// Makes its phase.
     pub build: Build,
     /// Repeats a recorded iteration.

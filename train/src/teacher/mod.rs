@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use dmdx_export::Imported;
 use dmdx_graph::Graph;
 use dmdx_importer::{ImportOptions, Nonfinite, Pipeline, import_pipeline};
-use dmdx_runtime::family::{self, Family, Geometry, Place, Size};
+use dmdx_runtime::family::{self, Family, Geometry, Size};
 use dmdx_runtime::manifest;
 use dmdx_runtime::process::{Rollout, StepRule};
 use dmdx_runtime::scheduler;
@@ -24,9 +24,6 @@ use crate::recipe::Unconditional;
 use crate::session::{Draws, Interrupt};
 
 pub use networks::{Interpreted, OnBurn};
-
-/// Latents to pictures, in every family.
-const DECODER: Place = ("vae", "vae_decoder");
 
 /// How many samples of this latent shape go through a network together: a function of the shape alone, so that no sample
 /// depends on how many are asked for, and small enough for the decoder's maps of large pictures.
@@ -85,7 +82,7 @@ impl Teacher {
             ports: Ports::of(names),
         };
         let scaling = family.vae_scaling(&imported)?;
-        let decoder = Decoder::new(GraphModule::new(imported.graph(DECODER)?, device, false)?, &scaling);
+        let decoder = Decoder::new(GraphModule::new(imported.graph(family.decoder())?, device, false)?, &scaling);
         let unconditional = prompts::unconditional(family, &imported, unconditional);
         let Geometry { latent_shape, pixels } = geometry;
         let latent_scaling = scaling.scaling_factor;

@@ -8,7 +8,6 @@ use dmdx_importer::{Component, ImportOptions, import};
 use dmdx_runtime::family::{self, Family};
 use dmdx_runtime::process::Process;
 use dmdx_runtime::scheduler;
-use serde_json::json;
 
 use super::recorded::Trace;
 use crate::diffusion::{ConditionBatch, ConditionPair, Denoiser, Ports};
@@ -123,6 +122,8 @@ struct Kind {
     texts: &'static [(&'static str, &'static str)],
     /// Inputs that do not depend on the texts.
     sizes: &'static [&'static str],
+    /// The scheduler's configuration of the released model.
+    scheduler: &'static str,
 }
 
 const KINDS: [Kind; 3] = [
@@ -131,18 +132,22 @@ const KINDS: [Kind; 3] = [
         pipeline: "StableDiffusionXLPipeline",
         texts: &[("encoder_hidden_states", "prompt"), ("text_embeds", "pooled")],
         sizes: &["time_ids"],
+        scheduler: r#"{"_class_name": "DDIMScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}"#,
     },
     Kind {
         class: "SD3Transformer2DModel",
         pipeline: "StableDiffusion3Pipeline",
         texts: &[("encoder_hidden_states", "prompt"), ("pooled_projections", "pooled")],
         sizes: &[],
+        scheduler: r#"{"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}"#,
     },
     Kind {
         class: "CogVideoXTransformer3DModel",
         pipeline: "CogVideoXPipeline",
         texts: &[("encoder_hidden_states", "prompt")],
         sizes: &[],
+        scheduler: r#"{"_class_name": "CogVideoXDDIMScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085,
+            "beta_end": 0.012, "prediction_type": "v_prediction", "snr_shift_scale": 3.0, "rescale_betas_zero_snr": true}"#,
     },
 ];
 
@@ -156,17 +161,8 @@ impl Kind {
 
     /// The process of the released models: SDXL's, SD3's, CogVideoX-2b's.
     fn process(&self) -> Result<Process, TrainError> {
-        let (start, end) = (0.00085, 0.012);
-        let config = match self.class {
-            "SD3Transformer2DModel" => json!({"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}),
-            "CogVideoXTransformer3DModel" => json!({
-                "_class_name": "CogVideoXDDIMScheduler", "beta_schedule": "scaled_linear", "beta_start": start, "beta_end": end,
-                "prediction_type": "v_prediction", "snr_shift_scale": 3.0, "rescale_betas_zero_snr": true,
-            }),
-            _ => json!({
-                "_class_name": "DDIMScheduler", "beta_schedule": "scaled_linear", "beta_start": start, "beta_end": end,
-            }),
-        };
+        let config = serde_json::from_str(self.scheduler)
+            .map_err(|error| TrainError::component(format!("reading the scheduler of {}", self.pipeline), error))?;
         Ok(scheduler::process(&config)?)
     }
 }

@@ -83,14 +83,13 @@ fn the_table_of_keys_is_complete() {
         file = "p.txt"
         [discriminator.pixel]
         path = "s"
-        [adp]
-        [adm]
         [pairs]
         path = "pairs"
         [score]
         classifier = "c"
     "#;
-    let recipe = parse(full, &[]).unwrap().recipe;
+    let methods: String = sections().iter().map(|section| format!("[{}]\n", section.name)).collect();
+    let recipe = parse(&format!("{full}\n{methods}"), &[]).unwrap().recipe;
     let mut found = Vec::new();
     collect(&recipe.resolved().unwrap(), "", &mut found);
     for key in &found {

@@ -16,6 +16,7 @@ pub const METHOD: Method = Method {
     section: SectionEntry::of::<Adp>(),
     needs: &[Need::Pairs],
     student: Student::OnLine,
+    choices: &[("eq9_sign", "both terms negative: the generator raises both discriminators")],
     replay: replay::run,
     build: |materials, mut given| {
         let section = materials.recipe.section()?.unwrap_or_default();

@@ -56,7 +56,7 @@ impl AdpPhase {
         pairs: PairStore,
     ) -> Result<Self, TrainError> {
         let pixel = match section.lambda_pixel > 0.0 {
-            true => materials.pixel_discriminator(section.lr_discriminator)?,
+            true => materials.pixel_discriminator(Adp::NAME, section.lr_discriminator)?,
             false => None,
         };
         let teacher = &materials.teacher.denoiser;
