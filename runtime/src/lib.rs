@@ -22,7 +22,7 @@ pub mod tokenizer;
 
 pub use bundle::Bundle;
 pub use engine::{Engine, Session, run_model};
-pub use error::{Error, FamilyError, ScoreError};
+pub use error::{Error, FamilyError, RequestError, SchedulerError, ScoreError};
 pub use pipeline::Pipeline;
 pub use tensor::{Data, Tensor};
 pub use tokenizer::Tokenizer;

@@ -1,6 +1,8 @@
 //! The one error of this crate.
 
 mod family;
+mod request;
+mod scheduler;
 mod score;
 
 use std::path::PathBuf;
@@ -9,6 +11,8 @@ use crate::manifest::ManifestError;
 use crate::process::ProcessError;
 
 pub use family::FamilyError;
+pub use request::RequestError;
+pub use scheduler::SchedulerError;
 pub use score::ScoreError;
 
 /// What can go wrong between a bundle and a picture. Every message is one sentence.
@@ -79,8 +83,8 @@ pub enum Error {
     #[error("{0}")]
     Shape(String),
     /// A scheduler's configuration or the use of it: names the key, the value and what is supported.
-    #[error("{0}")]
-    Scheduler(String),
+    #[error(transparent)]
+    Scheduler(#[from] SchedulerError),
     /// A pipeline, or a request to it, that its family does not allow.
     #[error(transparent)]
     Family(#[from] FamilyError),
@@ -102,8 +106,8 @@ pub enum Error {
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// A request that makes no sense: an empty prompt list, a prompt that the classifier cannot judge, no pictures.
-    #[error("{0}")]
-    Request(String),
+    #[error(transparent)]
+    Request(#[from] RequestError),
     /// ONNX Runtime is absent, unsuitable or refuses to start.
     #[error("{0}")]
     Library(String),

@@ -1,6 +1,7 @@
 //! Autoencoders in tiles, for pictures that would not fit in memory: overlapping tiles of rows and columns go through the
 //! network one by one, and neighbours are blended where they overlap, as `tiled_decode` and `tiled_encode` of diffusers do.
 
+use crate::error::RequestError;
 use crate::{Error, Tensor};
 
 /// Share of a tile that also belongs to the next one, in `AutoencoderKL` of diffusers.
@@ -45,14 +46,13 @@ impl Cut {
 
     /// Tiles advance, and what one leaves in the result ends where the next one begins: diffusers, which rounds, makes
     /// results of another size otherwise.
-    fn check(self, what: &str) -> Result<(), Error> {
+    fn check(self, what: &'static str) -> Result<(), Error> {
         let Self { input, output, overlap } = self;
         let fits = self.kept().checked_mul(input).is_some_and(|size| Some(size) == self.step().checked_mul(output));
         if (0.0..1.0).contains(&overlap) && self.step() > 0 && self.kept() > 0 && fits {
             return Ok(());
         }
-        let advice = "take a size of which this share is a whole number";
-        Err(Error::Request(format!("tiles of {input} {what} that become {output} cannot overlap by {overlap:.3}; {advice}")))
+        Err(RequestError::Tiles { what, input, output, overlap }.into())
     }
 }
 

@@ -7,6 +7,7 @@ mod walk;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::error::RequestError;
 use crate::family::{self, Condition, Family, Fixed, Geometry, Networks, Size, denoiser_inputs};
 use crate::manifest::{Manifest, Unconditional};
 use crate::parallel::in_parallel;
@@ -107,12 +108,12 @@ impl Pipeline {
     /// [`Error::Request`] where the networks run without guidance, or a student was not trained for the weight.
     pub fn with_guidance(mut self, scale: f64) -> Result<Self, Error> {
         match (self.guidance, self.manifest.guidance) {
-            (None, _) => Err(Error::Request("this bundle runs without guidance; leave the weight out".into())),
+            (None, _) => Err(RequestError::NoGuidance.into()),
             (Some(_), Some(known)) if !known.holds(scale) => {
                 let [low, high] = known.range;
-                Err(Error::Request(format!("the guidance {scale} was asked for, but this student takes {low} to {high}")))
+                Err(RequestError::Guidance { scale, low, high }.into())
             }
-            (Some(_), None) if !scale.is_finite() => Err(Error::Request(format!("the guidance {scale} is no finite number"))),
+            (Some(_), None) if !scale.is_finite() => Err(RequestError::GuidanceNotFinite(scale).into()),
             (Some(_), _) => {
                 self.guidance = Some(scale);
                 Ok(self)
@@ -135,7 +136,7 @@ impl Pipeline {
     /// engine fails, [`Error::Family`] if a picture holds a value that is not finite.
     pub fn generate(&self, prompts: &[String], noise: &Tensor, progress: &(dyn Fn(usize) + Sync)) -> Result<Tensor, Error> {
         if prompts.is_empty() {
-            return Err(Error::Request("there is no prompt; give at least one".into()));
+            return Err(RequestError::NoPrompt.into());
         }
         let wanted = [&[prompts.len()], self.manifest.latent_shape.as_slice()].concat();
         if noise.shape() != wanted {

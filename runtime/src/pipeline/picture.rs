@@ -6,6 +6,7 @@ use dmdx_graph::store::{self, Existing};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
+use crate::error::RequestError;
 use crate::{Error, Tensor};
 
 /// One sheet never has more pixels.
@@ -53,19 +54,11 @@ pub fn sheet(pictures: &Tensor, columns: usize, scale: usize) -> Result<Picture,
     let values = pictures.floats()?;
     let columns = columns.min(count);
     let rows = if columns == 0 { 0 } else { count.div_ceil(columns) };
-    let sides = (width.checked_mul(columns), height.checked_mul(rows));
-    let (Some(sheet_width), Some(sheet_height)) =
-        (sides.0.and_then(|w| w.checked_mul(scale)), sides.1.and_then(|h| h.checked_mul(scale)))
-    else {
-        return Err(Error::Request("the sheet is too large; choose a smaller scale".into()));
-    };
+    let sheet_width = width.saturating_mul(columns).saturating_mul(scale);
+    let sheet_height = height.saturating_mul(rows).saturating_mul(scale);
     match sheet_width.checked_mul(sheet_height) {
         Some(1..=MAX_PIXELS) => {}
-        _ => {
-            return Err(Error::Request(format!(
-                "a sheet of {sheet_width}x{sheet_height} pixels cannot be drawn; choose at least one picture and a scale that keeps it under {MAX_PIXELS} pixels"
-            )));
-        }
+        _ => return Err(RequestError::Sheet { width: sheet_width, height: sheet_height, most: MAX_PIXELS }.into()),
     }
     let mut rgb = vec![0; 3 * sheet_width * sheet_height];
     for (position, pixel) in rgb.chunks_exact_mut(3).enumerate() {

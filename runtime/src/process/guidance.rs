@@ -1,10 +1,4 @@
-//! Classifier-free guidance in the standard form (Ho and Salimans): `o = u + w (c - u)`.
-
-/// The weights of the unconditional and the conditional output.
-#[must_use]
-pub fn weights(scale: f64) -> (f64, f64) {
-    (1.0 - scale, scale)
-}
+//! Weights of classifier-free guidance in the standard form (Ho and Salimans): `o = u + w (c - u)`.
 
 /// The weight of CogVideoX' `use_dynamic_cfg` at a time: `1 + g (1 - cos(pi ((steps - time) / steps)^5)) / 2`, with the
 /// number of inference steps, as diffusers computes it.

@@ -16,10 +16,11 @@ pub mod spacing;
 
 pub use level::Level;
 pub use levels::{Grid, Process};
-pub use noise_table::{Betas, MOST_ENTRIES, NoiseTable};
+pub(crate) use noise_table::MOST_ENTRIES;
+pub use noise_table::{Betas, NoiseTable};
 pub use parameterisation::{Affine, Parameterisation};
 pub use rollout::{Next, Rollout, Step, StepRule};
-pub use rounding::{Rounding, single};
+pub(crate) use rounding::{Rounding, single};
 pub use schedule::NoiseSchedule;
 
 /// What a noise process cannot do.

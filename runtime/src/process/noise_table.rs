@@ -4,7 +4,7 @@ use super::spacing::torch_linspace;
 use super::{ProcessError, Rounding};
 
 /// Most entries of a table: a file may be a stranger's.
-pub const MOST_ENTRIES: usize = 100_000;
+pub(crate) const MOST_ENTRIES: usize = 100_000;
 
 /// How the betas run.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,7 +69,7 @@ impl NoiseTable {
     ///
     /// # Errors
     /// [`ProcessError::Table`] with the first that does not.
-    pub fn check(&self) -> Result<(), ProcessError> {
+    pub(crate) fn check(&self) -> Result<(), ProcessError> {
         let refuse = |key, problem: String| Err(ProcessError::Table { key, problem });
         if !(1..=MOST_ENTRIES).contains(&self.count()) {
             return refuse("num_train_timesteps", format!("but an integer from 1 to {MOST_ENTRIES} is needed"));
@@ -99,7 +99,7 @@ impl NoiseTable {
     ///
     /// # Errors
     /// As [`NoiseTable::check`]; also for betas that are too small to be rescaled.
-    pub fn alphas_cumprod(&self, rounding: Rounding) -> Result<Vec<f64>, ProcessError> {
+    pub(crate) fn alphas_cumprod(&self, rounding: Rounding) -> Result<Vec<f64>, ProcessError> {
         self.check()?;
         let keep = |value| rounding.keep(value);
         let mut bars = products(&self.betas.values(rounding), rounding);

@@ -3,7 +3,7 @@
 /// The reference library computes some tables in float32, and where nearly equal numbers are subtracted the roundings show in
 /// every later digit: so they are part of what a network was trained with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rounding {
+pub(crate) enum Rounding {
     /// In f64.
     Double,
     /// Every result is rounded to float32.
@@ -12,8 +12,7 @@ pub enum Rounding {
 
 impl Rounding {
     /// A result as it is kept.
-    #[must_use]
-    pub fn keep(self, value: f64) -> f64 {
+    pub(crate) fn keep(self, value: f64) -> f64 {
         match self {
             Self::Double => value,
             Self::Single => single(value),
@@ -22,7 +21,6 @@ impl Rounding {
 }
 
 /// Rounds to float32.
-#[must_use]
-pub fn single(value: f64) -> f64 {
+pub(crate) fn single(value: f64) -> f64 {
     f64::from(value as f32)
 }

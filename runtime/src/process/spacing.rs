@@ -13,14 +13,12 @@ pub fn trailing(count: usize, last: usize, steps: usize) -> Vec<f64> {
 }
 
 /// `offset + i ratio` for `i = steps - 1 .. 0`.
-#[must_use]
-pub fn leading(offset: usize, ratio: usize, steps: usize) -> Vec<f64> {
+pub(crate) fn leading(offset: usize, ratio: usize, steps: usize) -> Vec<f64> {
     (0..steps).rev().map(|i| (i * ratio + offset) as f64).collect()
 }
 
 /// numpy's `linspace`.
-#[must_use]
-pub fn linspace(start: f64, stop: f64, count: usize) -> Vec<f64> {
+pub(crate) fn linspace(start: f64, stop: f64, count: usize) -> Vec<f64> {
     if count < 2 {
         return vec![start; count];
     }
@@ -31,8 +29,7 @@ pub fn linspace(start: f64, stop: f64, count: usize) -> Vec<f64> {
 }
 
 /// torch's `linspace`: from both ends to the middle, each value with one rounding.
-#[must_use]
-pub fn torch_linspace(start: f64, stop: f64, count: usize, rounding: Rounding) -> Vec<f64> {
+pub(crate) fn torch_linspace(start: f64, stop: f64, count: usize, rounding: Rounding) -> Vec<f64> {
     let keep = |value| rounding.keep(value);
     let (start, stop) = (keep(start), keep(stop));
     let step = keep(keep(stop - start) / (count.max(2) - 1) as f64);

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::Error;
+use crate::error::SchedulerError;
 
 /// Keys of diffusers' other schedulers, which a file may hold although its own class has no use for them: the released
 /// SDXL and LCM files do. diffusers ignores them, and so does this crate.
@@ -68,7 +69,7 @@ pub(super) struct Config<'a> {
 impl<'a> Config<'a> {
     /// The configuration and its class.
     pub(super) fn new(value: &'a Value) -> Result<Self, Error> {
-        let refuse = |what| Error::Scheduler(format!("scheduler_config.json {what}; save it again with diffusers"));
+        let refuse = |problem: &str| SchedulerError::Syntax { problem: problem.into() };
         let map = value.as_object().ok_or_else(|| refuse("is no JSON object"))?;
         let class = map.get("_class_name").and_then(Value::as_str).ok_or_else(|| refuse("names no _class_name"))?;
         Ok(Self { class, map })
@@ -103,7 +104,7 @@ impl<'a> Config<'a> {
     pub(super) fn refuse(&self, key: &str, reason: &str) -> Error {
         let value = self.get(key).map_or_else(|| "null".into(), ToString::to_string);
         let value: String = if value.chars().count() > 60 { value.chars().take(60).chain(['…']).collect() } else { value };
-        Error::Scheduler(format!("the {} of scheduler_config.json has {key} = {value}, {reason}", self.class))
+        SchedulerError::Key { class: self.class.into(), key: key.into(), value, reason: reason.into() }.into()
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&'a Value> {

@@ -9,6 +9,7 @@ use super::sigma::{interpolate, karras, terminated, time_of};
 use super::spacing::{self, Spacing, Times};
 use super::table::{self, Correction};
 use super::values::{Original, Stepped, each};
+use crate::error::SchedulerError;
 use crate::process::spacing::{leading, linspace, trailing};
 use crate::process::{Level, Parameterisation};
 use crate::tensor::ops::blend;
@@ -157,9 +158,7 @@ impl Method for DpmSolver {
             let sigmas = karras(low, high, steps);
             timesteps = sigmas.iter().map(|&sigma| time_of(sigma, &self.sigmas).round_ties_even()).collect();
             if timesteps.get(1) == timesteps.first() {
-                return Err(Error::Scheduler(format!(
-                    "{steps} Karras steps begin with the same time twice, which diffusers cannot run either; ask for fewer steps or set use_karras_sigmas to false"
-                )));
+                return Err(SchedulerError::TwoFirstTimes { steps }.into());
             }
             sigmas
         } else {

@@ -6,6 +6,7 @@ use super::spacing::bounded;
 use super::table;
 use super::values::{Stepped, each};
 use crate::Error;
+use crate::error::SchedulerError;
 use crate::process::shift::shifted;
 use crate::process::spacing::linspace;
 use crate::process::{Level, Parameterisation, single};
@@ -86,13 +87,12 @@ impl Shift {
 impl FlowMatch {
     fn shift(&self, mu: Option<f64>) -> Result<Shift, Error> {
         let Some(dynamic) = &self.dynamic else { return no_shift(mu).map(|()| Shift::Static(self.shift)) };
-        let needed = "a scheduler with use_dynamic_shifting needs the shift mu of the latents' size; take it from shift_for()";
-        let mu = mu.ok_or_else(|| Error::Scheduler(needed.into()))?;
+        let mu = mu.ok_or(SchedulerError::ShiftNeeded)?;
         let weight = if dynamic.exponential { mu.exp() } else { mu };
         if weight.is_finite() && weight > 0.0 {
             return Ok(Shift::Dynamic(weight));
         }
-        Err(Error::Scheduler(format!("the shift mu = {mu} cannot be used; take it from shift_for()")))
+        Err(SchedulerError::Shift { mu }.into())
     }
 
     /// The largest and the smallest sigma of training, in float32 steps. With a static shift both are shifted already, and

@@ -4,6 +4,7 @@ use dmdx_graph::json::quote_non_finite;
 use serde_json::Value;
 
 use crate::Error;
+use crate::error::SchedulerError;
 
 /// Longest text: a table of trained betas has 100,000 numbers at most.
 const MOST_BYTES: usize = 4 << 20;
@@ -13,9 +14,7 @@ const MOST_BYTES: usize = 4 << 20;
 /// # Errors
 /// [`Error::Scheduler`] for any other text.
 pub(super) fn parse(text: &str) -> Result<Value, Error> {
-    let refuse = |problem: String| {
-        Error::Scheduler(format!("scheduler_config.json cannot be read: {problem}; save it again with diffusers"))
-    };
+    let refuse = |problem: String| Error::from(SchedulerError::Syntax { problem: format!("cannot be read: {problem}") });
     if text.len() > MOST_BYTES {
         return Err(refuse(format!("it has {} bytes, more than {MOST_BYTES}", text.len())));
     }

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use super::values::Stepped;
+use crate::error::SchedulerError;
 use crate::process::Level;
 use crate::{Error, Tensor};
 
@@ -85,9 +86,7 @@ pub(super) trait Method: Debug + Send + Sync {
 pub(super) fn entry(table: &[f64], time: f64) -> Result<f64, Error> {
     let whole = time >= 0.0 && time.fract() == 0.0;
     let found = table.get(if whole { time as usize } else { usize::MAX }).copied();
-    found.ok_or_else(|| {
-        Error::Scheduler(format!("time {time} is not in the noise table, which has whole times 0 to {}", table.len() - 1))
-    })
+    found.ok_or_else(|| SchedulerError::NoEntry { time, last: table.len().saturating_sub(1) }.into())
 }
 
 /// Weights of `add_noise` for schedulers with a noise table.
@@ -97,14 +96,13 @@ pub(super) fn table_level(table: &[f64], time: f64) -> Result<Level, Error> {
 
 /// The place of a time of the run in hand.
 pub(super) fn listed(run: &Run, time: f64) -> Result<usize, Error> {
-    run.position(time)
-        .ok_or_else(|| Error::Scheduler(format!("time {time} is not one of the run's timesteps; take it from timesteps()")))
+    run.position(time).ok_or_else(|| SchedulerError::NotListed { time }.into())
 }
 
 /// Refuses a shift for classes that have none.
 pub(super) fn no_shift(mu: Option<f64>) -> Result<(), Error> {
     match mu {
-        Some(_) => Err(Error::Scheduler("a shift was given to a scheduler without use_dynamic_shifting; leave it out".into())),
+        Some(_) => Err(SchedulerError::NoShift.into()),
         None => Ok(()),
     }
 }

@@ -23,6 +23,7 @@ mod values;
 
 use serde_json::Value;
 
+use crate::error::SchedulerError;
 use crate::process::Level;
 use crate::tensor::ops::blend;
 use crate::{Error, Tensor};
@@ -67,12 +68,8 @@ impl Scheduler {
         let config = Config::new(config)?;
         let found = CLASSES.iter().find(|(name, ..)| *name == config.class());
         let Some((class, new, keys)) = found else {
-            let names: Vec<&str> = CLASSES.iter().map(|(name, ..)| *name).collect();
-            return Err(Error::Scheduler(format!(
-                "the scheduler class {} is not supported; the supported ones are {}",
-                config.class(),
-                names.join(", ")
-            )));
+            let known = CLASSES.map(|(name, ..)| name).join(", ");
+            return Err(SchedulerError::UnknownClass { class: config.class().chars().take(80).collect(), known }.into());
         };
         let ignored = config.ignored(keys)?;
         Ok(Self { class, method: new(&config)?, run: Run::default(), next: None, ignored })
@@ -165,9 +162,7 @@ impl Scheduler {
             values::same(sample.shape(), tensor)?;
         }
         let noise = if self.method.draws(&self.run, index) {
-            Some(noise.ok_or_else(|| {
-                Error::Scheduler(format!("the step of {} at time {time} adds noise, but none was given", self.class))
-            })?)
+            Some(noise.ok_or(SchedulerError::NoNoise { class: self.class, time })?)
         } else {
             None
         };
@@ -203,15 +198,13 @@ impl Scheduler {
     /// The place of `time` in the run.
     fn index(&self, time: f64) -> Result<usize, Error> {
         match self.next {
-            None if self.run.timesteps.is_empty() => {
-                Err(Error::Scheduler("a scheduler was used before set_timesteps; call it first".into()))
-            }
+            None if self.run.timesteps.is_empty() => Err(SchedulerError::NotBegun.into()),
             None => method::listed(&self.run, time),
             Some(next) if self.run.time(next) == Some(time) => Ok(next),
-            Some(next) => Err(Error::Scheduler(match self.run.time(next) {
-                Some(wanted) => format!("a step at time {time} was asked for, but the next of this run is {wanted}"),
-                None => format!("a step at time {time} was asked for, but the run has ended; call set_timesteps"),
-            })),
+            Some(next) => Err(match self.run.time(next) {
+                Some(next) => SchedulerError::NotNext { time, next }.into(),
+                None => SchedulerError::Ended { time }.into(),
+            }),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::method::{Given, Method, Run, entry, no_shift, table_level};
 use super::spacing::{self, Times};
 use super::table::{self, Correction};
 use super::values::{Stepped, each};
+use crate::error::SchedulerError;
 use crate::process::{Level, Parameterisation};
 use crate::tensor::ops::blend;
 use crate::{Error, Tensor};
@@ -106,5 +107,5 @@ impl Method for Pndm {
 }
 
 fn out_of_order() -> Error {
-    Error::Scheduler("the second step of PNDMScheduler was asked for before the first; call set_timesteps and begin again".into())
+    SchedulerError::OutOfOrder { class: "PNDMScheduler" }.into()
 }

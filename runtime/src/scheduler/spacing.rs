@@ -2,6 +2,7 @@
 
 use super::config::Config;
 use crate::Error;
+use crate::error::SchedulerError;
 use crate::process::single;
 use crate::process::spacing::{leading, linspace, trailing};
 
@@ -61,11 +62,7 @@ impl Times {
     /// Refuses times beyond the table.
     fn inside(&self, times: Vec<f64>) -> Result<Vec<f64>, Error> {
         match times.iter().find(|&&time| time >= self.count as f64) {
-            Some(time) => Err(Error::Scheduler(format!(
-                "steps_offset = {} moves a step to time {time}, but the noise table ends at {}; ask for fewer steps",
-                self.offset,
-                self.count - 1
-            ))),
+            Some(&time) => Err(SchedulerError::Offset { offset: self.offset, time, last: self.count - 1 }.into()),
             None => Ok(times),
         }
     }
@@ -76,5 +73,5 @@ pub(super) fn bounded(steps: usize, most: usize) -> Result<(), Error> {
     if (1..=most).contains(&steps) {
         return Ok(());
     }
-    Err(Error::Scheduler(format!("{steps} steps were asked for, but this scheduler can make 1 to {most}")))
+    Err(SchedulerError::Steps { steps, most }.into())
 }

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::config::Config;
 use crate::Error;
+use crate::error::SchedulerError;
 use crate::process::{Betas, MOST_ENTRIES, NoiseSchedule, NoiseTable, Parameterisation, Process, ProcessError, Rounding, single};
 
 /// The smallest value that the sigma schedulers leave at the end of a rescaled table, so that sigma stays finite.
@@ -43,7 +44,7 @@ pub fn noise_schedule(config: &Value) -> Result<NoiseSchedule, Error> {
             return Ok(NoiseSchedule::Flow { num_train_timesteps, shift });
         }
         class if class.starts_with("FlowMatch") || class.starts_with("EDM") => {
-            return Err(Error::Scheduler(format!("the scheduler is {class}, whose noise levels are not supported yet")));
+            return Err(SchedulerError::NoProcess { class: class.into() }.into());
         }
         "CogVideoXDDIMScheduler" | "CogVideoXDPMScheduler" => Correction::Shifted,
         "EulerDiscreteScheduler" | "EulerAncestralDiscreteScheduler" | "DPMSolverMultistepScheduler" => Correction::Lifted,

@@ -1,6 +1,7 @@
 //! What a step does to every element: in f64, rounded to float32 once.
 
 use super::config::Config;
+use crate::error::SchedulerError;
 use crate::process::{Affine, Level, Parameterisation};
 use crate::{Error, Tensor};
 
@@ -27,14 +28,10 @@ impl Original {
     /// At a level; `time` is for the message.
     ///
     /// # Errors
-    /// [`Error::Scheduler`] where x0 would have to be found from noise, there is no signal, and nothing is clipped.
+    /// [`SchedulerError::NoSignal`] where x0 would have to be found from noise, there is no signal, and nothing is clipped.
     pub(super) fn new(prediction: Parameterisation, level: Level, time: f64, clip: Option<f64>) -> Result<Self, Error> {
         let alpha = if clip.is_some() { level.alpha.max(LEAST_SIGNAL) } else { level.alpha };
-        let map = prediction.original(Level { alpha, ..level }).map_err(|_| {
-            Error::Scheduler(format!(
-                "at time {time} the rescaled noise table leaves no signal, so x0 cannot be computed from predicted noise; use v_prediction or rescale_betas_zero_snr = false"
-            ))
-        })?;
+        let map = prediction.original(Level { alpha, ..level }).map_err(|_| SchedulerError::NoSignal { time })?;
         Ok(Self { map, clip })
     }
 

@@ -7,7 +7,7 @@ use crate::Error;
 ///
 /// # Errors
 /// [`Error::Shape`] for none, or shapes that differ in another axis.
-pub fn join(tensors: &[Tensor], axis: usize) -> Result<Tensor, Error> {
+pub(crate) fn join(tensors: &[Tensor], axis: usize) -> Result<Tensor, Error> {
     let refuse = || {
         let shapes: Vec<&[usize]> = tensors.iter().map(Tensor::shape).collect();
         Error::Shape(format!("tensors of shapes {shapes:?} cannot be joined along axis {axis}"))
@@ -36,7 +36,7 @@ pub fn join(tensors: &[Tensor], axis: usize) -> Result<Tensor, Error> {
 ///
 /// # Errors
 /// [`Error::Shape`] for a row that is not there.
-pub fn pick(tensor: &Tensor, rows: &[usize]) -> Result<Tensor, Error> {
+pub(crate) fn pick(tensor: &Tensor, rows: &[usize]) -> Result<Tensor, Error> {
     let (len, values) = (tensor.row_len(), tensor.floats()?);
     let mut shape = tensor.shape().to_vec();
     if shape.is_empty() || rows.iter().any(|&row| row >= shape[0]) {
@@ -50,7 +50,7 @@ pub fn pick(tensor: &Tensor, rows: &[usize]) -> Result<Tensor, Error> {
 ///
 /// # Errors
 /// [`Error::Shape`] for shapes that differ.
-pub fn blend(terms: &[(f64, &Tensor)]) -> Result<Tensor, Error> {
+pub(crate) fn blend(terms: &[(f64, &Tensor)]) -> Result<Tensor, Error> {
     let shape = terms.first().map(|(_, tensor)| tensor.shape()).unwrap_or_default();
     let mut sum = vec![0.0; shape.iter().product()];
     for (weight, tensor) in terms {
@@ -74,7 +74,7 @@ pub fn map(tensor: &Tensor, function: impl Fn(f64) -> f64) -> Result<Tensor, Err
 ///
 /// # Errors
 /// [`Error::Shape`] for a tensor without that axis.
-pub fn map_axis(tensor: &Tensor, axis: usize, function: impl Fn(usize, f64) -> f64) -> Result<Tensor, Error> {
+pub(crate) fn map_axis(tensor: &Tensor, axis: usize, function: impl Fn(usize, f64) -> f64) -> Result<Tensor, Error> {
     let shape = tensor.shape();
     let Some(&size) = shape.get(axis) else {
         return Err(Error::Shape(format!("a tensor of shape {shape:?} has no axis {axis}")));
@@ -88,7 +88,7 @@ pub fn map_axis(tensor: &Tensor, axis: usize, function: impl Fn(usize, f64) -> f
 ///
 /// # Errors
 /// [`Error::Shape`] for a tensor that is wider.
-pub fn padded(tensor: Tensor, width: usize) -> Result<Tensor, Error> {
+pub(crate) fn padded(tensor: Tensor, width: usize) -> Result<Tensor, Error> {
     let mut shape = tensor.shape().to_vec();
     let missing = shape.last().and_then(|last| width.checked_sub(*last));
     let (Some(missing), Some(last)) = (missing, shape.last_mut()) else {
@@ -103,7 +103,7 @@ pub fn padded(tensor: Tensor, width: usize) -> Result<Tensor, Error> {
 ///
 /// # Errors
 /// [`Error::Shape`] for a tensor that has not as many.
-pub fn without_first(tensor: &Tensor, entries: usize) -> Result<Tensor, Error> {
+pub(crate) fn without_first(tensor: &Tensor, entries: usize) -> Result<Tensor, Error> {
     let refuse = || Error::Shape(format!("a tensor of shape {:?} has no {entries} entries to leave out", tensor.shape()));
     let mut shape = tensor.shape().to_vec();
     let (row, entry) = (tensor.row_len(), shape.get(2..).ok_or_else(refuse)?.iter().product::<usize>());
@@ -116,7 +116,7 @@ pub fn without_first(tensor: &Tensor, entries: usize) -> Result<Tensor, Error> {
 ///
 /// # Errors
 /// [`Error::Shape`] for a tensor without three axes.
-pub fn second_and_third_swapped(tensor: &Tensor) -> Result<Tensor, Error> {
+pub(crate) fn second_and_third_swapped(tensor: &Tensor) -> Result<Tensor, Error> {
     let &[rows, first, second, ref inner @ ..] = tensor.shape() else {
         return Err(Error::Shape(format!("a tensor of shape {:?} has no three axes", tensor.shape())));
     };

@@ -26,6 +26,7 @@ mod vocabulary;
 use std::path::Path;
 
 use crate::Error;
+use crate::error::RequestError;
 use crate::files::read_bytes;
 use config::Config;
 
@@ -217,10 +218,10 @@ impl Tokenizer {
     /// library fails on.
     pub fn encode(&self, text: &str, max_length: usize, padding: Padding) -> Result<Ids, Error> {
         if text.len() > MAX_TEXT {
-            return Err(Error::Request(format!("a prompt has {} bytes; at most {MAX_TEXT} are read", text.len())));
+            return Err(RequestError::LongPrompt { bytes: text.len(), most: MAX_TEXT }.into());
         }
         if !(2..=MAX_LENGTH).contains(&max_length) {
-            return Err(Error::Request(format!("prompts cannot be cut to {max_length} tokens; choose from 2 to {MAX_LENGTH}")));
+            return Err(RequestError::Length { length: max_length, most: MAX_LENGTH }.into());
         }
         let found = match &self.kind {
             Kind::Clip(clip) => clip.encode(text),
@@ -249,7 +250,7 @@ fn need<'a>(file: Option<&'a [u8]>, name: &str) -> Result<&'a [u8], String> {
 }
 
 fn encode_fast(tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<Vec<u32>, Error> {
-    let failed = |problem: String| Error::Request(format!("a prompt of {} bytes cannot be tokenized ({problem})", text.len()));
+    let failed = |problem: String| Error::from(RequestError::Prompt { bytes: text.len(), problem });
     let encoding = crate::engine::guard::catch(|| tokenizer.encode_fast(text, false));
     match encoding {
         Ok(Ok(encoding)) => Ok(encoding.get_ids().to_vec()),

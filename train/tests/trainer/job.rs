@@ -109,7 +109,11 @@ impl Models for Fake {
         assert!(student.ends_with("student") && student.join("weights").is_file());
         write_folder(folder, |place| {
             std::fs::write(place.join("target"), target).unwrap();
-            if self.fail_export { Err(TrainError::component("the bundle does not equal its source", "seen")) } else { Ok(()) }
+            if self.fail_export {
+                Err(TrainError::component("exporting the student", "the bundle does not equal its source"))
+            } else {
+                Ok(())
+            }
         })
     }
 
@@ -204,7 +208,7 @@ fn an_export_that_fails_leaves_no_bundle() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
     let error = run(&path, false, &Fake { fail_export: true, ..Fake::default() }).unwrap_err();
-    assert_eq!(error.to_string(), "the bundle does not equal its source");
+    assert_eq!(error.to_string(), "exporting the student: the bundle does not equal its source");
     assert!(path.join("student").is_dir() && !path.join("bundle").exists());
     let unfinished = || {
         let names = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());

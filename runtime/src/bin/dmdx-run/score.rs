@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use dmdx_runtime::pipeline::picture::write_file;
 use dmdx_runtime::score;
-use dmdx_runtime::{Bundle, Error, Pipeline, ScoreError, noise};
+use dmdx_runtime::{Bundle, Error, Pipeline, RequestError, ScoreError, noise};
 
 use crate::{EngineOptions, progress_bar};
 
@@ -59,8 +59,7 @@ impl Score {
         let pictures = pipeline.generate(&prompts, &noise, &|done| bar.set_position(done as u64))?;
         bar.finish_and_clear();
         let score = scorer.score(&pictures, &prompts)?;
-        let mut text =
-            serde_json::to_string_pretty(&score).map_err(|e| Error::Request(format!("the score cannot be printed ({e})")))?;
+        let mut text = serde_json::to_string_pretty(&score).map_err(|e| RequestError::Unprintable(e.to_string()))?;
         text.push('\n');
         print!("{text}");
         match &self.json {
