@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::Class;
+use super::class::{Class, MAX_LENGTH};
 use crate::error::one_line;
 
 /// Longest token, in bytes.
@@ -185,9 +185,9 @@ impl Config {
     /// `model_max_length`; absent and huge values mean that there is no limit.
     pub(super) fn length(&self) -> Result<usize, String> {
         match self.0.get("model_max_length") {
-            None | Some(Value::Null) => Ok(super::MAX_LENGTH),
+            None | Some(Value::Null) => Ok(MAX_LENGTH),
             Some(length) => match length.as_f64() {
-                Some(length) if length >= super::MAX_LENGTH as f64 => Ok(super::MAX_LENGTH),
+                Some(length) if length >= MAX_LENGTH as f64 => Ok(MAX_LENGTH),
                 Some(length) if length >= 2.0 && length.fract() == 0.0 => Ok(length as usize),
                 _ => Err("model_max_length is not a number of 2 or more".into()),
             },

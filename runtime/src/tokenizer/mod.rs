@@ -13,6 +13,7 @@ mod added;
 mod base64;
 mod byte_pair;
 mod charsmap;
+mod class;
 mod clip;
 mod clip_fast;
 mod config;
@@ -28,45 +29,14 @@ use std::path::Path;
 use crate::Error;
 use crate::error::RequestError;
 use crate::files::read_bytes;
+pub use class::{Class, MAX_LENGTH};
 use config::Config;
 
 /// Longest prompt, in bytes; encoders read a few hundred tokens of it.
 pub const MAX_TEXT: usize = 1 << 19;
 
-/// Greatest `max_length` that [`Tokenizer::encode`] accepts.
-pub const MAX_LENGTH: usize = 1 << 19;
-
 /// No file of a tokenizer is larger.
 const MAX_FILE: usize = 64 << 20;
-
-/// A class of transformers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// `CLIPTokenizer`, with ftfy installed.
-    Clip,
-    /// `CLIPTokenizerFast`.
-    ClipFast,
-    /// `T5Tokenizer`.
-    T5,
-    /// `T5TokenizerFast`.
-    T5Fast,
-}
-
-impl std::str::FromStr for Class {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "CLIPTokenizer" => Ok(Self::Clip),
-            "CLIPTokenizerFast" => Ok(Self::ClipFast),
-            "T5Tokenizer" => Ok(Self::T5),
-            "T5TokenizerFast" => Ok(Self::T5Fast),
-            _ => Err(format!(
-                "the tokenizer class {name:?} is not known; CLIPTokenizer, CLIPTokenizerFast, T5Tokenizer and T5TokenizerFast are"
-            )),
-        }
-    }
-}
 
 impl Class {
     /// The files that the class reads beside `tokenizer_config.json`.

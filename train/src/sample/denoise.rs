@@ -6,7 +6,7 @@ use dmdx_runtime::scheduler::Scheduler;
 use dmdx_runtime::tensor::ops::map;
 use dmdx_runtime::{Tensor, noise};
 
-use super::{Progress, Request};
+use super::request::{Progress, Request};
 use crate::error::TrainError;
 
 /// The times and latents of a run.

@@ -4,6 +4,7 @@
 mod command;
 mod denoise;
 mod reference;
+mod request;
 
 use dmdx_importer::Pipeline;
 use dmdx_runtime::Tensor;
@@ -14,32 +15,10 @@ use dmdx_runtime::tensor::ops::map;
 
 pub use command::{SampleArguments, sample};
 pub use reference::{check, is_of_pipeline};
+pub use request::{Progress, Request};
 
 use crate::error::{TeacherError, TrainError};
 use denoise::{Denoised, Start, denoise};
-
-/// What is asked of a pipeline.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Request {
-    /// What is to be seen.
-    pub prompt: String,
-    /// What is not; empty for nothing in particular.
-    pub negative_prompt: Option<String>,
-    /// Steps of the scheduler.
-    pub steps: usize,
-    /// Weight of classifier-free guidance; 1 and less is none.
-    pub guidance_scale: f64,
-    /// Lets the weight grow as the time falls, CogVideoX' `use_dynamic_cfg`.
-    pub dynamic_guidance: bool,
-    /// How far the guided output's spread is moved to that of the prompt's alone, diffusers' `guidance_rescale`; 0 is none.
-    pub guidance_rescale: f64,
-    /// Pixels.
-    pub height: usize,
-    /// Pixels.
-    pub width: usize,
-    /// Of what a scheduler draws on the way.
-    pub seed: u64,
-}
 
 /// Everything on the way from a prompt to a picture.
 #[derive(Debug, Clone)]
@@ -55,9 +34,6 @@ pub struct Trace {
     /// `[1, 3, H, W]` or `[1, frames, 3, H, W]`, from 0 to 1.
     pub result: Tensor,
 }
-
-/// Told after each step how many of how many are done.
-pub type Progress<'a> = &'a dyn Fn(usize, usize);
 
 /// Makes one picture or video from unit noise: `[1, channels, height, width]`, or `[1, frames, channels, height, width]`
 /// for videos, in latent sizes; the frames of a transformer with patches in time are filled up to whole patches.
