@@ -93,11 +93,17 @@ pub fn methods(sources: &[Source]) -> Vec<String> {
         "with_table",
         "is_on_table",
     ];
+    // Ends of the reference library's class names, in literals.
+    const CLASSES: [&str; 3] = ["Pipeline\"", "Model\"", "Scheduler\""];
     let problems = in_room(sources, "train/src/method/").flat_map(|source| {
-        let found: Vec<&str> = WORDS.into_iter().filter(|word| source.names(word)).collect();
+        let code = source.code();
+        // The refusal of a pixel backbone says what was given instead.
+        let is_refusal = |word: &str| word == "class" && source.path.ends_with("/materials.rs");
+        let words = WORDS.into_iter().filter(|word| names(&code, word) && !is_refusal(word));
+        let found: Vec<&str> = words.chain(CLASSES.into_iter().filter(|end| code.contains(end))).collect();
         found.into_iter().map(|word| format!("{} names {word}", source.path)).collect::<Vec<_>>()
     });
-    problems.filter(|problem| !problem.contains("materials.rs names class")).collect()
+    problems.collect()
 }
 
 pub fn architectures(sources: &[Source]) -> Vec<String> {
