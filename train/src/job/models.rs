@@ -28,7 +28,10 @@ pub trait Models {
     fn versions(&self) -> BTreeMap<String, String>;
 
     /// Choices that are not the recipe's, by name: resolved taps, the unconditional embedding, the device.
-    fn choices(&self) -> BTreeMap<String, String>;
+    ///
+    /// # Errors
+    /// When the recipe's student is none of the teacher's.
+    fn choices(&self) -> Result<BTreeMap<String, String>, TrainError>;
 
     /// What the ODE pairs are.
     ///

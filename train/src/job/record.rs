@@ -32,7 +32,13 @@ pub(super) fn versions() -> BTreeMap<String, String> {
 }
 
 /// Choices that are not the recipe's, by name.
-pub(super) fn choices(job: &Distillation) -> BTreeMap<String, String> {
+///
+/// # Errors
+/// When the recipe's student is none of the teacher's.
+pub(super) fn choices(job: &Distillation) -> Result<BTreeMap<String, String>, TrainError> {
+    let student = job.student()?;
+    let rollout = student.rollout();
+    let walk = (rollout.process().parameterisation(), rollout.rule(), rollout.network_times());
     let texts = [
         ("device", format!("{:?}", job.loaded.recipe.run.device).to_lowercase()),
         ("evaluation", "the noise of the run's seed, guidance in the middle of teacher.guidance".to_string()),
@@ -40,12 +46,12 @@ pub(super) fn choices(job: &Distillation) -> BTreeMap<String, String> {
         ("parameter_write", "32-bit, rounded to nearest without compensation".to_string()),
         ("head_bias", "zero".to_string()),
         ("latent_taps", job.taps.join(" ")),
-        ("student", format!("{:?}", job.student())),
+        ("student", format!("{:?}, {:?}, times {:?}", walk.0, walk.1, walk.2)),
         ("teacher_time_ids", "(height, width, 0, 0, height, width)".to_string()),
         ("unconditional", job.teacher.unconditional.words().to_string()),
     ];
     let methods = method::of(&job.loaded.recipe).flat_map(|method| method.choices).map(|&(name, text)| (name, text.to_string()));
-    texts.into_iter().chain(methods).map(|(name, text)| (name.to_string(), text)).collect()
+    Ok(texts.into_iter().chain(methods).map(|(name, text)| (name.to_string(), text)).collect())
 }
 
 /// What the conditions of the prompts are.

@@ -26,7 +26,7 @@ impl Models for Distillation {
         record::versions()
     }
 
-    fn choices(&self) -> BTreeMap<String, String> {
+    fn choices(&self) -> Result<BTreeMap<String, String>, TrainError> {
         record::choices(self)
     }
 

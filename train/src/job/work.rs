@@ -46,7 +46,7 @@ pub fn work(
     let mut manifest = Manifest::new(loaded)?;
     manifest.inputs = models.inputs()?;
     manifest.versions.extend(models.versions());
-    manifest.choices.extend(models.choices());
+    manifest.choices.extend(models.choices()?);
     let folder = if resume { RunFolder::resume(path)? } else { RunFolder::create(path)? };
     if let Some(stored) = Manifest::read(&folder.manifest())? {
         stored.check_resume(&manifest)?;

@@ -55,8 +55,8 @@ impl Models for Fake {
         fixed(&[("burn", "0")])
     }
 
-    fn choices(&self) -> BTreeMap<String, String> {
-        fixed(&[("latent_taps", "mid_block")])
+    fn choices(&self) -> Result<BTreeMap<String, String>, TrainError> {
+        Ok(fixed(&[("latent_taps", "mid_block")]))
     }
 
     fn pair_plan(&self) -> Result<PairPlan, TrainError> {
