@@ -5,7 +5,7 @@ use dmdx_graph::rewrite::{FAMILIES, RewriteOptions, Trainable};
 use dmdx_graph::{Graph, Op, Shape, Type, ValueId, interp, text};
 use proptest::prelude::*;
 
-use crate::values::{difference, fill, inputs};
+use crate::values::{difference_from, fill, inputs};
 
 /// One attempt to add an operation: which one, on which values, and whether the result is kept visible.
 type Step = (u8, u8, u8, u8);
@@ -91,7 +91,8 @@ proptest! {
                 let mut after = before.clone();
                 let log = family.apply(&mut after, &options).unwrap();
                 let limit = if has_cast { limit } else if options.trainable == Trainable::All { 1e-9 } else { 1e-4 };
-                let change = difference(&reference, &interp::run(&after, &values).unwrap());
+                let smallest = if has_cast { 1.0 } else { f64::MIN_POSITIVE };
+                let change = difference_from(smallest, &reference, &interp::run(&after, &values).unwrap());
                 prop_assert!(change <= limit, "{change:e}\n{}\n{}\n{log}", text::print(&before), text::print(&after));
                 prop_assert!(family.apply(&mut after, &options).unwrap().fired.is_empty());
                 prop_assert_eq!(after.marks().keys().collect::<Vec<_>>(), before.marks().keys().collect::<Vec<_>>());

@@ -45,13 +45,18 @@ pub fn inputs(graph: &Graph) -> BTreeMap<String, Tensor> {
 
 /// Largest difference of outputs and marks, relative to each one's largest element; names must be the same.
 pub fn difference(a: &Run, b: &Run) -> f64 {
+    difference_from(f64::MIN_POSITIVE, a, b)
+}
+
+/// The same, with `smallest` in place of what is smaller still: where terms cancel, their rounding is all that is left.
+pub fn difference_from(smallest: f64, a: &Run, b: &Run) -> f64 {
     assert_eq!(a.outputs.keys().collect::<Vec<_>>(), b.outputs.keys().collect::<Vec<_>>());
     assert_eq!(a.marks.keys().collect::<Vec<_>>(), b.marks.keys().collect::<Vec<_>>());
     let pairs = a.outputs.iter().chain(&a.marks).zip(b.outputs.iter().chain(&b.marks));
     let worst = pairs.map(|((name, x), (_, y))| {
         assert_eq!(x.shape(), y.shape(), "{name}");
         let (x, y) = (x.to_f64(), y.to_f64());
-        let largest = x.iter().fold(f64::MIN_POSITIVE, |largest, v| largest.max(v.abs()));
+        let largest = x.iter().fold(smallest, |largest, v| largest.max(v.abs()));
         let differences =
             x.iter().zip(&y).map(|(x, y)| if x == y || x.is_nan() && y.is_nan() { 0.0 } else { (x - y).abs() / largest });
         differences.fold(0.0, |worst: f64, d| if d.is_nan() { f64::INFINITY } else { worst.max(d) })

@@ -1,10 +1,12 @@
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use burn::tensor::Device;
 use dmdx_runtime::manifest::Unconditional;
 use dmdx_train::TrainError;
 use dmdx_train::data::conditions::{InputRows, collect};
-use dmdx_train::data::{ConditionPlan, ConditionStore, Prompts};
+use dmdx_train::data::{ConditionPlan, ConditionStore, Prompts, StoredConditions};
 use dmdx_train::recipe::PairDtype;
 use dmdx_train::session::Interrupt;
 
@@ -116,6 +118,22 @@ fn the_unconditional_row_is_there_once_and_zeros_where_it_is_to_be() {
         })
         .sum();
     assert_eq!(bytes, (45 + 1) * ROW * 4);
+}
+
+#[test]
+fn a_batch_has_its_prompts_and_as_many_unconditional_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = all(folder.path(), &plan(45)).unwrap();
+    let fixed = InputRows { name: "time_ids".to_string(), shape: vec![2], values: vec![32.0, 64.0] };
+    let conditions = StoredConditions::new(store, vec![fixed], &Device::flex());
+    let pair = conditions.pick(&[43, 2]).unwrap();
+    let texts = ["prompt 43", "prompt 2", "", ""].map(str::to_string);
+    for (condition, texts) in [(&pair.conditional, &texts[..2]), (&pair.unconditional, &texts[2..])] {
+        let mut wanted: BTreeMap<_, _> = encode(texts).unwrap().into_iter().map(|rows| (rows.name, rows.values)).collect();
+        wanted.insert("time_ids".to_string(), vec![32.0, 64.0, 32.0, 64.0]);
+        let found = condition.inputs().map(|(name, value)| (name.to_string(), value.to_f32().unwrap()));
+        assert_eq!(found.collect::<BTreeMap<_, _>>(), wanted);
+    }
 }
 
 #[test]

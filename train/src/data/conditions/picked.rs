@@ -1,4 +1,4 @@
-//! ConditionPair as the networks take them: tensors on a device.
+//! Conditions as the networks take them: tensors on a device.
 
 use std::sync::Arc;
 
