@@ -10,7 +10,7 @@ use super::temporary::{make, parent, remove, sync_folder};
 /// A folder that takes its name only in [`NewFolder::publish`]; dropped before, it vanishes with all that is in it.
 #[derive(Debug)]
 pub struct NewFolder {
-    path: PathBuf,
+    target: PathBuf,
     temporary: PathBuf,
     published: bool,
 }
@@ -22,7 +22,7 @@ impl NewFolder {
     /// When that folder cannot be written.
     pub fn create(path: &Path) -> io::Result<Self> {
         let (temporary, ()) = make(parent(path), |name| fs::create_dir(name))?;
-        Ok(Self { path: path.into(), temporary, published: false })
+        Ok(Self { target: path.into(), temporary, published: false })
     }
 
     /// Where to write what the folder is to hold.
@@ -38,19 +38,19 @@ impl NewFolder {
     /// everything is as it was before.
     pub fn publish(mut self, existing: Existing) -> io::Result<()> {
         sync_tree(&self.temporary)?;
-        let there = self.path.symlink_metadata().is_ok();
+        let there = self.target.symlink_metadata().is_ok();
         if there && existing == Existing::Keep {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let old = if there { Some(Aside::put(&self.path)?) } else { None };
-        if let Err(error) = fs::rename(&self.temporary, &self.path) {
+        let old = if there { Some(Aside::put(&self.target)?) } else { None };
+        if let Err(error) = fs::rename(&self.temporary, &self.target) {
             if let Some(old) = old {
-                old.put_back(&self.path);
+                old.put_back(&self.target);
             }
             return Err(error);
         }
         self.published = true;
-        sync_folder(parent(&self.path))?;
+        sync_folder(parent(&self.target))?;
         match old {
             Some(old) => remove(&old.0),
             None => Ok(()),

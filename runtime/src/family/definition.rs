@@ -87,7 +87,7 @@ pub trait Family: Debug + Sync {
     /// Refuses latents `[..latent_shape]` that the networks do not take, before any work.
     ///
     /// # Errors
-    /// [`FamilyError::Latents`].
+    /// [`FamilyError::Latents`](crate::error::FamilyError::Latents).
     fn check_latents(&self, settings: &dyn Settings, latent_shape: &[usize]) -> Result<(), Error> {
         let denoiser = self.denoiser();
         check(denoiser.folder, &settings.input_sizes(denoiser.place(), denoiser.sample)?, latent_shape)

@@ -52,7 +52,7 @@ impl Materials<'_> {
         }
     }
 
-    /// The student as method `name` trains it; see [`super::student_process`].
+    /// The student as method `name` trains it; see [`super::is_on_line`].
     ///
     /// # Errors
     /// When the recipe's times are not the student's.

@@ -56,7 +56,7 @@ pub(super) fn embedding(ids: &Type, table: &Type) -> Result<Type, InferError> {
 
 pub(super) fn timestep_embed(t: &Type, dim: usize) -> Result<Type, InferError> {
     let [n] = dims::<1>(t)?;
-    if dim % 2 != 0 || dim == 0 {
+    if !dim.is_multiple_of(2) || dim == 0 {
         return Err(InferError::OddWidth { width: dim.to_string() });
     }
     Ok(Type { dtype: DType::F32, shape: Shape(vec![n.clone(), dim.into()]) })
