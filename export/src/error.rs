@@ -28,10 +28,10 @@ pub enum ExportError {
     },
     /// The graph itself is at fault.
     #[error(transparent)]
-    Graph(#[from] GraphError),
+    Graph(Box<GraphError>),
     /// The source checkpoint is at fault.
     #[error(transparent)]
-    Import(#[from] dmdx_importer::ImportError),
+    Import(Box<dmdx_importer::ImportError>),
     /// A parameter has no data.
     #[error("graph `{graph}`: parameter `{name}` has no data; import the checkpoint with its weights before exporting")]
     NoWeight {
@@ -125,7 +125,7 @@ pub enum ExportError {
         /// The component.
         component: String,
         /// The engine's complaint.
-        source: dmdx_runtime::Error,
+        source: Box<dmdx_runtime::Error>,
     },
     /// An engine that the target cannot be verified without is not there.
     #[error("target {target} cannot be verified: {reason}")]
@@ -146,6 +146,18 @@ pub enum ExportError {
     Manifest(#[from] dmdx_runtime::manifest::ManifestError),
 }
 
+impl From<GraphError> for ExportError {
+    fn from(error: GraphError) -> Self {
+        Self::Graph(Box::new(error))
+    }
+}
+
+impl From<dmdx_importer::ImportError> for ExportError {
+    fn from(error: dmdx_importer::ImportError) -> Self {
+        Self::Import(Box::new(error))
+    }
+}
+
 impl ExportError {
     /// The exit code of a program that stops with this error: 1 for the input, 2 for impossible options, 3 for the
     /// environment, 130 after an interrupt.
@@ -154,7 +166,8 @@ impl ExportError {
             ExportError::UnknownTarget { .. } | ExportError::Options(_) => 2,
             ExportError::Io { .. } | ExportError::NoEngine { .. } => 3,
             ExportError::Import(error) => error.exit_code(),
-            ExportError::Engine { source, .. } | ExportError::Runtime(source) => source.exit_code(),
+            ExportError::Engine { source, .. } => source.exit_code(),
+            ExportError::Runtime(source) => source.exit_code(),
             ExportError::Cancelled => 130,
             _ => 1,
         }

@@ -37,7 +37,9 @@ impl Verifier {
         let found = locate(library).and_then(|library| OrtEngine::new(&library, threads));
         let (onnxruntime, missing): (Option<Box<dyn Engine>>, _) = match found {
             Ok(engine) => (Some(Box::new(engine)), None),
-            Err(source) if named => return Err(ExportError::Engine { component: "the bundle".into(), source }),
+            Err(source) if named => {
+                return Err(ExportError::Engine { component: "the bundle".into(), source: Box::new(source) });
+            }
             Err(error) => (None, Some(error.to_string())),
         };
         Ok(Self { tract: Box::new(TractEngine::new(threads)), onnxruntime, missing, tolerance: None })
@@ -99,7 +101,7 @@ impl Verifier {
         inputs: &BTreeMap<String, interp::Tensor>,
         expected: &BTreeMap<String, interp::Tensor>,
     ) -> Result<()> {
-        let fail = |source| ExportError::Engine { component: model.component.into(), source };
+        let fail = |source| ExportError::Engine { component: model.component.into(), source: Box::new(source) };
         let given = inputs.iter().map(|(name, tensor)| Ok((model.options.names.input(name), to_engine(tensor)?)));
         let given: Vec<(String, Tensor)> = given.collect::<std::result::Result<_, _>>().map_err(fail)?;
         let given: Vec<(&str, &Tensor)> = given.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();

@@ -132,11 +132,11 @@ pub enum TrainError {
         /// The shard or manifest that disagrees.
         path: PathBuf,
         /// The field of the provenance.
-        field: String,
+        field: Box<str>,
         /// What is stored.
-        stored: String,
+        stored: Box<str>,
         /// What the recipe asks for.
-        wanted: String,
+        wanted: Box<str>,
     },
     /// There is no pair or prompt of that number.
     #[error("there is no {one} {number}, only {count}")]
@@ -282,7 +282,7 @@ pub enum TrainError {
         /// Its dotted module path.
         origin: String,
         /// Why.
-        reason: OperationError,
+        reason: Box<OperationError>,
     },
     /// A network and what it is given or asked for do not fit.
     #[error(transparent)]

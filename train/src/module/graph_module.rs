@@ -179,7 +179,7 @@ impl GraphModule {
             let clock = profile.map(|profile| (profile, self.operation(step.op.name(), &operands), Instant::now()));
             let result = ops::apply(&step.op, operands, &bindings, &self.device).map_err(|reason| {
                 let (op, origin) = (step.op.name(), step.origin.to_string());
-                TrainError::Operation { network: self.name(), op, origin, reason }
+                TrainError::Operation { network: self.name(), op, origin, reason: Box::new(reason) }
             })?;
             if let Some((profile, name, started)) = clock {
                 profile.record(&name, started.elapsed());

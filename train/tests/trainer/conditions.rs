@@ -213,7 +213,7 @@ fn conditions_of_something_else_are_refused_by_the_field() {
     for (wanted, other) in &others {
         for result in [all(folder.path(), other).map(drop), ConditionStore::open(folder.path(), other).map(drop)] {
             match result.unwrap_err() {
-                TrainError::StoreMismatch { field, .. } => assert_eq!(field, *wanted),
+                TrainError::StoreMismatch { field, .. } => assert_eq!(&*field, *wanted),
                 error => panic!("{wanted}: {error}"),
             }
         }
@@ -227,7 +227,7 @@ fn conditions_of_something_else_are_refused_by_the_field() {
     let result = collect(folder.path(), &plan(45), &prompts(45), &Interrupt::default(), |texts| {
         Ok(encode(texts)?.into_iter().filter(|input| input.name == "text_embeds").collect())
     });
-    assert!(matches!(result, Err(TrainError::StoreMismatch { field, .. }) if field == "inputs"));
+    assert!(matches!(result, Err(TrainError::StoreMismatch { field, .. }) if &*field == "inputs"));
 }
 
 #[test]

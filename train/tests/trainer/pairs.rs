@@ -151,7 +151,7 @@ fn pairs_of_something_else_are_refused_by_the_field() {
     for (wanted, other) in &others {
         for result in [all(folder.path(), other).map(drop), PairStore::open(folder.path(), other).map(drop)] {
             match result.unwrap_err() {
-                TrainError::StoreMismatch { field, .. } => assert_eq!(field, *wanted),
+                TrainError::StoreMismatch { field, .. } => assert_eq!(&*field, *wanted),
                 error => panic!("{wanted}: {error}"),
             }
         }

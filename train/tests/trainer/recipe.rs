@@ -98,7 +98,7 @@ fn the_table_of_keys_is_complete() {
     let choices =
         ["prompts.template", "prompts.values", "prompts.list", "student.steps", "student.times", "student.guidance_offset"];
     for known in keys::known(&sections()).into_iter().filter(|known| !choices.contains(&known.as_str())) {
-        assert!(found.iter().any(|key| *key == known), "{known} is no key of a recipe");
+        assert!(found.contains(&known), "{known} is no key of a recipe");
     }
 }
 

@@ -103,9 +103,9 @@ pub(in crate::data) fn check_provenance(
                 title,
                 name,
                 path: path.to_path_buf(),
-                field: field.clone(),
-                stored: found.map_or_else(|| "nothing".to_string(), Clone::clone),
-                wanted: wanted.clone(),
+                field: field.as_str().into(),
+                stored: found.map_or("nothing", String::as_str).into(),
+                wanted: wanted.as_str().into(),
             });
         }
     }
