@@ -118,6 +118,21 @@ fn latents_have_the_sizes_of_the_configurations() {
     assert_eq!(shape(VIDEO, json!({"transformer": {}, "vae": {}}), short), (vec![3, 16, 4, 6], [32, 48]));
 }
 
+/// `AutoencoderKL.__init__` has `block_out_channels = (64,)`, one level, which halves nothing; `AutoencoderKLCogVideoX` has four.
+#[test]
+fn an_autoencoder_that_does_not_say_has_the_levels_of_its_class() {
+    let cases = [
+        (XL, json!({"unet": {"sample_size": 8}, "vae": {}}), [8, 8]),
+        (SD, json!({"unet": {"sample_size": 8}, "vae": {}}), [8, 8]),
+        (SD3, json!({"transformer": {"sample_size": 8}, "vae": {"latent_channels": 16}}), [8, 8]),
+        (VIDEO, json!({"transformer": {"sample_height": 8, "sample_width": 8}, "vae": {}}), [64, 64]),
+    ];
+    for (class, configs, wanted) in cases {
+        let geometry = of(class).geometry(&Files::new(configs), &Size::default()).unwrap();
+        assert_eq!(geometry.pixels, wanted, "{class}");
+    }
+}
+
 #[test]
 fn sizes_that_cannot_be_are_refused_by_name() {
     let refused =
