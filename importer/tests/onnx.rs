@@ -41,6 +41,38 @@ fn an_exported_text_encoder_computes_what_transformers_computes() {
     assert_eq!(run.outputs.len(), 3);
 }
 
+/// ONNX Runtime's own answer, in 32 bits.
+#[test]
+fn branches_whose_condition_is_known_are_taken() {
+    let graph = onnx::open(&fixture("onnx/branches.onnx"), &ImportOptions::default()).unwrap().to_graph().unwrap();
+    let io = tensors("onnx/branches.safetensors");
+    let inputs = BTreeMap::from([("x".to_string(), Tensor::from_weight(&io["in.x"]).unwrap())]);
+    agrees("y", &interp::run(&graph, &inputs).unwrap().outputs["y"], &io["out.y"], 1e-6);
+}
+
+/// The same file with a few bytes changed.
+#[test]
+fn branches_that_cannot_be_taken_are_refused() {
+    let bytes = std::fs::read(fixture("onnx/branches.onnx")).unwrap();
+    let cases: [(&[u8], &[u8], &str); 5] = [
+        // The size that decides is the batch's.
+        (b"oneJ\x08\x01", b"oneJ\x08\x00", "ai.onnx.Equal (1 node): Equal of sizes that are known only when the network runs"),
+        (b"x\n\x05inner", b"x\n\x05outer", "ai.onnx.If (1 node): its branch reads `outer`, which nothing before computes"),
+        (b"b\x12\x01s", b"b\x12\x01a", "ai.onnx.If (1 node): its branch defines `a` once more"),
+        (b"then_branch", b"then_brunch", "ai.onnx.If (3 nodes): its attribute `then_brunch` is not known"),
+        (b"\x10\x01B\x05inner", b"\x10\x63B\x05inner", "the initializer `inner` has the element type 99"),
+    ];
+    for (from, to, reason) in cases {
+        let mut changed = bytes.clone();
+        let places: Vec<usize> = (0..bytes.len() - from.len()).filter(|&at| bytes[at..].starts_with(from)).collect();
+        assert!(!places.is_empty(), "{reason}");
+        places.iter().for_each(|&at| changed[at..at + to.len()].copy_from_slice(to));
+        let model = onnx::from_bytes("branches.onnx".as_ref(), changed, &ImportOptions::default());
+        let error = model.and_then(|model| model.to_graph()).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}\n{reason}");
+    }
+}
+
 /// The command line's road: a model file is a component with one part, and converts to a file that holds it.
 #[test]
 fn models_are_components() {

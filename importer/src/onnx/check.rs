@@ -62,7 +62,8 @@ pub(super) fn versions(model: &[u8], defects: &mut Defects) -> i64 {
     match standard {
         None => defects.add(format!("it names no version of the standard operators, {first} to {last} are read")),
         Some(version) if !OPSETS.contains(&version) => {
-            defects.add(format!("its standard operators have version {version}, {first} to {last} are read"));
+            let advice = "export it with another opset, or convert it with onnx.version_converter";
+            defects.add(format!("its standard operators have version {version}, {first} to {last} are read ({advice})"));
         }
         Some(_) => {}
     }
@@ -211,6 +212,9 @@ fn attributes(node: &Node<'_>, files: &mut Files, options: &ImportOptions, defec
                 defects.add(format!("{} {reason}", place()));
             }
             files.checksums |= has_checksum(tensor);
+        } else if let Some(graph) = attribute.g {
+            initializers(graph, files, options, defects);
+            repeated(graph, 1).for_each(|inner| attributes(&Node::new(bytes(inner)), files, options, defects));
         }
     }
 }

@@ -26,9 +26,11 @@ pub(super) struct Attribute<'a> {
     pub s: Option<&'a [u8]>,
     /// The bytes of a tensor message.
     pub t: Option<&'a [u8]>,
+    /// The bytes of a graph message.
+    pub g: Option<&'a [u8]>,
     pub floats: Vec<f32>,
     pub ints: Vec<i64>,
-    /// Whether one of the values that are not read is there: graphs, lists of texts or tensors, references.
+    /// Whether a graph is there, or one of the values that are not read: lists of texts, tensors or graphs, references.
     pub other: bool,
 }
 
@@ -125,6 +127,10 @@ impl<'a> Attribute<'a> {
                 (3, value) => attribute.i = Some(integer(value)),
                 (4, value) => attribute.s = Some(bytes(value)),
                 (5, value) => attribute.t = Some(bytes(value)),
+                (6, value) => {
+                    attribute.g = Some(bytes(value));
+                    attribute.other = true;
+                }
                 (7, value) => {
                     let _ = each_fixed::<4>(value, |bytes| attribute.floats.push(f32::from_le_bytes(bytes)));
                 }

@@ -2,6 +2,7 @@
 //! operations. What cannot be converted is collected, so that one error lists all of it.
 
 mod arithmetic;
+mod branch;
 mod constant;
 mod converter;
 mod dense;
@@ -40,8 +41,9 @@ pub(super) fn convert(model: &OnnxModel) -> Result<Graph> {
             interface::input(&mut c, &input)?;
         }
     }
-    for message in repeated(graph, 1) {
-        node(&mut c, &Node::new(bytes(message)));
+    for node in repeated(graph, 1).map(|message| Node::new(bytes(message))) {
+        let items = items(&mut c, &node);
+        c.items.extend(node.outputs.iter().copied().zip(items).filter(|(name, _)| !name.is_empty()));
     }
     for output in repeated(graph, 12).map(|value| ValueInfo::new(bytes(value))) {
         interface::output(&mut c, &output);
@@ -49,7 +51,8 @@ pub(super) fn convert(model: &OnnxModel) -> Result<Graph> {
     c.finish()
 }
 
-fn node<'m>(c: &mut Converter<'m>, node: &Node<'m>) {
+/// What the results of a node are; what cannot be converted is counted, and its results are lost.
+fn items<'m>(c: &mut Converter<'m>, node: &Node<'m>) -> Vec<Item> {
     let domain = check::domain_of(node.domain);
     let name = if node.name.is_empty() { node.outputs.first().copied().unwrap_or_default() } else { node.name };
     c.origin = name.into();
@@ -58,21 +61,20 @@ fn node<'m>(c: &mut Converter<'m>, node: &Node<'m>) {
     let lost = inputs.iter().flatten().any(|item| matches!(item, Item::Lost));
     let site = Site::new(node, inputs, c.model.opset);
     let result = match (domain, lost) {
+        ("", _) if node.op_type == "If" => branch::convert(c, node),
         ("", _) if !fold::is_known(node.op_type) => Err("it is not supported".into()),
+        ("com.microsoft", _) => Err("it is made by ONNX Runtime's optimizer, take the model from before that".into()),
         // Named like one of the standard, it may still mean anything.
         (other, _) if !other.is_empty() => Err("only operations of the standard domain are read".to_string()),
         // Refused for what it depends on, which is listed already.
         (_, true) => Ok(vec![Item::Lost; node.outputs.len()]),
         _ => results(c, &site).and_then(|items| site.finish(items)),
     };
-    let items = result.unwrap_or_else(|reason| {
+    result.unwrap_or_else(|reason| {
         let domain = if domain.is_empty() { "ai.onnx" } else { domain };
         c.refuse(format!("{}.{}", shown(domain), shown(node.op_type)), reason);
         vec![Item::Lost; node.outputs.len()]
-    });
-    for (name, item) in node.outputs.iter().zip(items).filter(|(name, _)| !name.is_empty()) {
-        c.items.insert(name, item);
-    }
+    })
 }
 
 /// What the first family that knows the operation makes of it.
