@@ -79,3 +79,41 @@ fn a_short_job_leaves_a_student_twice_the_same() {
     // Two ADP steps of at most 1e-4 √2 each and two of ADM of a tenth, by Adam without momentum.
     assert!(moved > 1e-5 && moved < 5e-4, "the first weights moved by {moved}");
 }
+
+/// The rectified-flow baseline alone: one pair, learnt by heart, and a student that is one step on the line.
+#[test]
+fn rectified_flow_brings_the_student_to_the_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let sets = [
+        "pairs.count=1",
+        "pairs.steps=2",
+        "reflow.iterations=12",
+        "reflow.batch=2",
+        "reflow.lr_generator=2e-4",
+        "adp.iterations=0",
+        "adm.iterations=0",
+        "score.count_per_prompt=1",
+        "checkpoint.every=6",
+    ];
+    let loaded = LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets.map(String::from), &sections()).unwrap();
+    work(&loaded, folder.path(), false, &Interrupt::default(), &Distillation::open(&loaded).unwrap()).unwrap();
+    let text = std::fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
+    let losses: Vec<f64> = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["loss_generator"].as_f64().unwrap())
+        .collect();
+    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+    assert_eq!(losses.len(), 12);
+    assert!(mean(&losses[8..]) < 0.9 * mean(&losses[..4]), "{losses:?}");
+    let student: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("student/dmdx_student.json")).unwrap()).unwrap();
+    assert!(student.to_string().contains("line_velocity"), "{student}");
+}
+
+/// Both begin with the teacher: the second would throw away what the first has learnt.
+#[test]
+fn rectified_flow_and_pretraining_exclude_each_other() {
+    let sets = ["reflow.iterations=1".to_string()];
+    let error = LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets, &sections()).unwrap_err().to_string();
+    assert!(error.contains("reflow.iterations") && error.contains("leave one out"), "{error}");
+}

@@ -47,6 +47,11 @@ fn matching_of_a_video_teacher_in_eight_steps() {
     repeats("adm_cogvideox_8step.safetensors", 80);
 }
 
+#[test]
+fn rectified_flow() {
+    repeats("reflow_sdxl.safetensors", 20);
+}
+
 /// What is said of a trace without tensors.
 fn refusal(method: &str, options: &str) -> String {
     let folder = tempfile::tempdir().unwrap();

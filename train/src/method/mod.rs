@@ -6,6 +6,7 @@ pub mod adp;
 mod draw;
 mod materials;
 mod metrics;
+pub mod reflow;
 mod tape;
 
 pub use draw::Batches;
@@ -83,7 +84,7 @@ pub struct Method {
 }
 
 /// All methods, in the order in which a recipe's phases run.
-pub const METHODS: &[Method] = &[adp::METHOD, adm::METHOD];
+pub const METHODS: &[Method] = &[reflow::METHOD, adp::METHOD, adm::METHOD];
 
 /// The methods' sections, for reading recipes.
 pub fn sections() -> Vec<SectionEntry> {
