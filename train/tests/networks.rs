@@ -110,6 +110,41 @@ fn rectified_flow_brings_the_student_to_the_line() {
     assert!(student.to_string().contains("line_velocity"), "{student}");
 }
 
+/// Two phases of which the second continues the first one's student: it moves no further than Adam's first steps can.
+#[test]
+fn distribution_matching_continues_a_student() {
+    let folder = tempfile::tempdir().unwrap();
+    let student = |name: &str, iterations: usize| {
+        let path = folder.path().join(name);
+        let dmd = format!("dmd.iterations={iterations}");
+        let sets = [
+            "pairs.count=2",
+            "pairs.steps=2",
+            "reflow.iterations=2",
+            "reflow.batch=2",
+            "reflow.lr_generator=1e-4",
+            "adp.iterations=0",
+            "adm.iterations=0",
+            "dmd.batch=2",
+            "dmd.ttur=2",
+            "dmd.fake_train_source=same_as_generator",
+            "dmd.lr_generator=1e-5",
+            "dmd.lr_fake=1e-4",
+            "score.count_per_prompt=1",
+            &dmd,
+        ];
+        let loaded = LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets.map(String::from), &sections()).unwrap();
+        work(&loaded, &path, false, &Interrupt::default(), &Distillation::open(&loaded).unwrap()).unwrap();
+        let student = import_pipeline(&path.join("student"), &ImportOptions::default()).unwrap();
+        student.components["unet"].parts["unet"].params()["conv_in.weight"].weight.as_ref().unwrap().to_f32()
+    };
+    let (before, after) = (student("reflow", 0), student("dmd", 2));
+    let moved = before.iter().zip(&after).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(moved > 1e-6 && moved < 4e-5, "the first weights moved by {moved}");
+    let metrics = std::fs::read_to_string(folder.path().join("dmd/metrics.jsonl")).unwrap();
+    assert_eq!(metrics.lines().filter(|line| line.contains(r#""phase":"dmd""#) && line.contains("loss_fake")).count(), 2);
+}
+
 /// Both begin with the teacher: the second would throw away what the first has learnt.
 #[test]
 fn rectified_flow_and_pretraining_exclude_each_other() {

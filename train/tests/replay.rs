@@ -52,6 +52,11 @@ fn rectified_flow() {
     repeats("reflow_sdxl.safetensors", 20);
 }
 
+#[test]
+fn distribution_matching_distillation() {
+    repeats("dmd_sdxl.safetensors", 45);
+}
+
 /// What is said of a trace without tensors.
 fn refusal(method: &str, options: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
@@ -64,8 +69,8 @@ fn refusal(method: &str, options: &str) -> String {
 
 #[test]
 fn a_method_that_is_not_there_is_named() {
-    let error = refusal("dmd", "{}");
-    assert!(error.contains("dmd") && error.contains("not available yet"), "{error}");
+    let error = refusal("dmd2", "{}");
+    assert!(error.contains("dmd2") && error.contains("not available yet"), "{error}");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 
 pub mod adm;
 pub mod adp;
+pub mod dmd;
 mod draw;
+pub mod matching;
 mod materials;
 mod metrics;
 pub mod reflow;
@@ -84,7 +86,7 @@ pub struct Method {
 }
 
 /// All methods, in the order in which a recipe's phases run.
-pub const METHODS: &[Method] = &[reflow::METHOD, adp::METHOD, adm::METHOD];
+pub const METHODS: &[Method] = &[reflow::METHOD, adp::METHOD, adm::METHOD, dmd::METHOD];
 
 /// The methods' sections, for reading recipes.
 pub fn sections() -> Vec<SectionEntry> {

@@ -6,7 +6,7 @@ mod section;
 pub mod step;
 
 pub use phase::AdmPhase;
-pub use section::{Adm, AdmGradient, FakeTrainSource, GuidanceDraw};
+pub use section::{Adm, AdmGradient};
 
 use super::{Method, Student};
 use crate::recipe::SectionEntry;

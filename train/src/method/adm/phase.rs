@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::section::{Adm, FakeTrainSource, GuidanceDraw};
-use super::step::{self, FakeDraws, GeneratorDraws, Options};
+use super::section::Adm;
+use super::step::{self, Options};
 use crate::data::StoredConditions;
 use crate::diffusion::{Denoiser, Generator};
 use crate::discriminator::{LatentDiscriminator, accuracy};
 use crate::error::TrainError;
-use crate::method::draw::Batches;
+use crate::method::matching::{Matching, train_fake_score};
 use crate::method::materials::{GENERATOR, Materials};
 use crate::method::metrics;
 use crate::module::{Profile, Trained};
@@ -22,11 +22,7 @@ use crate::trainer::Phase;
 pub struct AdmPhase {
     section: Adm,
     seed: u64,
-    /// Range of the teacher's guidance weight.
-    guidance: [f64; 2],
-    /// What a guided student's weight is below the teacher's.
-    guidance_offset: Option<f64>,
-    batches: Batches,
+    matching: Matching,
     conditions: StoredConditions,
     teacher: Denoiser,
     student: Generator,
@@ -58,11 +54,18 @@ impl AdmPhase {
             let reason = format!("is {}, less than half a step of the teacher's noise process", section.dt_steps);
             return Err(TrainError::recipe("adm.dt_steps", reason));
         }
+        let earliest = process.thousandths(section.t_min) + process.thousandths(section.dt_steps);
         Ok(Self {
             seed: materials.recipe.run.seed,
-            guidance: materials.recipe.teacher.guidance,
-            guidance_offset: materials.recipe.student.guidance_offset,
-            batches: materials.batches(section.batch),
+            matching: Matching {
+                batches: materials.batches(section.batch),
+                guidance: materials.recipe.teacher.guidance,
+                guidance_offset: materials.recipe.student.guidance_offset,
+                guidance_draw: section.guidance_draw,
+                fake_train_source: section.fake_train_source,
+                ttur: section.ttur,
+                times: [earliest, process.thousandths(section.t_max)],
+            },
             conditions: conditions.clone(),
             teacher: materials.teacher.denoiser.clone(),
             student: materials.student(Adm::NAME)?,
@@ -81,11 +84,8 @@ impl AdmPhase {
     }
 
     fn options(&self) -> Options {
-        Options { dt: self.thousandths(self.section.dt_steps), gradient: self.section.adm_grad, reduce: HeadReduce::Mean }
-    }
-
-    fn thousandths(&self, count: f64) -> f64 {
-        self.teacher.process.coefficients().thousandths(count)
+        let dt = self.teacher.process.coefficients().thousandths(self.section.dt_steps);
+        Options { dt, gradient: self.section.adm_grad, reduce: HeadReduce::Mean }
     }
 
     fn roles(&self) -> step::Roles<'_> {
@@ -96,48 +96,6 @@ impl AdmPhase {
             teacher: &self.teacher,
             discriminator: &self.discriminator,
         }
-    }
-
-    fn weights(&self, draws: &mut Draws) -> Vec<f64> {
-        let [low, high] = self.guidance;
-        let weight = |u: f32| low + (high - low) * f64::from(u);
-        let samples = self.batches.samples;
-        match self.section.guidance_draw {
-            GuidanceDraw::PerSample => draws.uniform(samples).into_iter().map(weight).collect(),
-            GuidanceDraw::PerBatch => vec![weight(draws.uniform(1)[0]); samples],
-        }
-    }
-
-    fn student_weights(&self, teacher: &[f64]) -> Option<Vec<f64>> {
-        self.guidance_offset.map(|offset| teacher.iter().map(|weight| weight - offset).collect())
-    }
-
-    fn fake_draws(&self, draws: &mut Draws) -> Result<(Vec<usize>, FakeDraws), TrainError> {
-        let prompts = self.batches.prompts(draws);
-        let z = self.batches.noise(draws)?;
-        let fresh = self.batches.noises(draws, self.student.fresh_noises())?;
-        // A guided student is sampled at weights of its own draw; the others draw none.
-        let student_weights = self.guidance_offset.and_then(|_| self.student_weights(&self.weights(draws)));
-        let times = self.teacher.process.any_times(draws, self.batches.samples);
-        Ok((prompts, FakeDraws { z, call: None, fresh, student_weights, times, noise: self.batches.noise(draws)? }))
-    }
-
-    fn generator_draws(&self, draws: &mut Draws) -> Result<(Vec<usize>, GeneratorDraws), TrainError> {
-        let prompts = self.batches.prompts(draws);
-        let z = self.batches.noise(draws)?;
-        let fresh = self.batches.noises(draws, self.student.fresh_noises())?;
-        // One call of the student for the whole batch; a student of one call draws nothing.
-        let call = match self.student.len() {
-            1 => 0,
-            calls => draws.integers(1, 0, calls as i64)[0] as usize,
-        };
-        let low = self.thousandths(self.section.t_min) + self.thousandths(self.section.dt_steps);
-        let high = self.thousandths(self.section.t_max);
-        let times = self.teacher.process.times_between(draws, self.batches.samples, low, high);
-        let noise = self.batches.noise(draws)?;
-        let weights = self.weights(draws);
-        let student_weights = self.student_weights(&weights);
-        Ok((prompts, GeneratorDraws { z, fresh, call, times, noise, weights, student_weights }))
     }
 }
 
@@ -154,27 +112,9 @@ impl Phase for AdmPhase {
         let mut draws = Draws::new(self.seed, Adm::NAME, index);
         let options = self.options();
         let mut metrics = Metrics::new();
-        let mut for_fake = Vec::new();
-        for _ in 0..self.section.ttur {
-            for_fake.push(self.fake_draws(&mut draws)?);
-        }
-        let (prompts, for_generator) = self.generator_draws(&mut draws)?;
-        for (fake_prompts, mut drawn) in for_fake {
-            let prompts = match self.section.fake_train_source {
-                FakeTrainSource::FullRollout => &fake_prompts,
-                FakeTrainSource::SameAsGenerator => {
-                    drawn.z = for_generator.z.clone();
-                    drawn.fresh.clone_from(&for_generator.fresh);
-                    drawn.student_weights.clone_from(&for_generator.student_weights);
-                    drawn.call = Some(for_generator.call);
-                    &prompts
-                }
-            };
-            let conditions = self.conditions.pick(prompts)?;
-            let trained = step::fake_step(&self.roles(), &conditions, &drawn)?;
-            metrics.insert("loss_fake".into(), trained.loss.scalar()?);
-            self.fake_score.update(trained.gradients);
-        }
+        let (for_fake, (prompts, for_generator)) = self.matching.draw(&mut draws, &self.teacher, &self.student)?;
+        let others = (&self.generator.module, &self.student, &self.teacher);
+        train_fake_score(&mut self.fake_score, others, &self.conditions, &for_fake, &mut metrics)?;
         let conditions = self.conditions.pick(&prompts)?;
         let mut made = step::generator_step(&self.roles(), &conditions, &for_generator, &options)?;
         let gradients = std::mem::take(&mut made.gradients);

@@ -4,19 +4,17 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
-use dmdx_runtime::process::{Rollout, StepRule};
-
 use super::section::AdmGradient;
-use super::step::{self, DiscriminatorStep, FakeDraws, GeneratorDraws, GeneratorStep, Options, Roles, earlier};
-use crate::diffusion::Generator;
-use crate::error::{TraceDefect, TrainError};
+use super::step::{self, DiscriminatorStep, GeneratorStep, Options, Roles, earlier};
+use crate::error::TrainError;
+use crate::method::matching::{GeneratorDraws, replay};
 use crate::module::Value;
 use crate::recipe::HeadReduce;
 use crate::trace::{Results, Teacher, Trace};
 
 pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results, TrainError> {
     let teacher = Teacher::open(trace, zoo, device)?;
-    let student = student(trace, &teacher)?;
+    let student = replay::student(trace, &teacher)?;
     let mut generator = teacher.role(1.0, trace.optimizer("lr_gen")?)?;
     let mut fake_score = teacher.role(2.0, trace.optimizer("lr_fake")?)?;
     let mut discriminator = teacher.discriminator(trace, trace.optimizer("lr_disc")?, device)?;
@@ -26,51 +24,12 @@ pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results,
         gradient: if trace.option("adm_grad") == "detach_fake" { AdmGradient::DetachFake } else { AdmGradient::Full },
         reduce: HeadReduce::Mean,
     };
-    let offset = trace.option("student_cfg_offset").as_f64();
-    let student_weights = |key: &str| -> Result<Option<Vec<f64>>, TrainError> {
-        // In f32, as the trace draws the weights.
-        offset.map(|offset| Ok(trace.values(key)?.iter().map(|w| f64::from((w - offset) as f32)).collect())).transpose()
-    };
     let mut results = Results::default();
 
-    let draws = FakeDraws {
-        z: trace.value("draws.f.z", device)?,
-        call: None,
-        fresh: Vec::new(),
-        student_weights: student_weights("draws.f.w")?,
-        times: trace.values("draws.f.t")?.to_vec(),
-        noise: trace.value("draws.f.noise", device)?,
-    };
-    let roles = Roles {
-        generator: &generator.module,
-        student: &student,
-        fake_score: &fake_score.module,
-        teacher: &teacher.denoiser,
-        discriminator: &discriminator,
-    };
-    let trained = step::fake_step(&roles, &conditions, &draws)?;
-    let values = [("f.x0", &trained.x0), ("f.x_t", &trained.x_t), ("f.pred", &trained.prediction), ("f.loss", &trained.loss)];
-    values.into_iter().try_for_each(|(key, value)| results.value(key, value))?;
-    if let Some(weights) = draws.student_weights {
-        results.numbers("value.f.w_student", weights);
-    }
-    results.gradients("fake_score", &[&trained.gradients])?;
-    fake_score.update(trained.gradients);
-    results.updated("fake_score", &[&fake_score], trace.number("lr_fake")?)?;
+    let others = (&teacher, &student, &generator.module);
+    replay::fake_score(trace, others, &mut fake_score, &conditions, &mut results, device)?;
 
-    // n counts from the clean end, from 1.
-    let n = trace.number("n")? as usize;
-    let call = student.len().checked_sub(n);
-    let call = call.ok_or_else(|| trace.defect(TraceDefect::Step(n)))?;
-    let draws = GeneratorDraws {
-        z: trace.value("draws.g.z", device)?,
-        fresh: Vec::new(),
-        call,
-        times: trace.values("draws.g.t")?.to_vec(),
-        noise: trace.value("draws.g.noise", device)?,
-        weights: trace.values("draws.g.w")?.to_vec(),
-        student_weights: student_weights("draws.g.w")?,
-    };
+    let draws = replay::generator_draws(trace, &student, device)?;
     let roles = Roles {
         generator: &generator.module,
         student: &student,
@@ -98,20 +57,6 @@ pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results,
     }
     results.numbers("check.heads.loss_curve", curve);
     Ok(results)
-}
-
-/// The student's walk, in the teacher's parameterisation or as a velocity on the line.
-fn student(trace: &Trace, teacher: &Teacher) -> Result<Generator, TrainError> {
-    let process = teacher.denoiser.process.coefficients();
-    let steps = trace.numbers("steps")?;
-    // The trace's steps are times of the process.
-    let times: Vec<f64> = steps.iter().map(|&time| process.network_time(time)).collect();
-    let process = match trace.option("student").as_str() {
-        Some("teacher") => process.clone(),
-        Some("line_velocity") => process.of_line_student(times.first().copied().unwrap_or_default()),
-        _ => return Err(trace.defect(TraceDefect::Student)),
-    };
-    Ok(Generator::new(&teacher.denoiser, &Rollout::new(process, &times, StepRule::Ode)?))
 }
 
 fn record(

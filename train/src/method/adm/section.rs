@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
+use crate::method::matching::{FakeTrainSource, GuidanceDraw};
 use crate::recipe::{Kind, MANY, Recipe, Section};
 
 /// `[adm]`: adversarial distribution matching (Algorithm 1).
@@ -64,28 +65,6 @@ pub enum AdmGradient {
     Full,
     /// Past it: the fake score's raw output counts as a constant.
     DetachFake,
-}
-
-/// Which samples share a guidance weight.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GuidanceDraw {
-    /// None: every sample draws its own.
-    #[default]
-    PerSample,
-    /// All of a batch.
-    PerBatch,
-}
-
-/// What the fake score is trained on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FakeTrainSource {
-    /// Fresh samples of the whole sampler (Algorithm 1).
-    #[default]
-    FullRollout,
-    /// The samples of the generator's update (DMD2).
-    SameAsGenerator,
 }
 
 impl Section for Adm {

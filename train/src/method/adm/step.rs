@@ -1,12 +1,13 @@
 //! Adversarial distribution matching (ADM): one global iteration of the paper's Algorithm 1.
 //!
-//! Pure functions of roles, batch and draws, in the order in which an iteration runs them: (a) the fake score, whose
-//! update is in force when it scores the generator, (b) the generator, (c) the heads on the same tensors. Each returns
-//! every value that it computed, and the gradients, which the caller applies.
+//! Pure functions of roles, batch and draws, in the order in which an iteration runs them: (a) the fake score
+//! ([`crate::method::matching::fake_step`]), whose update is in force when it scores the generator, (b) the generator, (c)
+//! the heads on the same tensors. Each returns every value that it computed, and the gradients, which the caller applies.
 
 use crate::diffusion::{ConditionPair, Denoiser, Generator, Guided, NoiseProcess};
 use crate::discriminator::{Features, LatentDiscriminator, generator_loss, hinge_loss};
 use crate::error::TrainError;
+use crate::method::matching::GeneratorDraws;
 use crate::method::tape::detached;
 use crate::module::{GraphModule, ParameterGradients, Value, input_gradient, parameter_gradients, pulled_back, pulled_back_to};
 use crate::recipe::HeadReduce;
@@ -44,81 +45,6 @@ impl Roles<'_> {
     fn q(&self) -> &NoiseProcess {
         &self.teacher.process
     }
-}
-
-/// Every random number of the fake score's update.
-#[derive(Clone, Debug)]
-pub struct FakeDraws {
-    /// z.
-    pub z: Value,
-    /// The call of the student whose clean sample is taken, as in the generator's update; none for the end of its walk.
-    pub call: Option<usize>,
-    /// The noises of a student that noises its samples anew.
-    pub fresh: Vec<Value>,
-    /// The student's guidance weights, one per sample, where it is guided.
-    pub student_weights: Option<Vec<f64>>,
-    /// t_f on the teacher's process, one per sample.
-    pub times: Vec<f64>,
-    /// z_f.
-    pub noise: Value,
-}
-
-/// What the fake score's update computed.
-pub struct FakeStep {
-    /// The student's sample.
-    pub x0: Value,
-    /// Its noised version.
-    pub x_t: Value,
-    /// The fake score's raw output.
-    pub prediction: Value,
-    /// L_f.
-    pub loss: Value,
-    /// dL_f/dψ.
-    pub gradients: ParameterGradients,
-}
-
-/// (a) One step of f's own diffusion training on the student's samples: no guidance, mean squared error.
-///
-/// # Errors
-/// When shapes do not fit the networks.
-pub fn fake_step(roles: &Roles<'_>, conditions: &ConditionPair, draws: &FakeDraws) -> Result<FakeStep, TrainError> {
-    // Line 9: x_0, the end of the student's walk from z, without gradient.
-    let (student, weights) = (roles.student.with_module(roles.generator.frozen()), draws.student_weights.as_deref());
-    let x0 = match draws.call {
-        None => student.sample(&draws.z, conditions, weights, &draws.fresh)?,
-        Some(call) => {
-            let walked = student.walk(&draws.z, call, conditions, weights, &draws.fresh)?;
-            student.predict(walked.last().unwrap_or(&draws.z), call, conditions, weights)?.x0
-        }
-    };
-    let x_t = roles.q().noised(&x0, &draws.times, &draws.noise)?;
-    let target = roles.q().target(&x0, &draws.times, &draws.noise)?;
-    let fake_score = roles.teacher.with_module(roles.fake_score.clone());
-    let prediction = fake_score.predict(&x_t, &draws.times, &conditions.conditional)?;
-    drop(fake_score);
-    let loss = prediction.minus(&target).square().mean();
-    let (prediction, value) = (prediction.detached(), loss.detached());
-    let gradients = parameter_gradients(loss, roles.fake_score);
-    Ok(FakeStep { x0, x_t, prediction, loss: value, gradients })
-}
-
-/// Every random number of the generator's and the heads' updates.
-#[derive(Clone, Debug)]
-pub struct GeneratorDraws {
-    /// ẑ.
-    pub z: Value,
-    /// The noises of a student that noises its samples anew.
-    pub fresh: Vec<Value>,
-    /// The call of the student that is trained, from 0: N - n in the paper's count, which ends at 1.
-    pub call: usize,
-    /// t on the teacher's process, one per sample.
-    pub times: Vec<f64>,
-    /// z_g.
-    pub noise: Value,
-    /// The teacher's guidance weights, one per sample.
-    pub weights: Vec<f64>,
-    /// The student's, where it is guided.
-    pub student_weights: Option<Vec<f64>>,
 }
 
 /// What the generator's update computed; everything but `gradients` is off the tape.
