@@ -9,7 +9,9 @@ use dmdx_export::onnx::WriteOptions;
 use dmdx_export::{
     BundleOptions, BundleReport, ComponentOptions, ExportError, Role, Stage, Target, Verifier, export_bundle, export_component,
 };
-use dmdx_importer::{ImportOptions, Pipeline, import, import_pipeline, is_pipeline};
+use dmdx_importer::path::located;
+use dmdx_importer::source::SourceOptions;
+use dmdx_importer::{ImportOptions, Imported, Pipeline, import_any};
 use dmdx_runtime::bundle::StudentInfo;
 use dmdx_runtime::manifest::Verification;
 use dmdx_runtime::process::Parameterisation;
@@ -33,7 +35,8 @@ const TEACHER_STEPS: usize = 25;
     after_help = "Exit codes: 0 done, 1 the input is at fault, 2 wrong usage, 3 disk, rights or engine, 130 interrupted."
 )]
 pub struct Cli {
-    /// A pipeline folder, a component folder, a .safetensors file beside its config.json, or a converted file.
+    /// A pipeline folder, a component folder, a file of weights, a converted file, a single-file checkpoint (with the
+    /// tokenizers of --config), or a model's folder in the Hugging Face cache.
     source: PathBuf,
     /// The folder to write.
     #[arg(short, long, value_name = "BUNDLE")]
@@ -59,12 +62,8 @@ pub struct Cli {
     /// Frames of a video; those that the network was trained for if not given.
     #[arg(long, value_name = "N")]
     frames: Option<usize>,
-    /// Read the weights of this variant (`fp16` reads *.fp16.safetensors).
-    #[arg(long)]
-    variant: Option<String>,
-    /// A folder into which links may lead, such as the model's folder in the Hugging Face cache; may be repeated.
-    #[arg(long)]
-    root: Vec<PathBuf>,
+    #[command(flatten)]
+    reading: SourceOptions,
     /// Keep the files without running them.
     #[arg(long)]
     no_verify: bool,
@@ -97,25 +96,28 @@ fn export(cli: &Cli) -> Result<(), ExportError> {
     let target = Target::by_name(&cli.target)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let verifier = if cli.no_verify { None } else { Some(Verifier::new(cli.onnxruntime.as_deref(), threads)?) };
-    let mut options = ImportOptions { variant: cli.variant.clone(), frames: cli.frames, ..ImportOptions::default() };
-    options.files.roots.extend(cli.root.iter().cloned());
+    let options = ImportOptions { frames: cli.frames, ..cli.reading.import() };
     let bar = ProgressBar::new_spinner();
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} [{elapsed}]") {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(120));
     let mut progress = |stage: Stage<'_>| bar.set_message(describe(stage));
-    let whole = is_pipeline(&cli.source);
-    if whole {
-        let report = bundle(cli, target, &options, verifier.as_ref(), &mut progress)?;
-        bar.finish_and_clear();
-        print_bundle(&report);
-    } else {
+    let source = located(&cli.source)?;
+    let component = match import_any(&source, &options)? {
+        Imported::Component(component) => Some(component),
+        Imported::Pipeline(pipeline) => {
+            let report = bundle(cli, &source, &pipeline, target, verifier.as_ref(), &mut progress)?;
+            bar.finish_and_clear();
+            print_bundle(&report);
+            None
+        }
+    };
+    if let Some(component) = component {
         if cli.steps.is_some() || cli.teacher_steps.is_some() || cli.guidance.is_some() || cli.parameterisation.is_some() {
             let advice = "steps, guidance and parameterisation belong to whole pipelines; name a folder with model_index.json";
             return Err(ExportError::Options(advice.into()));
         }
-        let component = import(&cli.source, &options)?;
         let options = ComponentOptions {
             target,
             write: WriteOptions::default(),
@@ -142,22 +144,23 @@ fn export(cli: &Cli) -> Result<(), ExportError> {
 
 fn bundle(
     cli: &Cli,
+    source: &Path,
+    pipeline: &Pipeline,
     target: &'static Target,
-    options: &ImportOptions,
     verifier: Option<&Verifier>,
     progress: &mut dyn FnMut(Stage<'_>),
 ) -> Result<BundleReport, ExportError> {
-    let student = StudentInfo::read(&cli.source)?;
+    pipeline.require_complete()?;
+    let student = if source.is_dir() { StudentInfo::read(source)? } else { None };
     let is_student = student.is_some() || cli.student;
     if is_student && (cli.guidance.is_some() || cli.teacher_steps.is_some()) {
         let advice = "--guidance and --teacher-steps are for teachers, but this checkpoint is a student; leave them out";
         return Err(ExportError::Options(advice.into()));
     }
-    let pipeline = import_pipeline(&cli.source, options)?;
     let steps = match (&cli.steps, &student) {
         (Some(steps), _) => steps.clone(),
         (None, Some(student)) => student.steps.clone(),
-        (None, None) => teacher_steps(&pipeline, cli.teacher_steps.map_or(TEACHER_STEPS, usize::from))?,
+        (None, None) => teacher_steps(pipeline, cli.teacher_steps.map_or(TEACHER_STEPS, usize::from))?,
     };
     let options = BundleOptions {
         target,
@@ -172,7 +175,7 @@ fn bundle(
         cancelled: Some(&STOP),
         ..BundleOptions::new(if is_student { Role::Student } else { Role::Teacher }, steps, progress)
     };
-    export_bundle(&pipeline, Path::new(&cli.source), &cli.output, options)
+    export_bundle(pipeline, source, &cli.output, options)
 }
 
 /// The times of a teacher as its network is told them.

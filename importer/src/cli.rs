@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Parser, Subcommand};
 use dmdx_importer::graph_file::WriteOptions;
-use dmdx_importer::{FilePolicy, ImportError, ImportOptions, LoraFile, Nonfinite, check, convert, inspect};
+use dmdx_importer::source::SourceOptions;
+use dmdx_importer::{ImportError, ImportOptions, Nonfinite, check, convert, inspect};
 
 /// Set by Ctrl-C while a file is being written.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -72,28 +73,11 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Source {
-    /// A component folder, a .safetensors file beside its config.json, a converted file, a pipeline folder, a
-    /// single-file checkpoint in its original layout, or an .onnx model.
+    /// A component folder, a file of weights, a converted file, a pipeline folder, a model's folder in the Hugging Face
+    /// cache, a single-file checkpoint in its original layout, or an .onnx model.
     path: PathBuf,
-    /// Read the weights of this variant (`fp16` reads *.fp16.safetensors).
-    #[arg(long)]
-    variant: Option<String>,
-    /// The folder with the configuration of a file that has none beside it: config.json of one network, or the
-    /// model_index.json of a pipeline with the folders that it names.
-    #[arg(long, value_name = "FOLDER")]
-    config: Option<PathBuf>,
-    /// A LoRA file to merge, with a scale other than 1 behind `=`; may be repeated.
-    #[arg(long, value_name = "FILE[=SCALE]", value_parser = lora_file)]
-    lora: Vec<LoraFile>,
-    /// Read the tensors of pickle files (.bin, .ckpt, .pt); nothing in them is run.
-    #[arg(long)]
-    allow_pickle: bool,
-    /// A folder into which links may lead, such as the model's folder in the Hugging Face cache; may be repeated.
-    #[arg(long)]
-    root: Vec<PathBuf>,
-    /// Accept shards that have several hard links.
-    #[arg(long)]
-    allow_hard_links: bool,
+    #[command(flatten)]
+    reading: SourceOptions,
     /// Build a video autoencoder for so many pixel frames (otherwise 49; `check` takes the number of its reference file).
     #[arg(long)]
     frames: Option<usize>,
@@ -108,27 +92,11 @@ struct Source {
 impl Source {
     fn options(&self) -> ImportOptions {
         ImportOptions {
-            files: FilePolicy { roots: self.root.clone(), hard_links: self.allow_hard_links },
-            variant: self.variant.clone(),
             nonfinite: if self.deny_nonfinite { Nonfinite::Deny } else { Nonfinite::Count },
             deny_unused: self.deny_unused,
-            config: self.config.clone(),
-            loras: self.lora.clone(),
-            allow_pickle: self.allow_pickle,
             frames: self.frames,
-            ..ImportOptions::default()
+            ..self.reading.import()
         }
-    }
-}
-
-/// `FILE` or `FILE=SCALE`.
-fn lora_file(text: &str) -> Result<LoraFile, String> {
-    let Some((path, scale)) = text.rsplit_once('=') else {
-        return Ok(LoraFile { path: text.into(), scale: 1.0 });
-    };
-    match scale.parse::<f64>() {
-        Ok(scale) if scale.is_finite() => Ok(LoraFile { path: path.into(), scale }),
-        _ => Err(format!("the scale {scale:?} behind `=` is not a finite number")),
     }
 }
 

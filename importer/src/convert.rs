@@ -45,25 +45,40 @@ fn convert_pipeline(pipeline: &Pipeline, to: &Path, options: &ImportOptions, sto
         return Err(ImportError::FolderExists { path: to.into() });
     }
     let new = NewFolder::create(to).map_err(fail)?;
-    let root = new.path();
-    let mut files = Vec::new();
-    for (name, bytes) in small_files(pipeline, options)? {
-        parts::put(&root.join(&name), &bytes).map_err(fail)?;
-        files.push(to.join(name));
-    }
-    for (folder, component) in &pipeline.components {
-        if stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
-            return Err(ImportError::Interrupted { path: to.into() });
-        }
-        let name = format!("{folder}/{}", weights_name(component));
-        // The error of a file in the temporary folder would name a place that is gone.
-        graph_file::write(&root.join(&name), Model::from(component), WriteOptions { force: false, stop })
-            .map_err(|error| relocated(error, to))?;
-        files.push(to.join(name));
-    }
+    // The error of a file in the temporary folder would name a place that is gone.
+    let names = write_pipeline(pipeline, new.path(), "", options, stop).map_err(|error| relocated(error, to))?;
     new.publish(Existing::Keep).map_err(fail)?;
-    files.sort_unstable();
-    Ok(files)
+    Ok(names.into_iter().map(|name| to.join(name)).collect())
+}
+
+/// Writes a pipeline into a folder that nobody sees yet, without the weights of the network `left_out`, and gives the paths
+/// of the files in it, sorted.
+///
+/// # Errors
+/// As [`convert`].
+pub fn write_pipeline(
+    pipeline: &Pipeline,
+    folder: &Path,
+    left_out: &str,
+    options: &ImportOptions,
+    stop: Option<&AtomicBool>,
+) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for (name, bytes) in small_files(pipeline, options)? {
+        let path = folder.join(&name);
+        parts::put(&path, &bytes).map_err(|error| ImportError::Write { path, error })?;
+        names.push(name);
+    }
+    for (place, component) in pipeline.components.iter().filter(|(place, _)| *place != left_out) {
+        if stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            return Err(ImportError::Interrupted { path: folder.into() });
+        }
+        let name = format!("{place}/{}", weights_name(component));
+        graph_file::write(&folder.join(&name), Model::from(component), WriteOptions { force: false, stop })?;
+        names.push(name);
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// Everything that is not weights: `model_index.json`, configurations, scheduler and tokenizers, by relative path.

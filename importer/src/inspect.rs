@@ -1,4 +1,4 @@
-//! What `dmdx-import inspect` tells about a component or a pipeline.
+//! What `dmdx-import inspect` tells about a component, a pipeline or a LoRA file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,18 +11,24 @@ use serde_json::Value;
 use crate::bind::BindReport;
 use crate::component::Component;
 use crate::defects::shortened;
-use crate::error::Result;
+use crate::error::{ImportError, Result};
 use crate::import::{Imported, import_any};
+use crate::lora::{self, LoraSummary};
 use crate::options::{ImportOptions, Nonfinite};
 
 /// Bytes of a network's weights up to which NaN and infinite values are looked for without being asked: what any disk
 /// gives within a moment.
 const COUNTED_BYTES: u64 = 64 << 20;
 
-/// A component or a pipeline, described.
+/// A component, a pipeline or a LoRA file, described.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Description {
+    /// A change of a model.
+    Lora {
+        /// The change.
+        lora: LoraSummary,
+    },
     /// One network.
     Component(NetworkSummary),
     /// A whole pipeline.
@@ -80,9 +86,11 @@ pub fn inspect(path: &Path, options: &ImportOptions, scan: bool) -> Result<Descr
     if options.nonfinite == Nonfinite::Count {
         quick.nonfinite = Nonfinite::Skip;
     }
-    let mut pipeline = match import_any(path, &quick)? {
-        Imported::Pipeline(pipeline) => pipeline,
-        Imported::Component(mut component) => {
+    let mut pipeline = match import_any(path, &quick) {
+        Err(ImportError::IsLora { path, .. }) => return Ok(Description::Lora { lora: lora::describe(&path, options)? }),
+        Err(error) => return Err(error),
+        Ok(Imported::Pipeline(pipeline)) => pipeline,
+        Ok(Imported::Component(mut component)) => {
             count_nonfinite(&mut component, scan);
             return Ok(Description::Component(NetworkSummary::of(&component)));
         }
@@ -148,6 +156,7 @@ impl fmt::Display for Description {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Description::Component(network) => network.fmt(f),
+            Description::Lora { lora } => lora.fmt(f),
             Description::Pipeline { class, components, scheduler, tokenizers, notes } => {
                 writeln!(f, "{class}")?;
                 writeln!(f, "scheduler: {}", scheduler.as_deref().unwrap_or("none"))?;

@@ -29,19 +29,21 @@ mod pipeline;
 pub mod provenance;
 pub mod reference;
 mod single_file;
+pub mod source;
 mod tensor_file;
 
 pub use bind::BindReport;
 pub use component::Component;
-pub use convert::convert;
+pub use convert::{convert, write_pipeline};
 pub use defects::{Defects, WrongShape};
 pub use error::{
-    ConvertedFault, ImportError, JsonFault, LoraDefect, LoraFault, OpenClipFault, PathRule, PickleFault, ReferenceFault, Result,
-    SafetensorsFault,
+    ConvertedFault, ForeignFile, ImportError, JsonFault, LoraDefect, LoraFault, OpenClipFault, PathRule, PickleFault,
+    ReferenceFault, Result, SafetensorsFault,
 };
-pub use import::{import, import_pipeline, is_pipeline};
+pub use import::{Imported, import, import_any, import_pipeline};
 pub use inspect::{Description, NetworkSummary, Part, inspect};
 pub use limits::Limits;
+pub use lora::LoraSummary;
 pub use options::{ImportOptions, LoraFile, Nonfinite};
 pub use path::FilePolicy;
 pub use pipeline::Pipeline;

@@ -6,12 +6,15 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};
 
+use dmdx_graph::store::hub;
+
 use crate::error::{ImportError, PathRule, Result};
 
 /// Which files may be opened besides those that lie in the folder itself.
 #[derive(Debug, Clone, Default)]
 pub struct FilePolicy {
-    /// Folders into which symbolic links may lead (the Hugging Face cache links `snapshots/…` to `blobs/…`).
+    /// Folders into which symbolic links may lead, beside the folder itself and, for snapshots of the Hugging Face hub's
+    /// cache, the blobs of the same model ([`hub::blob`]).
     pub roots: Vec<PathBuf>,
     /// Accept files with more than one hard link although a model names them.
     pub hard_links: bool,
@@ -57,6 +60,14 @@ pub fn open_given(path: &Path) -> Result<OpenFile> {
     })
 }
 
+/// Where a model is: the snapshot of a model's folder of the hub's cache ([`hub::snapshot`]), otherwise the path itself.
+///
+/// # Errors
+/// When such a folder does not say which of its snapshots is meant.
+pub fn located(path: &Path) -> Result<PathBuf> {
+    Ok(hub::snapshot(path)?)
+}
+
 /// The folder of a file, and its name.
 pub(crate) fn split(path: &Path) -> (&Path, &str) {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -90,7 +101,8 @@ fn open(folder: &Path, named_by: &Path, name: &str, policy: &FilePolicy, hard_li
     check_name(name).map_err(refuse)?;
     let path = folder.join(name);
     let canonical = std::fs::canonicalize(&path).map_err(|error| ImportError::reading(&path, error))?;
-    if !is_inside(folder, &canonical)? && !inside_any(&policy.roots, &canonical)? {
+    let is_blob = || hub::blob(&path).is_some_and(|blob| blob == canonical);
+    if !is_inside(folder, &canonical)? && !is_blob() && !inside_any(&policy.roots, &canonical)? {
         return Err(refuse(PathRule::LeadsOut));
     }
     let opened = open_checked(&path, &canonical, &refuse)?;

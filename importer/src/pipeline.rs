@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::component::Component;
-use crate::error::Result;
+use crate::error::{ImportError, Result};
 use crate::provenance::Origin;
 
 /// A pipeline of the diffusers layout.
@@ -31,6 +31,30 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
+    /// Refuses a pipeline of a single file without what is needed beside its networks to make pictures: tokenizers and a
+    /// scheduler.
+    ///
+    /// # Errors
+    /// [`ImportError::Incomplete`].
+    pub fn require_complete(&self) -> Result<()> {
+        let (path, mut lacks) = (&self.origin.path, Vec::new());
+        if self.tokenizers.is_empty() {
+            lacks.push("tokenizers");
+        }
+        if self.scheduler.is_none() {
+            lacks.push("scheduler");
+        }
+        match path.is_file() && !lacks.is_empty() {
+            true => Err(ImportError::Incomplete { path: path.clone(), lacks }),
+            false => Ok(()),
+        }
+    }
+
+    /// The texts of `model_index.json` and of the scheduler's configuration, by relative path.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.texts.iter().map(|(name, text)| (name.as_str(), text.as_str()))
+    }
+
     /// SHA-256, in hexadecimal, of all files that the pipeline came from: that of [`crate::provenance::sha256`], with the
     /// LoRA files that were merged and the configurations that were given. Reads every file once.
     ///

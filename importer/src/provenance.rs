@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use dmdx_graph::store::hash;
 
 use crate::error::{ImportError, Result};
+use crate::path::located;
 
 /// Folders deeper than this are no model.
 const MAX_DEPTH: usize = 8;
@@ -20,6 +21,7 @@ const COMPONENT: [&str; 4] = ["config.json", "scheduler_config.json", "tokenizer
 /// [`ImportError::Read`].
 pub fn files(folder: &Path) -> Result<BTreeSet<String>> {
     let mut files = BTreeSet::new();
+    let folder = &located(folder)?;
     walk(folder, "", 0, &mut files)?;
     Ok(files)
 }
@@ -52,6 +54,7 @@ fn walk(folder: &Path, prefix: &str, depth: usize, files: &mut BTreeSet<String>)
 /// # Errors
 /// [`ImportError::Read`].
 pub fn hashes(path: &Path) -> Result<BTreeMap<String, String>> {
+    let path = &located(path)?;
     if path.is_file() {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         return Ok([(name, file(path)?)].into());

@@ -79,7 +79,7 @@ fn a_pipeline_where_a_component_is_wanted() {
     let folder = fixture("digits-sdxl");
     assert_eq!(
         sentence(import(&folder, &ImportOptions::default()), &folder),
-        "`DIR` is a whole pipeline; give one of the folders in it, such as its `unet`, or import it as a pipeline"
+        "`DIR` is a whole pipeline; give one of the folders in it, such as its `unet`"
     );
 }
 

@@ -45,8 +45,12 @@ fn a_weights_file_beside_its_configuration() {
     std::fs::remove_file(folder.path().join("config.json")).unwrap();
     assert_eq!(
         sentence(import(&folder.path().join("model.safetensors"), &options()), folder.path()),
-        "`DIR/config.json` does not exist; give a component folder, a .safetensors file or a pipeline folder"
+        "`DIR/model.safetensors` has no configuration, and its 52 tensors are those of a CLIPTextModel of other shapes than \
+         the text encoder CLIP ViT-L/14, the text encoder CLIP ViT-L/14 with projection, the text encoder OpenCLIP ViT-H/14, \
+         the text encoder OpenCLIP ViT-bigG/14; give the folder with its config.json with --config"
     );
+    let config = ImportOptions { config: Some(fixture("zoo/clip_l")), ..options() };
+    assert_eq!(import(&folder.path().join("model.safetensors"), &config).unwrap().report.used, 52);
 }
 
 #[test]
@@ -204,7 +208,7 @@ mod links {
 
     use super::*;
 
-    /// The layout of the Hugging Face cache: `snapshots/main/*` link into `blobs/`.
+    /// As the Hugging Face cache, but not in a folder that is called as there: `snapshots/main/*` link into `blobs/`.
     fn cache(fixture_name: &str) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         copy_into(&fixture(fixture_name), &root.path().join("blobs"));
@@ -274,7 +278,7 @@ mod links {
             sentence(open(folder.path(), &options()), folder.path()),
             format!(
                 "`DIR/model.safetensors.index.json` names the file \"{SECOND}\", which has several hard links, so it may \
-                 be a file from elsewhere; copy it, or allow hard links"
+                 be a file from elsewhere; copy it, or give --allow-hard-links"
             )
         );
         let files = FilePolicy { hard_links: true, ..FilePolicy::default() };

@@ -140,7 +140,7 @@ fn links_of_external_data_do_not_lead_outside() {
     let folder = tempfile::tempdir().unwrap();
     let path = model(folder.path());
     std::fs::hard_link(&data, folder.path().join("weights.bin")).unwrap();
-    insta::assert_snapshot!(refusal(&path), @r#"`DIR/model.onnx` is not a usable ONNX model: the initializer `w` names the data file "weights.bin", which has several hard links, so it may be a file from elsewhere; copy it, or allow hard links"#);
+    insta::assert_snapshot!(refusal(&path), @r#"`DIR/model.onnx` is not a usable ONNX model: the initializer `w` names the data file "weights.bin", which has several hard links, so it may be a file from elsewhere; copy it, or give --allow-hard-links"#);
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.onnx");

@@ -116,8 +116,8 @@ fn files_that_say_too_little() {
     );
     assert_eq!(
         sentence(import(&path, &ImportOptions::default()), &fixture("original/sdxl")),
-        "`DIR/sdxl.safetensors` is a whole pipeline; give one of the folders in it, such as its `unet`, or import it as a \
-         pipeline"
+        "`DIR/sdxl.safetensors` holds several networks; convert it first with `dmdx-import convert DIR/sdxl.safetensors -o \
+         FOLDER` and give one of the folders that this makes, such as its `unet`"
     );
     // The configuration of one network picks that network out of the file.
     let unet = ImportOptions { config: Some(fixture("original/sdxl/config/unet")), ..ImportOptions::default() };

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use dmdx_importer::ImportOptions;
+use dmdx_importer::source::SourceOptions;
 
 use crate::error::TrainError;
 use crate::job::{Distillation, work};
@@ -63,9 +64,9 @@ pub enum Command {
         /// Run a pipeline's networks by the reference interpreter in f64 (components: `dmdx-import check`).
         #[arg(long)]
         interpreter: bool,
-        /// Read the tensors of pickle files (.bin, .ckpt, .pt); nothing in them is run.
-        #[arg(long)]
-        allow_pickle: bool,
+        /// How the model is read.
+        #[command(flatten)]
+        reading: SourceOptions,
     },
     /// Draw one picture or video of a teacher with its own scheduler.
     Sample(SampleArguments),
@@ -85,9 +86,8 @@ pub enum Command {
 /// Runs a command and returns its exit code.
 pub fn run(cli: &Cli) -> ExitCode {
     let done = match (&cli.command, &cli.train) {
-        (Some(Command::Check { model, io, tolerance, interpreter, allow_pickle }), _) => {
-            let options = ImportOptions { allow_pickle: *allow_pickle, ..ImportOptions::default() };
-            check(model, io, *tolerance, *interpreter, &options)
+        (Some(Command::Check { model, io, tolerance, interpreter, reading }), _) => {
+            check(model, io, *tolerance, *interpreter, &reading.import())
         }
         (Some(Command::Sample(arguments)), _) => draw(arguments),
         (Some(Command::Replay { trace, zoo, tolerance }), _) => replay(trace, zoo.as_deref(), *tolerance),

@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
+use dmdx_importer::source::SourceOptions;
 use dmdx_runtime::bundle::Bundle;
 use dmdx_runtime::engine::Engine;
 use dmdx_runtime::engine::locate::locate;
@@ -111,7 +112,7 @@ fn same_picture(run: &Path) {
     let prompts = ["a red seven".to_string(), "a blue four".to_string()];
     let noise = dmdx_runtime::noise::latents(1, 0, prompts.len(), &[4, 8, 8]).unwrap();
     let device = Device::flex();
-    let student = Teacher::open(&run.join("student"), Unconditional::Auto, &device).unwrap();
+    let student = Teacher::open(&run.join("student"), &SourceOptions::default(), Unconditional::Auto, &device).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let listed = Prompts::list(prompts.to_vec());
     let plan = ConditionPlan {

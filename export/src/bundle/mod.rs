@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub use component::{ComponentOptions, ComponentReport, export_component};
 use destination::Destination;
 use dmdx_graph::ir::Bindings;
-use dmdx_graph::store::parts;
+use dmdx_graph::store::{hub, parts};
 use dmdx_importer::Pipeline;
 use dmdx_importer::hf::tokenizer;
 pub use dmdx_runtime::manifest::Role;
@@ -124,7 +124,7 @@ pub fn export_bundle(pipeline: &Pipeline, root: &Path, out: &Path, mut options: 
             manifest.verification.insert(model.folder, measured);
         }
     }
-    copy_files(pipeline, root, destination.path())?;
+    copy_files(pipeline, destination.path())?;
     stop_if(options.cancelled)?;
     (options.progress)(Stage::Hashing);
     manifest.provenance.source_sha256 = pipeline.hash()?;
@@ -212,14 +212,15 @@ fn draft(source: &Source<'_>, facts: Facts, options: &BundleOptions<'_>) -> Resu
 }
 
 /// Tokenizers, scheduler and index, byte for byte.
-fn copy_files(pipeline: &Pipeline, root: &Path, bundle: &Path) -> Result<()> {
+fn copy_files(pipeline: &Pipeline, bundle: &Path) -> Result<()> {
     for (name, from) in &pipeline.tokenizers {
         for file in tokenizer::file_names().filter(|file| from.join(file).is_file()) {
             copy(&from.join(file), &bundle.join(name).join(file))?;
         }
     }
-    for file in ["scheduler/scheduler_config.json", "model_index.json"] {
-        copy(&root.join(file), &bundle.join(file))?;
+    for (file, text) in pipeline.texts() {
+        let place = bundle.join(file);
+        parts::put(&place, text.as_bytes()).map_err(io(&place, "written"))?;
     }
     Ok(())
 }
@@ -236,8 +237,11 @@ fn stop_if(cancelled: Option<&AtomicBool>) -> Result<()> {
     }
 }
 
-/// The last part of a path: manifests never hold a machine's paths.
+/// The last part of a path, or the hub's name of a model in its cache: manifests never hold a machine's paths.
 fn display_name(root: &Path) -> String {
+    if let Some(name) = hub::model_name(root) {
+        return name;
+    }
     let real = root.canonicalize().unwrap_or_else(|_| root.to_path_buf());
     real.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_else(|| "unnamed".into())
 }

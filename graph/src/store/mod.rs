@@ -1,10 +1,11 @@
-//! Files and folders that are there whole or not at all, and SHA-256 of what lies on the disk: every crate writes and
-//! hashes through these.
+//! Files and folders that are there whole or not at all, SHA-256 of what lies on the disk, and which links of the hub's
+//! cache are followed: every crate writes, hashes and follows links through these.
 
 mod existing;
 mod file;
 mod folder;
 pub mod hash;
+pub mod hub;
 pub mod parts;
 mod temporary;
 

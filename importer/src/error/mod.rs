@@ -1,6 +1,7 @@
 //! The one error type of this crate. Every message is one sentence: what is wrong, where, and what to do.
 
 mod converted;
+mod foreign;
 mod json;
 mod lora;
 mod path;
@@ -11,8 +12,10 @@ mod safetensors;
 use std::path::{Path, PathBuf};
 
 use dmdx_graph::GraphError;
+use dmdx_graph::store::hub::HubError;
 
 pub use self::converted::ConvertedFault;
+pub use self::foreign::ForeignFile;
 pub use self::json::{JsonFault, OpenClipFault};
 pub use self::lora::{LoraDefect, LoraFault};
 pub use self::path::PathRule;
@@ -141,10 +144,66 @@ pub enum ImportError {
         classes: Vec<String>,
     },
     /// A whole pipeline where one network is wanted.
-    #[error("`{}` is a whole pipeline; give one of the folders in it, such as its `unet`, or import it as a pipeline", .path.display())]
+    #[error("`{}` is a whole pipeline; give one of the folders in it, such as its `unet`", .path.display())]
     IsPipeline {
         /// The folder.
         path: PathBuf,
+    },
+    /// Several networks in one file where one is wanted.
+    #[error("`{path}` holds several networks; convert it first with `dmdx-import convert {path} -o FOLDER` and give one of the folders that this makes, such as its `unet`", path = .path.display())]
+    IsPipelineFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// One network where a whole pipeline is wanted.
+    #[error("`{}` is one network ({class}), and a whole pipeline is needed; give the folder that has its model_index.json, or one file with all networks", .path.display())]
+    NotPipeline {
+        /// The folder or file.
+        path: PathBuf,
+        /// The network's class.
+        class: String,
+    },
+    /// A file of all networks, and nothing that makes tokens of prompts.
+    #[error("`{}` holds no {}, which no single file does; give the folder of the same model that has model_index.json and these (its weights may be missing) with --config", .path.display(), .lacks.join(" and no "))]
+    Incomplete {
+        /// The file.
+        path: PathBuf,
+        /// What it lacks.
+        lacks: Vec<&'static str>,
+    },
+    /// A variant that no network of a pipeline has.
+    #[error("no network in `{}` has weights of the variant `{variant}`; leave --variant out, or name one that is there", .path.display())]
+    NoVariant {
+        /// The pipeline's folder.
+        path: PathBuf,
+        /// The variant, shortened.
+        variant: String,
+    },
+    /// A change of a model where a model is wanted.
+    #[error("`{}` is {summary}, not a network; give the model that it changes, and this file with --lora", .path.display())]
+    IsLora {
+        /// The file.
+        path: PathBuf,
+        /// What kind, how large, for what.
+        summary: String,
+    },
+    /// Weights without a configuration of which the shapes do not say enough.
+    #[error("`{}` has no configuration, and its {tensors} tensors are {looks}; give the folder with its config.json with --config", .path.display())]
+    NoConfiguration {
+        /// The file or folder.
+        path: PathBuf,
+        /// How many tensors there are.
+        tensors: usize,
+        /// What they look like.
+        looks: String,
+    },
+    /// A folder without any configuration.
+    #[error("`{}` has neither a config.json nor a model_index.json; give {}", .path.display(), .instead)]
+    NoModel {
+        /// The folder.
+        path: PathBuf,
+        /// What may be given instead.
+        instead: String,
     },
     /// A pipeline without a network of the name that was asked for.
     #[error("`{}` has no network `{name}`; it has {}", .path.display(), .known.join(", "))]
@@ -157,12 +216,16 @@ pub enum ImportError {
         known: Vec<String>,
     },
     /// The folder holds no weights.
-    #[error("`{}` holds no safetensors weights; looked for {}", .path.display(), .wanted.join(", "))]
+    #[error("`{}` holds no safetensors weights; looked for {}{}", .path.display(), .wanted.join(", "), instead(.files, .unread))]
     NoWeights {
         /// The folder.
         path: PathBuf,
         /// The names that were looked for.
         wanted: Vec<String>,
+        /// Files there that can be given by themselves.
+        files: Vec<String>,
+        /// Files there of formats that are not read.
+        unread: Vec<String>,
     },
     /// More than one file could be meant.
     #[error("`{}` holds several sets of weights ({}); say which with --variant, or move the others away", .path.display(), .found.join(", "))]
@@ -179,6 +242,14 @@ pub enum ImportError {
         path: PathBuf,
         /// The pickle files.
         files: Vec<String>,
+    },
+    /// A file that is something else than weights.
+    #[error("`{}` {kind}", .path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and what to do.
+        kind: ForeignFile,
     },
     /// A pickle file that holds more than tensors, or is damaged.
     #[error("`{}` is not read although pickle is allowed: {fault}", .path.display())]
@@ -303,6 +374,9 @@ pub enum ImportError {
     /// A graph could not be built, parsed or run.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// A model's folder of the hub's cache that does not say which snapshot is meant.
+    #[error(transparent)]
+    Hub(#[from] HubError),
     /// An error of something that does not know its file.
     #[error("`{}`: {error}", .path.display())]
     In {
@@ -318,6 +392,19 @@ pub type Result<T> = std::result::Result<T, ImportError>;
 
 fn and_more(count: usize) -> String {
     if count == 0 { String::new() } else { format!("; and {count} more") }
+}
+
+/// What a folder without weights holds instead.
+fn instead(files: &[String], unread: &[String]) -> String {
+    let mut text = String::new();
+    if !files.is_empty() {
+        text.push_str(&format!("; {} may be meant, which can be given by name", shortened(files)));
+    }
+    if !unread.is_empty() {
+        text.push_str(&format!("; {} cannot be read, so take the safetensors files, or save the model again", shortened(unread)));
+        text.push_str(" with `save_pretrained(folder, safe_serialization=True)`");
+    }
+    text
 }
 
 impl ImportError {
@@ -353,7 +440,11 @@ impl ImportError {
     pub fn exit_code(&self) -> u8 {
         match self {
             ImportError::Write { .. } => 3,
-            ImportError::Read { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => 3,
+            ImportError::Read { error, .. } | ImportError::Hub(HubError::Read { error, .. })
+                if error.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                3
+            }
             ImportError::In { error, .. } => error.exit_code(),
             _ => 1,
         }

@@ -29,7 +29,7 @@ pub enum PathRule {
     #[error("leads out of the folder through a link; give the folder that it may lead to with --root")]
     LeadsOut,
     /// A file that may be another's under a second name.
-    #[error("has several hard links, so it may be a file from elsewhere; copy it, or allow hard links")]
+    #[error("has several hard links, so it may be a file from elsewhere; copy it, or give --allow-hard-links")]
     HardLinks,
     /// A folder where a file belongs.
     #[error("is a folder; only regular files are read")]

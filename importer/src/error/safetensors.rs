@@ -18,12 +18,14 @@ pub enum SafetensorsFault {
         length: usize,
     },
     /// A header that is longer than the file.
-    #[error("it claims a header of {claimed} bytes but only {found} follow; it is cut short or of another format")]
+    #[error("it claims a header of {claimed} bytes but only {found} follow; {}", if *.begins { "it is cut short, so download it again" } else { "it is of another format or damaged" })]
     HeaderLength {
         /// What the file says.
         claimed: u64,
         /// Bytes behind the length.
         found: usize,
+        /// Whether they begin as a header.
+        begins: bool,
     },
     /// A header that is no text.
     #[error("its header is not UTF-8 ({0})")]
@@ -57,7 +59,7 @@ pub enum SafetensorsFault {
         missing: u64,
     },
     /// More bytes of data than the header describes.
-    #[error("{extra} bytes follow its last tensor; nothing may be hidden there")]
+    #[error("{extra} bytes follow its last tensor, where nothing may be hidden; write it again with safetensors' save_file")]
     Trailing {
         /// How many there are.
         extra: u64,

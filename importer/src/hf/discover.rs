@@ -14,6 +14,9 @@ const PICKLE_STEMS: [&[&str]; 2] = [&["diffusion_pytorch_model", "pytorch_model"
 /// Extensions of files that Python unpickles.
 const PICKLE: [&str; 6] = ["bin", "ckpt", "pt", "pth", "pkl", "pickle"];
 
+/// Extensions of other frameworks' weights: Flax, Keras, TensorFlow, llama.cpp.
+const UNREAD: [&str; 6] = ["msgpack", "h5", "keras", "pb", "tflite", "gguf"];
+
 /// The set of weights that will be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
@@ -60,9 +63,19 @@ pub(super) fn weights(folder: &Path, variant: Option<&str>, allow_pickle: bool, 
     match candidates.len() {
         1 => Ok(candidates.remove(0)),
         0 if all.is_empty() => Err(nothing(folder, variant, &names)),
-        0 => Err(no_weights(folder, variant)),
+        0 => Err(no_weights(folder, variant, &names)),
         _ => Err(ImportError::Ambiguous { path: folder.into(), found: candidates.into_iter().map(|found| found.name).collect() }),
     }
+}
+
+/// Whether a folder holds safetensors weights of a variant, and whether it holds plain ones. A folder that cannot be read
+/// holds neither; opening it says why.
+pub(crate) fn has_variant(folder: &Path, variant: &str, limits: &Limits) -> (bool, bool) {
+    let names = list(folder, limits).unwrap_or_default();
+    let found: Vec<Found> =
+        STEMS.iter().flat_map(|stems| names.iter().filter_map(|name| classify(name, stems, "safetensors"))).collect();
+    let has = |wanted: Option<&str>| found.iter().any(|found| found.variant.as_deref() == wanted);
+    (has(Some(variant)), has(None))
 }
 
 /// Splits `stem[.variant].safetensors`, `stem[.variant].safetensors.index.json` and
@@ -97,15 +110,23 @@ pub(crate) fn is_pickle(name: &str) -> bool {
 fn nothing(folder: &Path, variant: Option<&str>, names: &[String]) -> ImportError {
     let files: Vec<String> = names.iter().filter(|name| is_pickle(name)).cloned().collect();
     match files.is_empty() {
-        true => no_weights(folder, variant),
+        true => no_weights(folder, variant, names),
         false => ImportError::Pickle { path: folder.into(), files },
     }
 }
 
-fn no_weights(folder: &Path, variant: Option<&str>) -> ImportError {
+fn no_weights(folder: &Path, variant: Option<&str>, names: &[String]) -> ImportError {
     let middle = variant.map_or_else(String::new, |variant| format!(".{variant}"));
     let wanted = STEMS[0].iter().map(|stem| format!("{stem}{middle}.safetensors")).collect();
-    ImportError::NoWeights { path: folder.into(), wanted }
+    // Of another variant than the one that was asked for nothing is meant.
+    let is_set = |name: &String| STEMS.iter().any(|stems| classify(name, stems, "safetensors").is_some());
+    let extension = |name: &String| name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    let of = |wanted: &[&str]| -> Vec<String> {
+        let is = |name: &&String| extension(name).is_some_and(|e| wanted.contains(&e.as_str())) && !is_set(name);
+        names.iter().filter(is).cloned().collect()
+    };
+    let files = if names.iter().any(is_set) { Vec::new() } else { of(&["safetensors", "onnx"]) };
+    ImportError::NoWeights { path: folder.into(), wanted, files, unread: of(&UNREAD) }
 }
 
 /// The names in a folder, sorted; names that are not UTF-8 are none that the libraries write.

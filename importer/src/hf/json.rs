@@ -9,9 +9,13 @@ use std::io::Read;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+use super::first_bytes::in_place_of_a_file;
 use crate::error::{ImportError, JsonFault, Result};
 use crate::limits::{Limits, within};
 use crate::path::OpenFile;
+
+/// Bytes in which a pointer or a page shows.
+const SHOWN_TEXT: usize = 256;
 
 /// A parsed JSON file and its text.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +38,11 @@ pub(crate) fn read_bounded(open: &OpenFile, limit: u64, setting: &'static str) -
         .take(open.length)
         .read_to_end(&mut bytes)
         .map_err(|error| ImportError::Read { path: open.path.clone(), error })?;
-    Ok(bytes)
+    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN_TEXT)]);
+    match in_place_of_a_file(start.trim_start()) {
+        Some(kind) => Err(ImportError::Foreign { path: open.path.clone(), kind }),
+        None => Ok(bytes),
+    }
 }
 
 /// Reads a JSON object of at most `limit` bytes.

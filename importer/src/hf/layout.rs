@@ -1,11 +1,12 @@
 //! The layout that a safetensors header gives, checked while its text is read: sixteen bytes are kept per tensor, so
 //! that a hostile header costs less memory than it has bytes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use safetensors::tensor::Dtype;
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::error::{JsonFault, SafetensorsFault};
 
@@ -42,6 +43,28 @@ struct Entry {
     data_offsets: (u64, u64),
 }
 
+/// A text of `__metadata__`, of which nothing is kept.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Text;
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Text)
+    }
+}
+
+impl Visitor<'_> for Text {
+    type Value = Text;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nothing but texts in `__metadata__` (write the file again with safetensors' save_file)")
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Text, E> {
+        Ok(Text)
+    }
+}
+
 /// The number of elements of a shape, `None` when it overflows.
 struct Elements(Option<u64>);
 
@@ -67,7 +90,7 @@ impl<'de> Visitor<'de> for Header<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key::<String>()? {
             if name == "__metadata__" {
-                map.next_value::<IgnoredAny>()?;
+                map.next_value::<BTreeMap<Text, Text>>()?;
                 continue;
             }
             let Entry { dtype, shape, data_offsets: (start, end) } = map.next_value()?;

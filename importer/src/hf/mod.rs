@@ -2,9 +2,11 @@
 
 pub mod config;
 pub(crate) mod discover;
+pub(crate) mod first_bytes;
 mod index;
 pub mod json;
 mod layout;
 pub mod safetensors;
 pub mod tensors;
 pub mod tokenizer;
+pub(crate) mod wrappers;

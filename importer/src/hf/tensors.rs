@@ -8,6 +8,7 @@ use dmdx_graph::Weight;
 use dmdx_graph::weights::MappedFile;
 
 use super::discover::{self, Found};
+use super::first_bytes;
 use super::index;
 use super::safetensors;
 use crate::defects::shortened;
@@ -19,7 +20,7 @@ use crate::pickle;
 use crate::tensor_file::TensorFile;
 
 /// The tensors of a component and where they come from.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Tensors {
     /// Every tensor by name.
     pub weights: BTreeMap<String, Weight>,
@@ -70,9 +71,15 @@ pub(crate) fn open_path(path: &Path, options: &ImportOptions) -> Result<Tensors>
 /// Opens one safetensors file, or a pickle file if the options allow it.
 ///
 /// # Errors
-/// When it breaks a rule of the format or a limit.
+/// When it is something else, or breaks a rule of the format or a limit.
 pub(crate) fn open_file(name: &str, open: &OpenFile, options: &ImportOptions) -> Result<Tensors> {
-    if !discover::is_pickle(name) {
+    let head = first_bytes::head(open)?;
+    if let Some(kind) = first_bytes::foreign(&head, open.length) {
+        return Err(ImportError::Foreign { path: open.path.clone(), kind });
+    }
+    // The contents decide, where they say what they are: there are safetensors files called .bin and the reverse.
+    let named = discover::is_pickle(name) && !first_bytes::is_safetensors(&head);
+    if !named && !first_bytes::is_pickle(&head) {
         return Ok(from_file(name, safetensors::read(open, &options.limits)?));
     }
     if !options.allow_pickle {

@@ -5,7 +5,11 @@
 //! weight's own storage type. Every key of a file must find its weight.
 
 mod adapters;
+mod describe;
 mod modules;
+
+pub use self::describe::LoraSummary;
+pub(crate) use self::describe::{ADAPTER, describe, is_lora};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +23,7 @@ use modules::{ModuleWeight, Modules};
 use crate::component::Component;
 use crate::defects::shortened;
 use crate::error::{ImportError, LoraDefect, LoraFault, Result};
-use crate::hf::tensors;
+use crate::hf::{tensors, wrappers};
 use crate::nonfinite;
 use crate::options::{ImportOptions, LoraFile, Nonfinite};
 use crate::original::Transform;
@@ -70,7 +74,8 @@ fn merge(
     if !lora.scale.is_finite() {
         return Err(fail(LoraFault::Scale { scale: lora.scale }));
     }
-    let file = tensors::open_path(path, options)?;
+    let mut file = tensors::open_path(path, options)?;
+    wrappers::unwrap(&mut file);
     let mut warning = String::new();
     if options.nonfinite != Nonfinite::Skip {
         let found = nonfinite::count(file.weights.iter());

@@ -14,6 +14,7 @@ use super::shown::shown;
 use super::tensor::{self, Files};
 use super::view;
 use crate::error::{ImportError, Result};
+use crate::hf::first_bytes::{head, in_place_of_a_file};
 use crate::limits::within;
 use crate::options::ImportOptions;
 use crate::path::{open_given, split};
@@ -49,6 +50,9 @@ pub struct OnnxModel {
 pub fn open(path: &Path, options: &ImportOptions) -> Result<OnnxModel> {
     let open = open_given(path)?;
     check_size(path, open.length, options)?;
+    if let Some(kind) = in_place_of_a_file(&String::from_utf8_lossy(&head(&open)?)) {
+        return Err(ImportError::Foreign { path: path.into(), kind });
+    }
     let file = MappedFile::new(path, &open.file).map_err(|error| ImportError::Read { path: path.into(), error })?;
     read(file, Some(split(path).0.into()), options)
 }

@@ -87,3 +87,59 @@ impl Known {
         self.configs.iter().find(|(name, _)| *name == folder).map(|(_, config)| *config)
     }
 }
+
+/// A network that is published in a file of its own.
+pub(super) struct Alone {
+    /// What people call it.
+    pub title: &'static str,
+    /// Its configuration.
+    pub config: &'static str,
+    /// What was assumed, where its shapes are those of others too.
+    pub assumed: Option<&'static str>,
+}
+
+const fn alone(title: &'static str, config: &'static str) -> Alone {
+    Alone { title, config, assumed: None }
+}
+
+/// Every network that is recognised without the denoising network of its model, and denoising networks without a model in
+/// [`KNOWN`]. The first of those that fit is taken.
+pub(super) const ALONE: [Alone; 15] = [
+    alone("CogVideoX-2b", config!("cogvideox_2b")),
+    alone("CogVideoX-5b", config!("cogvideox_5b")),
+    alone("CogVideoX-5b-I2V", config!("cogvideox_5b_i2v")),
+    alone("CogVideoX1.5-5B", config!("cogvideox_15_5b")),
+    Alone {
+        title: "the autoencoder of Stable Diffusion",
+        config: config!("vae_sd15"),
+        assumed: Some(
+            "the autoencoders of Stable Diffusion 1 and 2 (scaling_factor 0.18215) and of SDXL (0.13025) have the same \
+             shapes; the configuration of the former was assumed, which encoding and decoding do not depend on",
+        ),
+    },
+    Alone {
+        title: "the autoencoder of Stable Diffusion 3",
+        config: config!("vae_sd3"),
+        assumed: Some(
+            "the autoencoders of Stable Diffusion 3 (scaling_factor 1.5305, shift_factor 0.0609) and of FLUX (0.3611, \
+             0.1159) have the same shapes; the configuration of the former was assumed, which encoding and decoding do not \
+             depend on",
+        ),
+    },
+    Alone {
+        title: "the autoencoder of CogVideoX",
+        config: config!("vae_cogvideox"),
+        assumed: Some(
+            "the autoencoders of CogVideoX-2b (scaling_factor 1.15258426) and of CogVideoX-5b (0.7) have the same shapes; \
+             the configuration of the former was assumed, which encoding and decoding do not depend on",
+        ),
+    },
+    alone("the text encoder CLIP ViT-L/14", config!("clip_l")),
+    alone("the text encoder CLIP ViT-L/14 with projection", config!("clip_l_proj")),
+    alone("the text encoder OpenCLIP ViT-H/14", config!("clip_h")),
+    alone("the text encoder OpenCLIP ViT-bigG/14", config!("clip_bigg")),
+    alone("the text encoder of T5 v1.1 XXL", config!("t5_xxl")),
+    alone("InceptionV3 of the Fr\u{e9}chet distance", r#"{"_class_name": "InceptionV3", "variant": "fid"}"#),
+    alone("torchvision's InceptionV3", r#"{"_class_name": "InceptionV3", "variant": "torchvision"}"#),
+    alone("LPIPS on VGG16", r#"{"_class_name": "LPIPS", "net": "vgg"}"#),
+];

@@ -4,6 +4,7 @@
 //! released models, from the shapes: every tensor of the denoising network has to have the shape that a known
 //! configuration gives it.
 
+mod alone;
 mod known;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ use dmdx_graph::Weight;
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
+use self::alone::RECOGNISED;
+pub(crate) use self::alone::alone;
 use self::known::{KNOWN, Known};
 use crate::arch::{self, ArchGraphs};
 use crate::component::{Component, bind_component};
@@ -59,9 +62,6 @@ const BESIDE: [(&str, &str); 13] = [
     ("text_encoders.clip_g.logit_scale", "scales similarities in the training loss only"),
 ];
 const SCHEDULE: &str = "the noise schedule, which the scheduler computes";
-
-/// How the note about the model begins.
-const RECOGNISED: &str = "recognised as";
 
 /// The networks of a file: folder and prefix, in the order of [`PLACES`].
 fn places(tensors: &BTreeMap<String, Weight>) -> IndexMap<&'static str, &'static str> {

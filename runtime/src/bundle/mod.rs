@@ -4,7 +4,7 @@ mod student;
 
 use std::path::{Path, PathBuf};
 
-use dmdx_graph::store::hash;
+use dmdx_graph::store::{hash, hub};
 
 use crate::Error;
 use crate::files::read_text;
@@ -12,7 +12,8 @@ use crate::manifest::{self, FileRecord, Manifest};
 
 pub use self::student::StudentInfo;
 
-/// An opened bundle: every listed file is there, has its recorded size and hash, and lies inside the folder.
+/// An opened bundle: every listed file is there, has its recorded size and hash, and lies inside the folder or, where this
+/// is a snapshot of the hub's cache, in the model's blobs.
 #[derive(Debug, Clone)]
 pub struct Bundle {
     root: PathBuf,
@@ -26,6 +27,7 @@ impl Bundle {
     /// [`Error::Read`] for what cannot be read, [`Error::Manifest`] for a bad manifest, [`Error::Bundle`] for a file that is
     /// missing, outside the folder, unlisted beside a model, or not what the manifest says.
     pub fn open(folder: &Path) -> Result<Self, Error> {
+        let folder = &hub::snapshot(folder)?;
         let root = folder.canonicalize().map_err(Error::read(folder))?;
         if !root.is_dir() {
             return Err(Error::bundle(folder, "is not a folder; name the bundle's folder itself"));
@@ -106,7 +108,8 @@ impl Bundle {
     }
 }
 
-/// Checks that `root/name` is a regular file inside `root` with the recorded size and hash.
+/// Checks that `root/name` is a regular file inside `root`, or a blob of the hub's cache that `root` is a snapshot of
+/// ([`hub::blob`]), with the recorded size and hash.
 ///
 /// # Errors
 /// [`Error::Bundle`] with what differs, [`Error::Read`] if it cannot be read.
@@ -120,7 +123,7 @@ pub fn verify_file(root: &Path, name: &str, record: &FileRecord) -> Result<(), E
         }
         Err(source) => return Err(Error::Read { path, source }),
     };
-    if !real.starts_with(root) {
+    if !real.starts_with(root) && hub::blob(&path).is_none_or(|blob| blob != real) {
         return Err(Error::bundle(path, "is a link that leaves its folder; put the file itself there"));
     }
     let metadata = real.metadata().map_err(Error::read(&path))?;

@@ -57,6 +57,9 @@ pub enum Error {
         /// What is wrong with it and what to do.
         problem: String,
     },
+    /// A model's folder of the hub's cache that does not say which snapshot is meant.
+    #[error(transparent)]
+    Hub(#[from] dmdx_graph::store::hub::HubError),
     /// An engine refused a model, failed while running it, or broke down inside.
     #[error("{engine} cannot run {path}: {problem}")]
     Model {

@@ -8,6 +8,9 @@ mod trace;
 
 use std::path::PathBuf;
 
+use dmdx_importer::ImportError;
+use dmdx_importer::source::advised;
+
 pub use network::NetworkError;
 pub use operation::OperationError;
 pub use teacher::TeacherError;
@@ -210,6 +213,9 @@ pub enum TrainError {
         /// The error of the crate that did it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The teacher of a recipe cannot be imported; what the importer's commands have as options are keys there.
+    #[error("importing the teacher: {}", advised(&.0.to_string(), |option| format!("teacher.{}", option.replace('-', "_"))))]
+    TeacherImport(Box<ImportError>),
     /// A teacher cannot be used so.
     #[error(transparent)]
     Teacher(#[from] TeacherError),
@@ -390,6 +396,7 @@ impl TrainError {
             Self::Read { source, .. } if source.kind() != std::io::ErrorKind::NotFound => 3,
             Self::Component { source, .. } => component_code(source.as_ref()),
             Self::Runtime(error) => error.exit_code(),
+            Self::TeacherImport(error) => error.exit_code(),
             _ => 1,
         }
     }

@@ -27,7 +27,9 @@ fn info(job: &Distillation) -> Result<StudentInfo, TrainError> {
 
 /// Writes the student as a pipeline in the reference library's layout.
 pub(super) fn save(job: &Distillation, state: &StoredState, folder: &Path) -> Result<(), TrainError> {
-    student::save(job.teacher.family, &job.path, &info(job)?, state, folder)
+    let changed = job.path.is_file() || job.loaded.recipe.teacher.is_changed();
+    let imported = changed.then_some(&job.teacher.pipeline);
+    student::save(job.teacher.family, &job.path, imported, &info(job)?, state, folder)
 }
 
 /// The student's folder, read back for every export; its weights stay in their files until they are needed.

@@ -1,5 +1,7 @@
 //! Opening a job: everything that it needs is looked at before training begins.
 
+use dmdx_importer::path::located;
+
 use super::distillation::Distillation;
 use super::{deliver, evaluate};
 use crate::data::Prompts;
@@ -23,15 +25,16 @@ impl Distillation {
         }
         let prompts = Prompts::open(loaded)?;
         let prompts_sha256 = prompts.sha256()?;
-        let path = loaded.resolve(&recipe.teacher.path);
-        let teacher = Teacher::open(&path, recipe.teacher.uncond, &device)?;
+        let path = located(&loaded.resolve(&recipe.teacher.path)).map_err(|error| TrainError::TeacherImport(error.into()))?;
+        let reading = recipe.teacher.reading(|path| loaded.resolve(path))?;
+        let teacher = Teacher::open(&path, &reading, recipe.teacher.uncond, &device)?;
         let mut taps = recipe.discriminator.latent_taps.clone();
         if taps.is_empty() {
             taps = teacher.default_taps()?;
         }
         deliver::check(loaded)?;
         evaluate::check(loaded)?;
-        let teacher_hash = hash::model(&path)?;
+        let teacher_hash = hash::pipeline(&teacher.pipeline)?;
         let layout = teacher.feature_layout();
         let job = Self { loaded: loaded.clone(), path, prompts, prompts_sha256, teacher, taps, layout, teacher_hash };
         job.student()?;

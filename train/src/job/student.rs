@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use dmdx_graph::store::parts;
+use dmdx_graph::store::{hub, parts};
+use dmdx_importer::{ImportOptions, Pipeline, write_pipeline};
 use dmdx_runtime::bundle::StudentInfo;
 use dmdx_runtime::family::Family;
 use dmdx_runtime::manifest::GuidanceRange;
@@ -19,22 +20,32 @@ use crate::store::{StoredState, hash};
 const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
 
 /// Copies the teacher's folder byte for byte but for the denoising network's weights, which become the student's in 32
-/// bits under the reference library's names, and adds `dmdx_student.json`. Nothing is held in memory as a whole.
+/// bits under the reference library's names, and adds `dmdx_student.json`. Nothing is held in memory as a whole. The
+/// networks of a teacher that is none of a folder's plain files are written as they were imported.
 ///
 /// # Errors
 /// [`TrainError::Read`], [`TrainError::Write`]; [`TrainError::NoStudent`] where the state holds no generator.
 pub(super) fn save(
     family: &dyn Family,
     teacher: &Path,
+    imported: Option<&Pipeline>,
     info: &StudentInfo,
     state: &StoredState,
     folder: &Path,
 ) -> Result<(), TrainError> {
     let network = family.denoiser().folder;
     let is_weights = |file: &str| file.strip_prefix(network).is_some_and(|rest| rest.starts_with('/') && rest != "/config.json");
-    for file in hash::model_files(teacher)?.iter().filter(|file| !is_weights(file)) {
-        let (from, to) = (teacher.join(file), folder.join(file));
-        parts::copy(&from, &to).map_err(TrainError::read(&from))?.map_err(TrainError::write(&to))?;
+    match imported {
+        Some(pipeline) => {
+            write_pipeline(pipeline, folder, network, &ImportOptions::default(), None)
+                .map_err(|error| TrainError::component("writing the student", error))?;
+        }
+        None => {
+            for file in hash::model_files(teacher)?.iter().filter(|file| !is_weights(file)) {
+                let (from, to) = (teacher.join(file), folder.join(file));
+                parts::copy(&from, &to).map_err(TrainError::read(&from))?.map_err(TrainError::write(&to))?;
+            }
+        }
     }
     let path = folder.join(network).join(WEIGHTS);
     make_parent(&path)?;
@@ -66,7 +77,8 @@ fn make_parent(file: &Path) -> Result<(), TrainError> {
 
 /// How the student is sampled, for its checkpoint and its bundle.
 pub(super) fn info(rollout: &Rollout, guidance: Option<GuidanceRange>, teacher: &Path, hash: &str) -> StudentInfo {
-    let name = teacher.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    let last = || teacher.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    let name = hub::model_name(teacher).or_else(last);
     StudentInfo {
         steps: rollout.network_times(),
         parameterisation: rollout.process().parameterisation(),

@@ -1,6 +1,7 @@
 //! What methods make their roles from.
 
-use dmdx_importer::{ImportOptions, Nonfinite, import};
+use dmdx_importer::source::advised;
+use dmdx_importer::{ImportError, ImportOptions, Nonfinite, import};
 
 use super::draw::Batches;
 use crate::diffusion::Generator;
@@ -129,8 +130,13 @@ impl Materials<'_> {
     pub fn pixel_discriminator(&self, method: &str, rate: f64) -> Result<Option<PixelDiscriminator>, TrainError> {
         let Some(pixel) = &self.recipe.discriminator.pixel else { return Ok(None) };
         let options = ImportOptions { nonfinite: Nonfinite::Deny, ..ImportOptions::default() };
-        let component = import(&self.loaded.resolve(&pixel.path), &options)
-            .map_err(|error| TrainError::component("importing the pixel backbone", error))?;
+        // A recipe has no options for this path, but the command that writes a file which needs none has them.
+        let convert = |option: &str| format!("`dmdx-import convert` --{option}, and name the file that it writes,");
+        let refuse = |error: ImportError| {
+            let problem = format!("cannot be imported: {}", advised(&error.to_string(), convert));
+            TrainError::recipe("discriminator.pixel.path", problem)
+        };
+        let component = import(&self.loaded.resolve(&pixel.path), &options).map_err(refuse)?;
         let graph = component.parts.get("vision_encoder").ok_or_else(|| {
             TrainError::recipe("discriminator.pixel.path", format!("is a {}, but a vision encoder is needed", component.class))
         })?;

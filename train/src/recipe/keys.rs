@@ -3,7 +3,7 @@
 
 use toml::{Table, Value};
 
-use super::kind::Kind::{self, Integer, Integers, Lists, Number, Numbers, Positive, Range, Text, Texts, Word};
+use super::kind::Kind::{self, Flag, Integer, Integers, Lists, Number, Numbers, Positive, Range, Text, Texts, Word};
 use super::kind::MANY;
 use super::section::SectionEntry;
 use crate::error::TrainError;
@@ -13,6 +13,12 @@ const GUIDANCE: f64 = 1000.0;
 /// Sorted by section as in the documentation; a section exists because a key of it is here.
 const KEYS: &[(&str, Kind)] = &[
     ("teacher.path", Text),
+    ("teacher.variant", Text),
+    ("teacher.config", Text),
+    ("teacher.lora", Texts),
+    ("teacher.allow_pickle", Flag),
+    ("teacher.root", Texts),
+    ("teacher.allow_hard_links", Flag),
     ("teacher.guidance", Range(0.0, GUIDANCE)),
     ("teacher.uncond", Word(&["auto", "zeros", "empty_prompt"])),
     ("prompts.template", Text),

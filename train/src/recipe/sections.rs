@@ -1,22 +1,74 @@
 //! The sections that every recipe may have. The training methods' own are theirs.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use dmdx_importer::LoraFile;
+use dmdx_importer::source::{SourceOptions, lora_file};
 use dmdx_runtime::process::StepRule;
 use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
 
 /// `[teacher]`: the model to distil.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Teacher {
-    /// Pipeline folder in the diffusers layout.
+    /// Pipeline folder in the diffusers layout, model's folder in the Hugging Face cache, or single-file checkpoint.
     pub path: PathBuf,
+    /// Which variant of the weights to read (`fp16` reads `*.fp16.safetensors`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// Folder with the configurations, scheduler and tokenizers of a single file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<PathBuf>,
+    /// LoRA files to merge, each with a scale other than 1 behind `=`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lora: Vec<String>,
+    /// Read tensors out of pickle files.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub allow_pickle: bool,
+    /// Folders into which links may lead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub root: Vec<PathBuf>,
+    /// Accept shards that have several hard links.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub allow_hard_links: bool,
     /// Guidance weight of the teacher, standard form (uncond + w (cond − uncond)), drawn from this range.
     pub guidance: [f64; 2],
     /// What the teacher is given where it is asked for nothing.
     #[serde(default)]
     pub uncond: Unconditional,
+}
+
+impl Teacher {
+    /// How the checkpoint is read, with paths as `resolve` gives them.
+    ///
+    /// # Errors
+    /// [`TrainError::Recipe`] about a LoRA file's scale.
+    pub fn reading(&self, resolve: impl Fn(&Path) -> PathBuf) -> Result<SourceOptions, TrainError> {
+        let lora = |text: &String| {
+            let file = lora_file(text).map_err(|problem| TrainError::recipe("teacher.lora", format!("is wrong: {problem}")))?;
+            Ok(LoraFile { path: resolve(&file.path), ..file })
+        };
+        Ok(SourceOptions {
+            variant: self.variant.clone(),
+            config: self.config.as_deref().map(&resolve),
+            lora: self.lora.iter().map(lora).collect::<Result<_, TrainError>>()?,
+            allow_pickle: self.allow_pickle,
+            root: self.root.iter().map(|folder| resolve(folder)).collect(),
+            allow_hard_links: self.allow_hard_links,
+        })
+    }
+
+    /// Whether the teacher's networks are other than what the plain files of a folder hold.
+    pub fn is_changed(&self) -> bool {
+        self.variant.is_some() || self.config.is_some() || !self.lora.is_empty() || self.allow_pickle
+    }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// The unconditional embedding.

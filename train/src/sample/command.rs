@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use clap::Args;
+use dmdx_importer::source::SourceOptions;
 use dmdx_importer::{ImportOptions, import_pipeline};
 use dmdx_runtime::family::{self, Size};
 use dmdx_runtime::noise;
@@ -21,7 +22,8 @@ const COLUMNS: usize = 8;
 /// `dmdx-train sample`.
 #[derive(Clone, Debug, Args)]
 pub struct SampleArguments {
-    /// Pipeline folder of a Stable Diffusion 1.5, 2.1, XL, 3 or CogVideoX teacher.
+    /// Pipeline folder, or single file with the tokenizers of --config, of a Stable Diffusion 1.5, 2.1, XL, 3 or CogVideoX
+    /// teacher.
     pub pipeline: PathBuf,
     /// What is to be seen.
     #[arg(long)]
@@ -59,6 +61,9 @@ pub struct SampleArguments {
     /// Replace the file if it is there.
     #[arg(long)]
     pub force: bool,
+    /// How the pipeline is read.
+    #[command(flatten)]
+    pub reading: SourceOptions,
 }
 
 /// Imports the pipeline, samples it by Burn on `device`, and writes the file.
@@ -66,9 +71,10 @@ pub struct SampleArguments {
 /// # Errors
 /// When the pipeline cannot be imported or sampled, or the file not written.
 pub fn sample(arguments: &SampleArguments, device: &Device) -> Result<(), TrainError> {
-    let options = ImportOptions { frames: Some(arguments.frames), ..ImportOptions::default() };
-    let pipeline = import_pipeline(&arguments.pipeline, &options);
-    let pipeline = pipeline.map_err(|error| TrainError::component("importing the pipeline", error))?;
+    let options = ImportOptions { frames: Some(arguments.frames), ..arguments.reading.import() };
+    let pipeline = import_pipeline(&arguments.pipeline, &options)
+        .and_then(|pipeline| pipeline.require_complete().map(|()| pipeline))
+        .map_err(|error| TrainError::component("importing the pipeline", error))?;
     let networks = OnBurn::new(&pipeline, device.clone());
     let asked = Size { height: arguments.height, width: arguments.width, frames: Some(arguments.frames) };
     let geometry = family::of_class(&pipeline.class)?.geometry(&networks, &asked)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use dmdx_graph::store::hash;
-use dmdx_importer::{ImportError, provenance};
+use dmdx_importer::{ImportError, Pipeline, provenance};
 
 use crate::error::TrainError;
 
@@ -22,6 +22,14 @@ pub fn file(path: &Path) -> Result<String, TrainError> {
 /// [`TrainError::Read`].
 pub fn model(path: &Path) -> Result<String, TrainError> {
     provenance::sha256(path).map_err(reading)
+}
+
+/// One hash of all files that a pipeline came from: [`Pipeline::hash`].
+///
+/// # Errors
+/// [`TrainError::Read`].
+pub fn pipeline(pipeline: &Pipeline) -> Result<String, TrainError> {
+    pipeline.hash().map_err(reading)
 }
 
 /// The files of a model folder by their paths in it: [`provenance::files`].

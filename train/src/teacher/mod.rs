@@ -8,6 +8,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use dmdx_export::Imported;
 use dmdx_graph::Graph;
+use dmdx_importer::source::SourceOptions;
 use dmdx_importer::{ImportOptions, Nonfinite, Pipeline, import_pipeline};
 use dmdx_runtime::family::{self, Family, Geometry, Size};
 use dmdx_runtime::manifest;
@@ -60,9 +61,10 @@ impl Teacher {
     ///
     /// # Errors
     /// When the pipeline cannot be imported, or is of an unsupported kind.
-    pub fn open(path: &Path, unconditional: Unconditional, device: &Device) -> Result<Self, TrainError> {
-        let pipeline = import_pipeline(path, &ImportOptions { nonfinite: Nonfinite::Deny, ..ImportOptions::default() })
-            .map_err(|error| TrainError::component("importing the teacher", error))?;
+    pub fn open(path: &Path, reading: &SourceOptions, unconditional: Unconditional, device: &Device) -> Result<Self, TrainError> {
+        let pipeline = import_pipeline(path, &ImportOptions { nonfinite: Nonfinite::Deny, ..reading.import() })
+            .and_then(|pipeline| pipeline.require_complete().map(|()| pipeline))
+            .map_err(|error| TrainError::TeacherImport(error.into()))?;
         let family = family::of_class(&pipeline.class)?;
         let imported = Imported(&pipeline);
         let geometry = family.geometry(&imported, &Size::default())?;

@@ -73,7 +73,8 @@ fn header_text<'a>(path: &Path, bytes: &'a [u8], limits: &Limits) -> Result<&'a 
     };
     let claimed = u64::from_le_bytes(*prefix);
     let header = usize::try_from(claimed).ok().and_then(|length| rest.get(..length));
-    let header = header.ok_or_else(|| fail(SafetensorsFault::HeaderLength { claimed, found: rest.len() }))?;
+    let begins = claimed <= limits.header_bytes && rest.starts_with(b"{\"");
+    let header = header.ok_or_else(|| fail(SafetensorsFault::HeaderLength { claimed, found: rest.len(), begins }))?;
     within(path, "the header's size in bytes", claimed, limits.header_bytes, "header_bytes")?;
     std::str::from_utf8(header).map_err(|error| fail(SafetensorsFault::HeaderNotUtf8(error)))
 }
