@@ -228,6 +228,81 @@ fn a_student_folder_knows_its_steps() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("is no student file"));
 }
 
+fn refusal(args: &[&str]) -> String {
+    let output = command(args);
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// A single file becomes a bundle with the tokenizers of a folder, and without them is told to be incomplete.
+#[test]
+fn single_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, out) = (folder.path().join("config"), folder.path().join("bundle"));
+    copy_tree(&fixtures("original/sdxl/config"), &config);
+    let file = fixtures("original/sdxl/sdxl.safetensors");
+    let (file, out) = (file.to_str().unwrap(), out.to_str().unwrap());
+    let whole = [file, "-o", out, "--no-verify", "--config", config.to_str().unwrap()];
+    assert_eq!(
+        refusal(&whole),
+        format!(
+            "error: `{file}` holds no tokenizers, which no single file does; give the folder of the same model that has \
+             model_index.json and these (its weights may be missing) with --config\n"
+        )
+    );
+    let index = config.join("model_index.json");
+    let mut value: serde_json::Value = serde_json::from_slice(&std::fs::read(&index).unwrap()).unwrap();
+    for name in ["tokenizer", "tokenizer_2"] {
+        copy_tree(&fixtures("pipelines/sdxl").join(name), &config.join(name));
+        value[name] = serde_json::json!(["transformers", "CLIPTokenizer"]);
+    }
+    std::fs::write(&index, value.to_string()).unwrap();
+    let done = command(&whole);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let manifest = Manifest::parse(&std::fs::read_to_string(Path::new(out).join("dmdx.json")).unwrap()).unwrap();
+    for name in ["unet/model.onnx", "text_encoder_2/model.onnx", "vae_decoder/model.onnx", "tokenizer_2/vocab.json"] {
+        assert!(manifest.files.contains_key(name), "{name}");
+    }
+    assert_eq!(std::fs::read_to_string(Path::new(out).join("model_index.json")).unwrap(), value.to_string());
+    // A change of a model is none.
+    let lora = fixtures("lora/peft.safetensors");
+    let said = refusal(&[lora.to_str().unwrap(), "-o", "unused", "--no-verify"]);
+    assert!(said.contains("is a file of changes to a model (LoRA, rank 2, "), "{said}");
+    assert!(said.ends_with("not a network; give the model that it changes, and this file with --lora\n"), "{said}");
+}
+
+/// The hub's cache as it stands, by the model's folder; the manifest has the model's name and not the snapshot's.
+#[test]
+#[cfg(unix)]
+fn a_model_of_the_hubs_cache() {
+    let hub = tempfile::tempdir().unwrap();
+    let model = hub.path().join("models--me--digits");
+    let snapshot = model.join("snapshots/0123abcd");
+    for (number, (file, bytes)) in tree(&teacher()).into_iter().enumerate() {
+        let (blob, link) = (model.join("blobs").join(number.to_string()), snapshot.join(&file));
+        for path in [&blob, &link] {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        }
+        std::fs::write(&blob, bytes).unwrap();
+        let up = "../".repeat(1 + file.components().count());
+        std::os::unix::fs::symlink(format!("{up}blobs/{number}"), link).unwrap();
+    }
+    let out = hub.path().join("bundle");
+    let done = command(&[model.to_str().unwrap(), "-o", out.to_str().unwrap(), "--no-verify"]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let manifest = Manifest::parse(&std::fs::read_to_string(out.join("dmdx.json")).unwrap()).unwrap();
+    assert_eq!(manifest.provenance.source, "me/digits");
+    assert_eq!(manifest.provenance.source_sha256, pipeline().hash().unwrap());
+}
+
+#[test]
+fn the_command_has_every_option_for_its_source() {
+    let help = String::from_utf8(command(&["--help"]).stdout).unwrap();
+    for option in dmdx_importer::source::SourceOptions::names() {
+        assert!(help.contains(&format!("--{option}")), "--{option} is missing");
+    }
+}
+
 #[test]
 fn exit_codes_tell_usage_input_and_environment_apart() {
     let folder = tempfile::tempdir().unwrap();

@@ -204,3 +204,13 @@ fn lora_scales() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("the scale \"much\" behind `=` is not a finite number"));
 }
+
+#[test]
+fn every_command_has_the_same_options_for_its_source() {
+    for command in ["inspect", "check", "convert"] {
+        let help = text(&run(&[command, "--help"]).stdout);
+        for option in dmdx_importer::source::SourceOptions::names() {
+            assert!(help.contains(&format!("--{option}")), "{command} lacks --{option}");
+        }
+    }
+}

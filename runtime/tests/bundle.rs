@@ -113,3 +113,70 @@ fn a_manifest_and_an_index_that_disagree() {
     let error = dmdx_runtime::Pipeline::open(&bundle, &engine).err().unwrap();
     assert!(matches!(&error, Error::Bundle { problem, .. } if problem.contains("dmdx.json says")), "{}", error.chain());
 }
+
+/// Bundles where the hub's client puts them: every file is a link into the model's `blobs`.
+#[cfg(unix)]
+mod hub_cache {
+    use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
+
+    use dmdx_runtime::{Tensor, run_model};
+
+    use super::*;
+
+    /// Moves the files of a folder into `models--me--bundle/blobs` and links them from a snapshot.
+    fn cached(folder: &Path, hub: &Path) -> PathBuf {
+        let model = hub.join("models--me--bundle");
+        fs::create_dir_all(model.join("blobs")).unwrap();
+        link_all(folder, &model.join("snapshots/0123abcd"), &model, "", "../../");
+        model
+    }
+
+    fn link_all(from: &Path, to: &Path, model: &Path, prefix: &str, up: &str) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            if entry.path().is_dir() {
+                link_all(&entry.path(), &to.join(&name), model, &format!("{prefix}{name}+"), &format!("../{up}"));
+            } else {
+                let blob = format!("{prefix}{name}");
+                fs::copy(entry.path(), model.join("blobs").join(&blob)).unwrap();
+                symlink(format!("{up}blobs/{blob}"), to.join(&name)).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn its_links_are_followed_and_no_others() {
+        let hub = tempfile::tempdir().unwrap();
+        let model = cached(&common::fixture("tiny-bundle/bundle"), hub.path());
+        let snapshot = model.join("snapshots/0123abcd");
+        let plain = Bundle::open(&common::fixture("tiny-bundle/bundle")).unwrap();
+        for folder in [&snapshot, &model] {
+            assert_eq!(Bundle::open(folder).unwrap().manifest(), plain.manifest());
+        }
+        // A link that leaves the blobs, even to the right bytes.
+        let config = snapshot.join("model_index.json");
+        fs::remove_file(&config).unwrap();
+        symlink(common::fixture("tiny-bundle/bundle/model_index.json").canonicalize().unwrap(), &config).unwrap();
+        assert!(refusal(&snapshot).ends_with("model_index.json: is a link that leaves its folder; put the file itself there"));
+        fs::create_dir(model.join("snapshots/other")).unwrap();
+        assert!(refusal(&model).contains("holds 2 snapshots and no refs/main that names one of them"));
+    }
+
+    /// Weights beside a model are links too, which engines have ideas of their own about.
+    #[test]
+    fn weights_beside_a_model() {
+        let (hub, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for name in ["sound_external.onnx", "weights.bin"] {
+            fs::copy(common::fixture("hostile/onnx").join(name), files.path().join(name)).unwrap();
+        }
+        let model = cached(files.path(), hub.path());
+        let x = Tensor::f32([2, 4], (0..8).map(|i| i as f32 - 3.0).collect()).unwrap();
+        for engine in common::engines() {
+            let result = |folder: &Path| run_model(engine.as_ref(), &folder.join("sound_external.onnx"), &[("x", &x)]).unwrap();
+            assert_eq!(result(&model.join("snapshots/0123abcd")), result(files.path()), "{}", engine.name());
+        }
+    }
+}

@@ -1,9 +1,11 @@
 //! tract, the embedded engine: pure Rust, nothing to install. The only file that names it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use dmdx_graph::store::hub;
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
 
@@ -148,17 +150,34 @@ type Loaded = (InferenceModel, Vec<Port>, Vec<Port>);
 
 fn load(path: &Path) -> Result<Loaded, String> {
     let onnx = tract_onnx::onnx().with_ignore_value_info(true);
-    let proto = onnx.proto_model_for_path(path).map_err(|e| format!("{e:#}"))?;
+    let mut proto = onnx.proto_model_for_path(path).map_err(|e| format!("{e:#}"))?;
+    let blobs = follow_blobs(&mut proto, path.parent().unwrap_or(Path::new(".")));
     let graph = proto.graph.as_ref().ok_or("the file holds no graph")?;
     let initialised = |name: &str| graph.initializer.iter().any(|tensor| tensor.name == name);
     let inputs = graph.input.iter().filter(|value| !initialised(&value.name)).map(port).collect::<Result<_, _>>()?;
     let outputs = graph.output.iter().map(port).collect::<Result<_, _>>()?;
-    let folder = path.parent().and_then(Path::to_str);
+    let folder = blobs.as_deref().or(path.parent()).and_then(Path::to_str);
     let parsed = onnx.parse(&proto, folder).map_err(|e| format!("{e:#}"))?;
     if let Some(name) = parsed.unresolved_inputs.first() {
         return Err(format!("nothing in the graph produces {name}"));
     }
     Ok((parsed.model, inputs, outputs))
+}
+
+/// Names the blobs of the hub's cache in the place of the links to them that lie beside a model, and gives the folder that
+/// they are in: tract follows no link out of the model's folder.
+fn follow_blobs(proto: &mut pb::ModelProto, folder: &Path) -> Option<PathBuf> {
+    let mut blobs: BTreeMap<String, Option<PathBuf>> = BTreeMap::new();
+    let weights = proto.graph.iter_mut().flat_map(|graph| &mut graph.initializer);
+    for entry in weights.flat_map(|tensor| &mut tensor.external_data).filter(|entry| entry.key == "location") {
+        // Only plain names: what the manifest lists beside the model.
+        let plain = Path::new(&entry.value).file_name().is_some_and(|name| name == entry.value.as_str());
+        let blob = blobs.entry(entry.value.clone()).or_insert_with_key(|name| hub::blob(&folder.join(name)).filter(|_| plain));
+        if let Some(name) = blob.as_deref().and_then(Path::file_name).and_then(|name| name.to_str()) {
+            entry.value = name.into();
+        }
+    }
+    blobs.into_values().flatten().next().and_then(|blob| blob.parent().map(Path::to_path_buf))
 }
 
 fn port(value: &pb::ValueInfoProto) -> Result<Port, String> {

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
+use dmdx_importer::source::SourceOptions;
 use dmdx_train::cli::{Cli, Command};
 
 fn parse(words: &str) -> Result<Cli, clap::Error> {
@@ -29,4 +30,15 @@ fn wrong_arguments_are_usage_errors() {
         assert_eq!(error.exit_code(), 2, "{words}");
     }
     assert_eq!(parse("--help").unwrap_err().kind(), ErrorKind::DisplayHelp);
+}
+
+#[test]
+fn every_command_that_reads_a_checkpoint_has_the_same_options() {
+    for name in ["check", "sample"] {
+        let mut all = Cli::command();
+        let command = all.find_subcommand_mut(name).unwrap();
+        for option in SourceOptions::names() {
+            assert!(command.get_arguments().any(|argument| argument.get_long() == Some(&option)), "{name} lacks --{option}");
+        }
+    }
 }

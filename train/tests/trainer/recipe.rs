@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use dmdx_importer::source::SourceOptions;
 use dmdx_train::TrainError;
 use dmdx_train::data::Prompts;
 use dmdx_train::method::adm::{Adm, AdmGradient};
@@ -50,6 +51,31 @@ fn the_main_job_is_the_reference_run() {
     }
 }
 
+/// The teacher is read with the choices that every command has.
+#[test]
+fn the_commands_options_are_keys_of_the_teacher() {
+    let named: Vec<String> = SourceOptions::names().iter().map(|name| format!("teacher.{}", name.replace('-', "_"))).collect();
+    let own = ["teacher.path", "teacher.guidance", "teacher.uncond"];
+    let known = keys::known(&sections());
+    let keys: Vec<String> = known.into_iter().filter(|key| key.starts_with("teacher.") && !own.contains(&key.as_str())).collect();
+    assert_eq!(keys, named);
+    let given =
+        ["variant=fp16", "config=c", "lora=[\"a=0.5\",\"b\"]", "allow_pickle=true", "root=[\"r\"]", "allow_hard_links=true"];
+    let given: Vec<String> = given.iter().map(|text| format!("teacher.{text}")).collect();
+    let loaded = parse(RECIPE, &given.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    let reading = loaded.recipe.teacher.reading(|path| loaded.resolve(path)).unwrap().import();
+    assert_eq!((reading.variant.as_deref(), reading.allow_pickle, reading.files.hard_links), (Some("fp16"), true, true));
+    assert_eq!((reading.config, reading.files.roots), (Some("folder/c".into()), vec!["folder/r".into()]));
+    let loras: Vec<_> = reading.loras.iter().map(|lora| (lora.path.to_str().unwrap(), lora.scale)).collect();
+    assert_eq!(loras, [("folder/a", 0.5), ("folder/b", 1.0)]);
+    let wrong = parse(RECIPE, &["teacher.lora=[\"a=b\"]"]).unwrap().recipe.teacher.reading(Path::to_path_buf).unwrap_err();
+    assert_eq!(wrong.to_string(), "the recipe's teacher.lora is wrong: the scale \"b\" behind `=` is not a finite number");
+    // And advice is in the recipe's words.
+    let pickle = dmdx_importer::ImportError::Pickle { path: "x".into(), files: vec!["y.bin".into()] };
+    let said = TrainError::TeacherImport(pickle.into()).to_string();
+    assert!(said.ends_with("or give teacher.allow_pickle to read nothing but tensors"), "{said}");
+}
+
 #[test]
 fn defaults_are_listed_and_given_keys_are_not() {
     let loaded = parse(RECIPE, &["run.seed=3"]).unwrap();
@@ -79,6 +105,12 @@ fn the_table_of_keys_is_complete() {
         [teacher]
         path = "t"
         guidance = [6, 8]
+        variant = "fp16"
+        config = "c"
+        lora = ["l"]
+        allow_pickle = true
+        root = ["r"]
+        allow_hard_links = true
         [prompts]
         file = "p.txt"
         [discriminator.pixel]
