@@ -114,6 +114,16 @@ fn a_manifest_and_an_index_that_disagree() {
     assert!(matches!(&error, Error::Bundle { problem, .. } if problem.contains("dmdx.json says")), "{}", error.chain());
 }
 
+/// What a clone without git-lfs leaves.
+#[test]
+fn a_pointer_in_place_of_a_file() {
+    let folder = copy_of_bundle();
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:abab\nsize 5135151440\n";
+    fs::write(folder.path().join("unet/model.onnx"), pointer).unwrap();
+    let text = refusal(folder.path());
+    assert!(text.contains("unet/model.onnx: is a Git LFS pointer, not the file itself; run `git lfs pull`"), "{text}");
+}
+
 /// Bundles where the hub's client puts them: every file is a link into the model's `blobs`.
 #[cfg(unix)]
 mod hub_cache {

@@ -28,10 +28,10 @@ use crate::defects::{Defects, shortened};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// The path that the user gave leads nowhere.
-    #[error("`{}` does not exist; give a component folder, a .safetensors file or a pipeline folder", .path.display())]
+    /// The path that the user gave leads nowhere, or a file is missing there.
+    #[error("`{}` does not exist; {}", .path.display(), missing(.path))]
     NotFound {
-        /// The path as given.
+        /// The path as given, or that of a file that a given folder should have.
         path: PathBuf,
     },
     /// The operating system refused to read.
@@ -392,6 +392,14 @@ pub type Result<T> = std::result::Result<T, ImportError>;
 
 fn and_more(count: usize) -> String {
     if count == 0 { String::new() } else { format!("; and {count} more") }
+}
+
+/// What to do without a file: the user never gave the path of a configuration, but of the model that has it.
+fn missing(path: &Path) -> &'static str {
+    match path.extension().is_some_and(|extension| extension == "json") {
+        true => "a whole model has this file, so download it again, or give the folder that has it",
+        false => "give a component folder, a .safetensors file or a pipeline folder",
+    }
 }
 
 /// What a folder without weights holds instead.

@@ -108,6 +108,12 @@ impl Bundle {
     }
 }
 
+/// Whether git has left a pointer in the place of a file.
+fn is_pointer(file: &Path) -> bool {
+    // A pointer is shorter than the limit; what is longer is none.
+    read_text(file, 1024).is_ok_and(|text| text.starts_with("version https://git-lfs.github.com/spec/"))
+}
+
 /// Checks that `root/name` is a regular file inside `root`, or a blob of the hub's cache that `root` is a snapshot of
 /// ([`hub::blob`]), with the recorded size and hash.
 ///
@@ -131,6 +137,12 @@ pub fn verify_file(root: &Path, name: &str, record: &FileRecord) -> Result<(), E
         return Err(Error::bundle(path, "is not a regular file; copy the bundle again"));
     }
     if metadata.len() != record.bytes {
+        if is_pointer(&real) {
+            return Err(Error::bundle(
+                path,
+                "is a Git LFS pointer, not the file itself; run `git lfs pull` where it was cloned, or download the bundle",
+            ));
+        }
         return Err(Error::bundle(
             path,
             format!("has {} bytes but the manifest says {}; copy the bundle again", metadata.len(), record.bytes),
