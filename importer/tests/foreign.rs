@@ -142,7 +142,7 @@ fn pickle_and_safetensors_under_each_others_names() {
     let (safetensors, pickle) = (folder.path().join("model.safetensors"), folder.path().join("pytorch_model.bin"));
     std::fs::copy(fixture("zoo/bin_clip_l/pytorch_model.bin"), &safetensors).unwrap();
     let text = sentence(import(folder.path(), &ImportOptions::default()), folder.path());
-    assert!(text.starts_with("`DIR` holds weights only as pickle (model.safetensors), which can run any code"), "{text}");
+    assert!(text.starts_with("`DIR/model.safetensors` holds its weights as pickle, which can run any code"), "{text}");
     let options = ImportOptions { allow_pickle: true, ..ImportOptions::default() };
     assert_eq!(import(folder.path(), &options).unwrap().report.used, 52);
     // And the reverse: nothing of it has to be allowed.

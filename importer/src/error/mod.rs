@@ -188,13 +188,13 @@ pub enum ImportError {
         summary: String,
     },
     /// Weights without a configuration of which the shapes do not say enough.
-    #[error("`{}` has no configuration, and its {tensors} tensors are {looks}; give the folder with its config.json with --config", .path.display())]
+    #[error("`{}` has no configuration, and its {tensors} tensors are {looks}", .path.display())]
     NoConfiguration {
         /// The file or folder.
         path: PathBuf,
         /// How many tensors there are.
         tensors: usize,
-        /// What they look like.
+        /// What they look like, and what to do.
         looks: String,
     },
     /// A folder without any configuration.
@@ -250,6 +250,12 @@ pub enum ImportError {
         path: PathBuf,
         /// What it is, and what to do.
         kind: ForeignFile,
+    },
+    /// A pickle file that the user named, or one under the name of another format.
+    #[error("`{}` holds its weights as pickle, which can run any code when it is read; convert it where you trust it, with `model.save_pretrained(folder, safe_serialization=True)`, or give --allow-pickle to read nothing but tensors", .path.display())]
+    PickleFile {
+        /// The file.
+        path: PathBuf,
     },
     /// A pickle file that holds more than tensors, or is damaged.
     #[error("`{}` is not read although pickle is allowed: {fault}", .path.display())]

@@ -72,7 +72,8 @@ pub(crate) fn is_safetensors(head: &[u8]) -> bool {
 /// Whether a beginning is that of what `torch.save` writes: an archive with a pickled program, or the program itself.
 pub(crate) fn is_pickle(head: &[u8]) -> bool {
     match head {
-        [b'P', b'K', 3, 4, ..] => first_entry(head).is_some_and(|name| name.rsplit('/').next() == Some("data.pkl")),
+        // TorchScript's archives begin with their data.
+        [b'P', b'K', 3, 4, ..] => first_entry(head).is_some_and(|name| name.ends_with("data.pkl") || name.contains("/data/")),
         // Protocols 2 to 5, and what a program of torch.save begins with: a number, a dictionary or a class.
         [0x80, 2..=5, next, ..] => matches!(next, 0x8a | 0x95 | b'}' | b'c' | b'(' | b']'),
         _ => false,

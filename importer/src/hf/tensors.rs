@@ -83,7 +83,7 @@ pub(crate) fn open_file(name: &str, open: &OpenFile, options: &ImportOptions) ->
         return Ok(from_file(name, safetensors::read(open, &options.limits)?));
     }
     if !options.allow_pickle {
-        return Err(ImportError::Pickle { path: split(&open.path).0.into(), files: vec![name.into()] });
+        return Err(ImportError::PickleFile { path: open.path.clone() });
     }
     Ok(from_file(name, pickle::read(open, &options.limits)?))
 }

@@ -161,11 +161,16 @@ impl LoraSummary {
     /// In a few words.
     pub(crate) fn short(&self) -> String {
         let ranks: Vec<String> = self.ranks.iter().take(8).map(ToString::to_string).collect();
-        let modules: Vec<String> = self.modules.iter().map(|(network, count)| format!("{count} modules of {network}")).collect();
+        let modules: Vec<String> =
+            self.modules.iter().map(|(network, count)| format!("{} of {network}", counted(*count))).collect();
         let rank = if ranks.is_empty() { String::new() } else { format!("rank {}, ", ranks.join(" and ")) };
         let base = self.base.as_ref().map_or_else(String::new, |base| format!(", for {base}"));
         format!("a file of changes to a model ({}, {rank}{}{base})", self.kind, modules.join(" and "))
     }
+}
+
+fn counted(modules: usize) -> String {
+    if modules == 1 { "1 module".into() } else { format!("{modules} modules") }
 }
 
 /// The network that a name belongs to.
@@ -222,7 +227,7 @@ impl fmt::Display for LoraSummary {
         let ranks: Vec<String> = self.ranks.iter().map(ToString::to_string).collect();
         writeln!(f, "  rank: {}", if ranks.is_empty() { "none".into() } else { ranks.join(", ") })?;
         for (network, count) in &self.modules {
-            writeln!(f, "  {network}: {count} modules")?;
+            writeln!(f, "  {network}: {}", counted(*count))?;
         }
         writeln!(f, "  base by its shapes: {}", self.base.as_deref().unwrap_or("not told"))?;
         self.stated.iter().try_for_each(|(key, value)| writeln!(f, "  it says {key}: {value}"))?;

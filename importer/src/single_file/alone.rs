@@ -42,7 +42,7 @@ const CLASSES: [(&str, &[&[&str]]); 8] = [
 ];
 
 /// Networks that are known and not supported, by a name that only they have.
-const OTHERS: [(&str, &str); 14] = [
+const OTHERS: [(&str, &str); 16] = [
     ("controlnet_cond_embedding.conv_in.weight", "a ControlNet, which is not supported"),
     ("input_hint_block.0.weight", "a ControlNet, which is not supported"),
     ("double_blocks.0.img_attn.qkv.weight", "a FLUX transformer, which is not supported"),
@@ -51,12 +51,14 @@ const OTHERS: [(&str, &str); 14] = [
     ("image_proj.latents", "an IP-Adapter, which is not supported"),
     ("ip_adapter.1.to_k_ip.weight", "an IP-Adapter, which is not supported"),
     ("emb_params", "a textual inversion embedding, which is not supported"),
+    ("string_to_param.*", "a textual inversion embedding, which is not supported"),
+    ("clip_l", "a textual inversion embedding, which is not supported"),
     ("caption_projection.linear_1.weight", "a PixArt or Sana transformer, which is not supported"),
     ("down_blocks.0.motion_modules.0.temporal_transformer.norm.weight", "an AnimateDiff motion module, which is not supported"),
     ("body.0.rdb1.conv1.weight", "an ESRGAN upscaler, which is not supported"),
     ("model.layers.0.self_attn.q_proj.weight", "a language model, which is not supported"),
     ("blocks.0.cross_attn.q.weight", "a Wan transformer, which is not supported"),
-    ("vision_model.embeddings.class_embedding", "a CLIP vision encoder, whose configuration its shapes do not tell"),
+    ("vision_model.embeddings.class_embedding", "a CLIP vision encoder; give the folder with its config.json with --config"),
 ];
 
 /// Tensors beside a network that change nothing.
@@ -108,16 +110,21 @@ fn is_harmless(name: &str) -> bool {
     HARMLESS.contains(&last)
 }
 
-/// What the tensors are, as far as their names say; completes "its tensors are …".
+/// What the tensors are, as far as their names say, and what to do; completes "its tensors are …".
 fn looks(class: Option<&str>, titles: &[&str], weights: &Weights) -> String {
+    const CONFIG: &str = "give the folder with its config.json with --config";
     if let Some((_, what)) = OTHERS.iter().find(|(name, _)| has(weights, name)) {
         return format!("those of {what}");
     }
+    let recorded = ["in.", "out.", "act.", "grad."];
+    if weights.keys().all(|name| recorded.iter().any(|kind| name.starts_with(kind))) {
+        return "recorded inputs and outputs of a network, which `dmdx-import check` takes with --io".into();
+    }
     match class {
-        Some(class) => format!("those of a {class} of other shapes than {}", titles.join(", ")),
+        Some(class) => format!("those of a {class} of other shapes than {}; {CONFIG}", titles.join(", ")),
         None => {
             let names: Vec<String> = weights.keys().take(3).cloned().collect();
-            format!("of no network that is known ({}, …)", shortened(&names))
+            format!("of no network that is known ({}, …); {CONFIG}", shortened(&names))
         }
     }
 }
