@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use common::{edit, fixture, sentence};
 use dmdx_graph::text;
 use dmdx_importer::graph_file::{Model, WriteOptions, write, write_stream};
-use dmdx_importer::{Component, ImportError, ImportOptions, convert, import, import_pipeline};
+use dmdx_importer::{Component, ImportError, ImportOptions, convert, import, import_pipeline, write_pipeline};
 
 fn options() -> ImportOptions {
     ImportOptions::default()
@@ -261,4 +261,20 @@ fn a_graph_without_weights_is_not_written() {
     let model = Model { class: "CLIPTextModel", config_text: "{}", parts: &parts };
     let error = write_stream(&mut Vec::new(), Path::new("x"), model, None).unwrap_err();
     assert!(error.to_string().ends_with("of `text_encoder` has no weight to write"), "{error}");
+}
+
+/// What a student is made of whose teacher is no plain folder: all networks as they were imported but one.
+#[test]
+fn a_pipeline_without_the_weights_of_one_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = import_pipeline(&fixture("digits-sdxl"), &ImportOptions::default()).unwrap();
+    let names = write_pipeline(&pipeline, folder.path(), "unet", &ImportOptions::default(), None).unwrap();
+    assert!(!names.iter().any(|name| name.starts_with("unet/") && name != "unet/config.json"), "{names:?}");
+    assert!(folder.path().join("unet/config.json").is_file() && names.contains(&"tokenizer/vocab.json".to_string()));
+    let vae = import(&folder.path().join("vae"), &ImportOptions::default()).unwrap();
+    let values = |component: &Component| -> Vec<Vec<f32>> {
+        let params = component.parts.values().flat_map(|graph| graph.params());
+        params.map(|(_, param)| param.weight.as_ref().unwrap().to_f32()).collect()
+    };
+    assert!(values(&vae) == values(&pipeline.components["vae"]));
 }
