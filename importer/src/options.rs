@@ -20,7 +20,7 @@ pub enum Nonfinite {
 /// A LoRA file that is merged into the weights on import.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoraFile {
-    /// The file.
+    /// The file, or the folder of an adapter (`adapter_model.safetensors` with `adapter_config.json`).
     pub path: PathBuf,
     /// What its change of the weights is multiplied with, beside the file's own `alpha / rank`.
     pub scale: f64,

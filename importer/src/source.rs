@@ -18,7 +18,7 @@ pub struct SourceOptions {
     /// model_index.json of a pipeline with the folders that it names.
     #[arg(long, value_name = "FOLDER")]
     pub config: Option<PathBuf>,
-    /// A LoRA file to merge, with a scale other than 1 behind `=`; may be repeated.
+    /// A LoRA file or the folder of an adapter to merge, with a scale other than 1 behind `=`; may be repeated.
     #[arg(long, value_name = "FILE[=SCALE]", value_parser = lora_file)]
     pub lora: Vec<LoraFile>,
     /// Read the tensors of pickle files (.bin, .ckpt, .pt); nothing in them is run.

@@ -82,15 +82,15 @@ fn every_key_that_does_not_fit_is_listed() {
         }
         tensors.remove("lora_unet_mid_block_resnets_0_conv1.lora_up.weight").unwrap();
         let tensor = tensors["lora_unet_mid_block_resnets_1_conv1.alpha"].clone();
-        tensors.insert("lora_unet_mid_block_resnets_1_conv1.dora_scale".into(), tensor);
+        tensors.insert("lora_unet_mid_block_resnets_1_conv1.lora_aside".into(), tensor);
         let down = tensors.get_mut("lora_te2_text_model_encoder_layers_1_mlp_fc1.lora_down.weight").unwrap();
         (down.shape, down.bytes) = (vec![2, 3], vec![0; 24]);
     });
     assert_eq!(
         text,
         "the LoRA file `DIR/kohya.safetensors` cannot be merged: 4 key(s) do not fit: \
-         lora_unet_mid_block_resnets_1_conv1.dora_scale is of no kind that is known, lora_unet_mid_block_resnets_0_conv1 \
-         lacks one of its two matrices, lora_unet_mid_block_attentions_9_proj_in has no weight to change, \
+         lora_unet_mid_block_resnets_1_conv1.lora_aside is of no kind that is known, lora_unet_mid_block_resnets_0_conv1 \
+         lacks a tensor that its change needs, lora_unet_mid_block_attentions_9_proj_in has no weight to change, \
          text_model.encoder.layers.1.mlp.fc1.weight: [32, 2] times [2, 3] does not fit a weight of [32, 16]"
     );
 }
@@ -99,14 +99,14 @@ fn every_key_that_does_not_fit_is_listed() {
 fn settings_that_are_not_plain_lora() {
     let folder = copy("lora/adapter");
     common::edit_text(&folder.path().join("adapter_config.json"), |text| {
-        text.replace("\"use_dora\": false", "\"use_dora\": true")
+        text.replace("\"use_dora\": false", "\"fan_in_fan_out\": true")
     });
     let options = options("sdxl", folder.path().join("adapter_model.safetensors"), 1.0);
     let result = import_pipeline(&fixture("original/sdxl/sdxl.safetensors"), &options);
     assert_eq!(
         sentence(result, folder.path()),
-        "the LoRA file `DIR/adapter_model.safetensors` cannot be merged: its setting `use_dora` = true is not supported; \
-         only plain LoRA is merged"
+        "the LoRA file `DIR/adapter_model.safetensors` cannot be merged: its setting `fan_in_fan_out` = true is not \
+         supported; LoRA, LoHa, LoKr and DoRA are merged, without it"
     );
     let infinite = self::options("sdxl", fixture("lora/peft.safetensors"), f64::INFINITY);
     let error = import_pipeline(&fixture("original/sdxl/sdxl.safetensors"), &infinite).unwrap_err();

@@ -29,6 +29,8 @@ pub enum WeightError {
     NotFloat { dtype: &'static str },
     #[error("{up:?} times {down:?} does not fit a weight of {base:?}")]
     Product { up: Vec<usize>, down: Vec<usize>, base: Vec<usize> },
+    #[error("{left:?} and {right:?} cannot be {how}")]
+    Unfit { how: &'static str, left: Vec<usize>, right: Vec<usize> },
     #[error(transparent)]
     Value(#[from] RunError),
 }

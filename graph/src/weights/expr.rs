@@ -1,8 +1,8 @@
 //! Pure expressions over weights, evaluated in row-major order; the result is a function of the bytes alone.
 
 use super::elements::encode;
-use super::low_rank;
 use super::weight::{Kind, Weight, WeightExpr};
+use super::{algebra, low_rank};
 use crate::dtype::DType;
 use crate::error::WeightError;
 
@@ -74,10 +74,7 @@ impl WeightExpr {
     /// # Errors
     /// When the shapes do not fit or the base is not a float.
     pub fn low_rank(base: Weight, up: Weight, down: Weight, factor: f64) -> Result<Weight, WeightError> {
-        let dtype = match base.dtype() {
-            DType::F16 | DType::BF16 => DType::F32,
-            dtype => dtype,
-        };
+        let dtype = low_rank::changed_type(base.dtype())?;
         let shape = base.shape().to_vec();
         low_rank::check(&base, &up, &down)?;
         Ok(Self::weight(dtype, shape, Kind::LowRank { base, up, down, factor }))
@@ -93,8 +90,16 @@ impl WeightExpr {
         Self::weight(weight.dtype(), weight.shape().to_vec(), Kind::Scale(weight, factor))
     }
 
-    fn weight(dtype: DType, shape: Vec<usize>, kind: Kind) -> Weight {
+    pub(super) fn weight(dtype: DType, shape: Vec<usize>, kind: Kind) -> Weight {
         Weight::Expr(std::sync::Arc::new(Self { kind, dtype, shape }))
+    }
+
+    /// The elements of what is computed in f64 anyway.
+    pub(super) fn combined_values(&self) -> Option<Vec<f64>> {
+        match &self.kind {
+            Kind::Combined(combination, left, right) => Some(algebra::combine(*combination, left, right)),
+            _ => None,
+        }
     }
 
     pub(super) fn evaluate(&self) -> Vec<u8> {
@@ -111,6 +116,12 @@ impl WeightExpr {
                 let (first, second) = bytes.split_at(bytes.len() / 2);
                 [second, first].concat()
             }),
+            Kind::Combined(combination, left, right) => {
+                encode(algebra::combine(*combination, left, right).into_iter(), self.dtype)
+            }
+            Kind::Changed { base, change, factor, magnitude } => {
+                algebra::evaluate(base, change, *factor, magnitude.as_ref(), self.dtype)
+            }
             Kind::LowRank { base, up, down, factor } => low_rank::evaluate(base, up, down, *factor, self.dtype),
         }
     }

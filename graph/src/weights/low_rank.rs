@@ -5,11 +5,18 @@ use super::weight::Weight;
 use crate::dtype::DType;
 use crate::error::WeightError;
 
+/// The storage type of a changed weight: the base's own, but f32 where it has 16 bits, in which most of a small change
+/// would be lost.
+pub(super) fn changed_type(base: DType) -> Result<DType, WeightError> {
+    match base {
+        DType::F16 | DType::BF16 => Ok(DType::F32),
+        dtype if dtype.is_float() => Ok(dtype),
+        dtype => Err(WeightError::NotFloat { dtype: dtype.name() }),
+    }
+}
+
 /// Checks the shapes: `up [rows, rank]`, `down [rank, n]`, `base [rows, …]` with `n` elements in each row.
 pub(super) fn check(base: &Weight, up: &Weight, down: &Weight) -> Result<(), WeightError> {
-    if !base.dtype().is_float() {
-        return Err(WeightError::NotFloat { dtype: base.dtype().name() });
-    }
     let fits = match (up.shape(), down.shape(), base.shape()) {
         ([rows, rank], [inner, width], [first, rest @ ..]) => {
             rows == first && rank == inner && *width == rest.iter().product::<usize>() && base.elements() > 0 && *rank > 0

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::algebra::{Combination, Magnitude};
 use super::elements::{byte_length, decode};
 use super::mapped::MappedFile;
 use crate::dtype::DType;
@@ -59,6 +60,14 @@ pub(super) enum Kind {
         up: Weight,
         down: Weight,
         factor: f64,
+    },
+    Combined(Combination, Weight, Weight),
+    /// `base + factor * change`, then with new lengths.
+    Changed {
+        base: Weight,
+        change: Weight,
+        factor: f64,
+        magnitude: Option<Magnitude>,
     },
 }
 
@@ -139,6 +148,11 @@ impl Weight {
 
     /// All elements as `f64`, row-major.
     pub fn to_f64(&self) -> Vec<f64> {
+        if let Weight::Expr(expr) = self
+            && let Some(values) = expr.combined_values()
+        {
+            return values;
+        }
         self.with_bytes(|bytes| decode(bytes, self.dtype(), |value| value))
     }
 

@@ -23,12 +23,29 @@ pub enum LoraFault {
     #[error("its settings are larger than a configuration may be")]
     SettingsSize,
     /// A setting that changes the arithmetic.
-    #[error("its setting `{key}` = {value} is not supported; only plain LoRA is merged")]
+    #[error("its setting `{key}` = {value} is not supported; LoRA, LoHa, LoKr and DoRA are merged, without it")]
     Setting {
         /// The setting.
         key: String,
         /// Its value as JSON, shortened.
         value: String,
+    },
+    /// Changes of another kind.
+    #[error(
+        "{tensors} of its tensors are of the kind {kind}, which is not supported; let a program that knows it merge them \
+         into the weights, and import those"
+    )]
+    Kind {
+        /// What the kind is called.
+        kind: &'static str,
+        /// How many tensors show it.
+        tensors: usize,
+    },
+    /// A folder without a LoRA file.
+    #[error("the folder holds neither {}; give the file itself", .files.join(" nor "))]
+    Folder {
+        /// The names that were looked for.
+        files: &'static [&'static str],
     },
     /// Keys that do not fit; all of them are listed.
     #[error("{} key(s) do not fit: {}", .0.len(), listed(.0))]
@@ -54,44 +71,70 @@ pub enum LoraDefect {
         /// The key.
         key: String,
     },
-    /// A module with one matrix.
-    #[error("{module} lacks one of its two matrices")]
-    OneMatrix {
+    /// A module that lacks tensors.
+    #[error("{module} lacks a tensor that its change needs")]
+    Incomplete {
         /// The module as the file names it.
         module: String,
     },
-    /// Matrices of integers.
-    #[error("{module} has matrices of types {up} and {down}")]
+    /// A module with tensors of several kinds.
+    #[error("{module} is changed twice, by {} and by {}", .kinds[0], .kinds[1])]
+    TwoKinds {
+        /// The module.
+        module: String,
+        /// Both kinds.
+        kinds: [&'static str; 2],
+    },
+    /// Settings that promise DoRA for a module that has none.
+    #[error("{module} has no magnitudes although the setting `use_dora` says so")]
+    NoMagnitude {
+        /// The module.
+        module: String,
+    },
+    /// Tensors of integers.
+    #[error("{module} has tensors of types {}", .types.join(" and "))]
     Types {
         /// The module.
         module: String,
-        /// Type of the matrix that comes second.
-        up: &'static str,
-        /// Type of the matrix that comes first.
-        down: &'static str,
+        /// The types of its tensors.
+        types: Vec<&'static str>,
     },
-    /// Matrices that cannot be multiplied.
-    #[error("{module} has matrices of shapes {up:?} and {down:?}, which do not form a product")]
+    /// Tensors that do not fit together.
+    #[error("{module} has matrices of shapes {}, which do not form a product", shapes_of(.shapes))]
     Shapes {
         /// The module.
         module: String,
-        /// Shape of the matrix that comes second.
-        up: Vec<usize>,
-        /// Shape of the matrix that comes first.
-        down: Vec<usize>,
+        /// Their shapes.
+        shapes: Vec<Vec<usize>>,
+    },
+    /// A change of a weight with another kernel.
+    #[error("{param}: a change with {sizes:?} behind the first dimension does not fit a weight of {needed:?}")]
+    Sizes {
+        /// The parameter.
+        param: String,
+        /// The change's sizes.
+        sizes: Vec<usize>,
+        /// The weight's shape.
+        needed: Vec<usize>,
+    },
+    /// A parameter, such as a bias, that the network does not have.
+    #[error("the network has no {param}")]
+    NoParam {
+        /// The parameter.
+        param: String,
     },
     /// A module that no network here has.
     #[error("{module} has no weight to change")]
     UnknownModule {
-        /// The module, without PEFT's prefix.
+        /// The module as the file names it.
         module: String,
     },
     /// A module that could belong to several networks.
-    #[error("{module} is in several of {}", .networks.join(", "))]
+    #[error("{module} is in all of {}; put the network's name before it", .networks.join(", "))]
     Ambiguous {
-        /// The module, without PEFT's prefix.
+        /// The module as the file names it.
         module: String,
-        /// The networks that are here, sorted.
+        /// The networks that have it.
         networks: Vec<String>,
     },
     /// A fused module that does not divide into its parts.
@@ -141,6 +184,10 @@ pub enum LoraDefect {
     /// A changed weight that the graph does not take.
     #[error("{0}")]
     Graph(GraphError),
+}
+
+fn shapes_of(shapes: &[Vec<usize>]) -> String {
+    shapes.iter().map(|shape| format!("{shape:?}")).collect::<Vec<_>>().join(" and ")
 }
 
 fn listed(defects: &[LoraDefect]) -> String {

@@ -1,169 +1,167 @@
-//! The pairs of small matrices in a LoRA file, whatever its program called them.
+//! The changes in a LoRA file, whatever its program called them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use dmdx_graph::Weight;
-use dmdx_graph::weights::WeightExpr;
-use serde_json::Value;
 
+use super::keys::{self, Key, Piece};
+use super::kinds::{self, Delta};
+use super::settings::Settings;
 use crate::error::{ImportError, LoraDefect, LoraFault, Result};
-use crate::hf::config;
-use crate::hf::json::parse_object;
 use crate::hf::tensors::Tensors;
 use crate::options::ImportOptions;
-use crate::path::split;
-
-/// Endings of the matrix that comes first (`[rank, in]`): PEFT, diffusers, kohya, older diffusers.
-const DOWN: [&str; 5] =
-    [".lora_A.weight", ".lora.down.weight", ".lora_down.weight", ".lora_linear_layer.down.weight", "_lora.down.weight"];
-/// Endings of the matrix that comes second (`[out, rank]`).
-const UP: [&str; 5] = [".lora_B.weight", ".lora.up.weight", ".lora_up.weight", ".lora_linear_layer.up.weight", "_lora.up.weight"];
-/// Metadata in which diffusers keeps PEFT's settings.
-const METADATA: &str = "lora_adapter_metadata";
 
 /// A change of one module.
 pub(super) struct Adapter {
     /// The module as the file names it.
     pub module: String,
-    /// `[out, rank]`.
-    pub up: Weight,
-    /// `[rank, in]`, a convolution's kernel flattened behind the channels.
-    pub down: Weight,
-    /// `alpha / rank`.
+    /// The change of its weight, if there is one.
+    pub weight: Option<WeightChange>,
+    /// A vector that is added to its bias, and the factor.
+    pub bias: Option<(Weight, f64)>,
+}
+
+impl Adapter {
+    /// What it changes by, for the user.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = &'static str> {
+        let weight = self.weight.as_ref();
+        let magnitude = weight.and_then(|weight| weight.magnitude.as_ref()).map(|_| "DoRA");
+        let bias = self.bias.as_ref().map(|_| "bias");
+        weight.map(|weight| weight.kind).into_iter().chain(magnitude).chain(bias)
+    }
+}
+
+/// A change of a weight.
+pub(super) struct WeightChange {
+    pub delta: Delta,
+    /// `alpha / rank`, or one.
     pub factor: f64,
+    /// What the change is called.
+    pub kind: &'static str,
+    /// The weight's sizes behind the first where the file shows them.
+    pub sizes: Option<Vec<usize>>,
+    /// DoRA's new lengths.
+    pub magnitude: Option<Lengths>,
+}
+
+/// New lengths of a weight's rows (`axis` 0) or columns (`axis` 1), as a vector.
+#[derive(Clone)]
+pub(super) struct Lengths {
+    pub lengths: Weight,
+    pub axis: usize,
+}
+
+/// What a file holds.
+#[derive(Default)]
+pub(super) struct Contents {
+    /// Sorted by module.
+    pub adapters: Vec<Adapter>,
+    /// Names of embeddings that were trained along.
+    pub embeddings: BTreeSet<String>,
+    /// Keys that do not belong to a module's change, and modules whose tensors do not form one.
+    pub defects: Vec<LoraDefect>,
 }
 
 #[derive(Default)]
 struct Parts {
-    up: Option<Weight>,
-    down: Option<Weight>,
+    pieces: BTreeMap<Piece, Weight>,
     alpha: Option<f64>,
 }
 
-/// Reads the adapters of a file, sorted by module, and the keys that do not belong to one.
+/// Reads a file `name` of `folder`.
 ///
 /// # Errors
-/// When the settings beside the weights cannot be read or change the arithmetic in a way that is not supported.
-pub(super) fn read(path: &Path, file: &Tensors, options: &ImportOptions) -> Result<(Vec<Adapter>, Vec<LoraDefect>)> {
-    let settings = settings(path, file, options)?;
+/// When the settings beside the weights cannot be read or change the arithmetic in a way that is not supported, or the
+/// changes are of a kind that is not merged.
+pub(super) fn read(folder: &Path, name: &str, file: &Tensors, options: &ImportOptions) -> Result<Contents> {
+    let settings = Settings::read(folder, name, file, options)?;
+    let mut contents = Contents::default();
     let mut modules: BTreeMap<String, Parts> = BTreeMap::new();
-    let mut defects = Vec::new();
+    let mut others: BTreeMap<&'static str, usize> = BTreeMap::new();
     for (key, weight) in &file.weights {
-        let plain = without_adapter_name(key);
-        if let Some(module) = UP.iter().find_map(|ending| plain.strip_suffix(ending)) {
-            modules.entry(module.into()).or_default().up = Some(weight.clone());
-        } else if let Some(module) = DOWN.iter().find_map(|ending| plain.strip_suffix(ending)) {
-            modules.entry(module.into()).or_default().down = Some(weight.clone());
-        } else if let Some(module) = plain.strip_suffix(".alpha") {
-            let alpha = (weight.elements() == 1).then(|| weight.to_f64().first().copied()).flatten();
-            match alpha.filter(|alpha| alpha.is_finite()) {
-                Some(alpha) => modules.entry(module.into()).or_default().alpha = Some(alpha),
-                None => defects.push(LoraDefect::Alpha { key: key.clone() }),
+        match keys::read(&keys::without_adapter_name(key)) {
+            Key::Piece(module, Piece::Alpha) => {
+                let alpha = (weight.elements() == 1).then(|| weight.to_f64().first().copied()).flatten();
+                match alpha.filter(|alpha| alpha.is_finite()) {
+                    Some(alpha) => modules.entry(module.into()).or_default().alpha = Some(alpha),
+                    None => contents.defects.push(LoraDefect::Alpha { key: key.clone() }),
+                }
             }
-        } else {
-            defects.push(LoraDefect::UnknownKey { key: key.clone() });
+            Key::Piece(module, piece) => {
+                modules.entry(module.into()).or_default().pieces.insert(piece, weight.clone());
+            }
+            Key::OtherKind(kind) => *others.entry(kind).or_insert(0) += 1,
+            Key::Embedding(name) => {
+                contents.embeddings.insert(name.chars().take(80).collect());
+            }
+            Key::Unknown => contents.defects.push(LoraDefect::UnknownKey { key: key.clone() }),
         }
     }
-    let mut adapters = Vec::new();
+    if let Some((kind, tensors)) = others.into_iter().max_by_key(|(_, tensors)| *tensors) {
+        return Err(ImportError::Lora { path: folder.join(name), fault: LoraFault::Kind { kind, tensors } });
+    }
     for (module, parts) in modules {
-        match adapter(&module, parts, &settings) {
-            Ok(adapter) => adapters.push(adapter),
-            Err(defect) => defects.push(defect),
+        match adapter(&module, &parts, &settings) {
+            Ok(adapter) => contents.adapters.push(adapter),
+            Err(defect) => contents.defects.push(defect),
         }
     }
-    Ok((adapters, defects))
+    Ok(contents)
 }
 
-fn adapter(module: &str, parts: Parts, settings: &Settings) -> std::result::Result<Adapter, LoraDefect> {
-    let name = || module.to_string();
-    let (Some(up), Some(down)) = (parts.up, parts.down) else {
-        return Err(LoraDefect::OneMatrix { module: name() });
+fn adapter(module: &str, parts: &Parts, settings: &Settings) -> std::result::Result<Adapter, LoraDefect> {
+    let incomplete = || LoraDefect::Incomplete { module: module.into() };
+    let change = kinds::change(module, &parts.pieces)?;
+    let alpha = parts.alpha.or_else(|| settings.alpha(module));
+    let factor = match change.as_ref().map(|change| (change.kind, change.rank)) {
+        None | Some(("difference" | "norm", _)) => 1.0,
+        // Two whole factors show no rank: without PEFT's settings they stand as they are.
+        Some((_, None)) => match (alpha, settings.rank(module)) {
+            (Some(alpha), Some(rank)) => alpha / rank,
+            _ => 1.0,
+        },
+        Some((_, Some(rank))) => {
+            let rank = rank as f64;
+            alpha.unwrap_or(rank) / if settings.rooted(module) { rank.sqrt() } else { rank }
+        }
     };
-    if !up.dtype().is_float() || !down.dtype().is_float() {
-        return Err(LoraDefect::Types { module: name(), up: up.dtype().name(), down: down.dtype().name() });
+    let magnitude = magnitude(module, &parts.pieces, settings)?;
+    let bias = bias(module, &parts.pieces, factor)?;
+    if change.is_none() && (bias.is_none() || magnitude.is_some()) {
+        return Err(incomplete());
     }
-    let (up_shape, down_shape) = (up.shape().to_vec(), down.shape().to_vec());
-    let unfit = || LoraDefect::Shapes { module: name(), up: up_shape.clone(), down: down_shape.clone() };
-    let ([out, rank, ones @ ..], [inner, rest @ ..]) = (up_shape.as_slice(), down_shape.as_slice()) else {
-        return Err(unfit());
+    let weight =
+        change.map(|change| WeightChange { delta: change.delta, factor, kind: change.kind, sizes: change.sizes, magnitude });
+    Ok(Adapter { module: module.into(), weight, bias })
+}
+
+fn bias(module: &str, pieces: &BTreeMap<Piece, Weight>, factor: f64) -> std::result::Result<Option<(Weight, f64)>, LoraDefect> {
+    let kinds = [(Piece::DiffBias, 1.0), (Piece::NormBias, 1.0), (Piece::UpBias, factor)];
+    let mut found = kinds.iter().filter_map(|(piece, factor)| Some((pieces.get(piece)?, *factor)));
+    match (found.next(), found.next()) {
+        (Some(_), Some(_)) => Err(LoraDefect::TwoKinds { module: module.into(), kinds: ["bias", "bias"] }),
+        (Some((bias, _)), None) if !bias.dtype().is_float() => {
+            Err(LoraDefect::Types { module: module.into(), types: vec![bias.dtype().name()] })
+        }
+        (found, _) => Ok(found.map(|(bias, factor)| (bias.clone(), factor))),
+    }
+}
+
+/// DoRA's lengths. PEFT's are of the rows; those of LyCORIS are of the columns where their first dimension is one.
+fn magnitude(
+    module: &str,
+    pieces: &BTreeMap<Piece, Weight>,
+    settings: &Settings,
+) -> std::result::Result<Option<Lengths>, LoraDefect> {
+    let (lengths, axis) = match (pieces.get(&Piece::DoraScale), pieces.get(&Piece::Magnitude)) {
+        (None, None) if settings.has_magnitude(module) => return Err(LoraDefect::NoMagnitude { module: module.into() }),
+        (None, None) => return Ok(None),
+        (None, Some(rows)) => (rows, 0),
+        (Some(lengths), _) => (lengths, usize::from(matches!(lengths.shape(), [1, columns, ..] if *columns > 1))),
     };
-    if rank != inner || *rank == 0 || rest.is_empty() || ones.iter().any(|size| *size != 1) {
-        return Err(unfit());
+    if !lengths.dtype().is_float() {
+        return Err(LoraDefect::Types { module: module.into(), types: vec![lengths.dtype().name()] });
     }
-    let matrix = |reason| LoraDefect::Matrix { module: name(), reason };
-    let alpha = parts.alpha.or_else(|| settings.alpha(module)).unwrap_or(*rank as f64);
-    let divisor = if settings.rooted(module) { (*rank as f64).sqrt() } else { *rank as f64 };
-    Ok(Adapter {
-        module: module.into(),
-        up: WeightExpr::reshape(up, vec![*out, *rank]).map_err(matrix)?,
-        down: WeightExpr::reshape(down, vec![*inner, rest.iter().product()]).map_err(matrix)?,
-        factor: alpha / divisor,
-    })
-}
-
-/// PEFT may put the adapter's name in front of the ending: `….lora_A.default.weight`.
-fn without_adapter_name(key: &str) -> String {
-    let segments: Vec<&str> = key.rsplitn(4, '.').collect();
-    match segments.as_slice() {
-        ["weight", _, kind @ ("lora_A" | "lora_B"), module] => format!("{module}.{kind}.weight"),
-        _ => key.into(),
-    }
-}
-
-/// PEFT's settings: those of one adapter, or of several networks by `network.setting`.
-struct Settings(Value);
-
-impl Settings {
-    /// A setting of the network that a module belongs to.
-    fn get(&self, module: &str, setting: &str) -> Option<&Value> {
-        let network = module.split('.').next().unwrap_or_default();
-        self.0.get(format!("{network}.{setting}")).or_else(|| self.0.get(setting))
-    }
-
-    fn alpha(&self, module: &str) -> Option<f64> {
-        let patterns = self.get(module, "alpha_pattern").and_then(Value::as_object);
-        let of_module = |(pattern, alpha): (&String, &Value)| {
-            let fits = module == pattern || module.strip_suffix(pattern.as_str()).is_some_and(|rest| rest.ends_with('.'));
-            fits.then(|| alpha.as_f64()).flatten()
-        };
-        let alpha = patterns.into_iter().flatten().find_map(of_module);
-        alpha.or_else(|| self.get(module, "lora_alpha")?.as_f64()).filter(|alpha| alpha.is_finite())
-    }
-
-    /// Whether the rank's root divides instead of the rank.
-    fn rooted(&self, module: &str) -> bool {
-        self.get(module, "use_rslora").and_then(Value::as_bool).unwrap_or(false)
-    }
-}
-
-fn settings(path: &Path, file: &Tensors, options: &ImportOptions) -> Result<Settings> {
-    let fail = |fault| ImportError::Lora { path: path.into(), fault };
-    let (folder, name) = split(path);
-    let settings = match file.metadata.get(METADATA) {
-        Some(text) if text.len() as u64 <= options.limits.config_bytes => {
-            parse_object(text, options.limits.json_depth).map_err(|fault| fail(LoraFault::Settings(fault)))?
-        }
-        Some(_) => return Err(fail(LoraFault::SettingsSize)),
-        None if name.starts_with("adapter_model.") => {
-            config::read(folder, "adapter_config.json", &options.limits, &options.files)?.value
-        }
-        None => Value::Null,
-    };
-    let entries = settings.as_object().into_iter().flatten();
-    for (key, value) in entries {
-        let setting = key.rsplit('.').next().unwrap_or(key);
-        let set = !matches!(value, Value::Null | Value::Bool(false));
-        let refused = match setting {
-            "use_dora" | "fan_in_fan_out" | "lora_bias" | "modules_to_save" => set,
-            "peft_type" => value.as_str() != Some("LORA"),
-            "bias" => value.as_str().is_some_and(|bias| bias != "none"),
-            _ => false,
-        };
-        if refused {
-            let value = value.to_string().chars().take(80).collect();
-            return Err(fail(LoraFault::Setting { key: key.clone(), value }));
-        }
-    }
-    Ok(Settings(settings))
+    Ok(Some(Lengths { lengths: lengths.clone(), axis }))
 }
