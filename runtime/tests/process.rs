@@ -9,6 +9,18 @@ fn sdxl(parameterisation: Parameterisation) -> Process {
     NoiseSchedule::scaled_linear(0.00085, 0.012, 1000).process(parameterisation).unwrap()
 }
 
+/// Every parameterisation in a chain: one that is added does not compile here until it is part of it.
+fn following(kind: Option<Parameterisation>) -> Option<Parameterisation> {
+    match kind {
+        None => Some(Parameterisation::Epsilon),
+        Some(Parameterisation::Epsilon) => Some(Parameterisation::Sample),
+        Some(Parameterisation::Sample) => Some(Parameterisation::VPrediction),
+        Some(Parameterisation::VPrediction) => Some(Parameterisation::Flow),
+        Some(Parameterisation::Flow) => Some(Parameterisation::LineVelocity),
+        Some(Parameterisation::LineVelocity) => None,
+    }
+}
+
 #[test]
 fn the_schedule_of_sdxl() {
     let process = sdxl(Parameterisation::Epsilon);
@@ -31,17 +43,13 @@ const SDXL_ABAR: [(f64, f64); 4] =
 #[test]
 fn true_outputs_stay_on_the_path() {
     let (x0, eps) = (0.7, -1.3);
-    for kind in [
-        Parameterisation::Epsilon,
-        Parameterisation::Sample,
-        Parameterisation::VPrediction,
-        Parameterisation::Flow,
-        Parameterisation::LineVelocity,
-    ] {
+    let kinds: Vec<Parameterisation> = std::iter::successors(following(None), |kind| following(Some(*kind))).collect();
+    assert_eq!(kinds.len(), 5);
+    for kind in kinds {
         let process = match kind {
             Parameterisation::Flow => Process::flow(3.0),
             Parameterisation::LineVelocity => Process::line(999.0),
-            _ => sdxl(kind),
+            Parameterisation::Epsilon | Parameterisation::Sample | Parameterisation::VPrediction => sdxl(kind),
         };
         for told in [[999.0, 749.0], [500.0, 100.0], [36.0, 20.0]] {
             let [t, s] = told.map(|told| process.time_told(told).unwrap());

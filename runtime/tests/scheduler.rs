@@ -3,12 +3,13 @@
 //! Set `SCHEDULER_TRACES` to a folder of `make_zoo.py`'s `schedulers` to check its traces too.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use dmdx_runtime::Tensor;
-use dmdx_runtime::scheduler::Scheduler;
+use dmdx_runtime::scheduler::{self, Scheduler};
 use safetensors::SafeTensors;
+use serde_json::Value;
 
 /// Relative to the largest entry before and after a step: diffusers computes it in float32 from both.
 const STEP: f32 = 4e-6;
@@ -209,6 +210,83 @@ fn the_times_of_every_number_of_steps() {
             let sum: f64 = times.iter().enumerate().map(|(i, time)| (i + 1) as f64 * time).sum();
             // Fractional float32 times of the linspace rows.
             assert!((sum - wanted).abs() < 1e-6 * wanted.max(1.0) + 1e-3, "{} {steps}: {sum}, not {wanted}", row["config"]);
+        }
+    }
+}
+
+/// UniPC, TCD, flow sigmas, and the schedulers that released few-step students are published with (`make_solvers.py`).
+#[test]
+fn solvers_and_the_schedulers_of_released_students() {
+    let v = |k: usize| ((k * 7919 + 13) % 2003) as f64 / 1001.5 - 1.0;
+    let pair = |k: usize, scale: f32| Tensor::f32([1, 2], vec![v(k) as f32 * scale, v(k + 1) as f32 * scale]).unwrap();
+    let rows = solvers();
+    assert_eq!(rows.len(), 29);
+    for row in &rows {
+        let list = |value: &Value| -> Vec<f64> { serde_json::from_value(value.clone()).unwrap() };
+        let (name, steps) = (row["config"].to_string(), row["steps"].as_u64().unwrap() as usize);
+        let mut scheduler = Scheduler::from_config(&row["config"]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        scheduler.set_timesteps(steps, None).unwrap();
+        let (times, wanted) = (scheduler.timesteps().to_vec(), list(&row["timesteps"]));
+        assert!(difference(&narrow(&times), &narrow(&wanted)) < 1.3e-7, "{name}: {times:?}, not {wanted:?}");
+        if let (Some(sigmas), wanted @ Value::Array(_)) = (scheduler.sigmas(), &row["sigmas"]) {
+            let wanted = list(wanted);
+            // The smallest are differences of float32 numbers near one, as in the traces.
+            let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 4e-5 * b;
+            assert!(sigmas.len() == wanted.len() && sigmas.iter().zip(&wanted).all(near), "{name}: {sigmas:?}, not {wanted:?}");
+        }
+        let init = row["init"].as_f64().unwrap();
+        assert!((scheduler.init_noise_sigma() - init).abs() <= 3e-5 * init, "{name}: init_noise_sigma");
+        let mut sample = pair(0, init as f32);
+        for (index, &time) in times.iter().enumerate() {
+            let noise = scheduler.draws_noise(time).unwrap().then(|| pair(500 + 2 * index, 1.0));
+            let stepped = scheduler.step(&pair(10 + 2 * index, 1.0), time, &sample, noise.as_ref()).unwrap();
+            let next = Tensor::f32([1, 2], narrow(&list(&row["samples"][index]))).unwrap();
+            let scale = largest(&sample).max(largest(&next)).max(1.0);
+            let found = relative(stepped.previous.floats().unwrap(), next.floats().unwrap(), scale);
+            assert!(found < STEP, "{name}: step {index} differs by {found}");
+            sample = next;
+        }
+    }
+}
+
+fn solvers() -> Vec<Value> {
+    let file: Value = serde_json::from_slice(&std::fs::read(fixtures().join("solvers.json")).unwrap()).unwrap();
+    let whole = |row: &Value| {
+        let mut row = row.clone();
+        let base = row["base"].as_str().map(|name| file["bases"][name].as_object().unwrap().clone());
+        row["config"].as_object_mut().unwrap().extend(base.unwrap_or_default());
+        row
+    };
+    file["runs"].as_array().unwrap().iter().map(whole).collect()
+}
+
+/// A class, or a kind of prediction that a class accepts, without a run of diffusers among the fixtures fails here.
+#[test]
+fn every_class_and_prediction_has_a_reference() {
+    let mut seen: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut note = |config: &Value| {
+        let word = |key: &str, default: &str| config[key].as_str().unwrap_or(default).to_owned();
+        seen.insert((word("_class_name", ""), word("prediction_type", "epsilon")));
+    };
+    solvers().iter().for_each(|row| note(&row["config"]));
+    let bytes = std::fs::read(fixtures().join("settings.safetensors")).unwrap();
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+    let cases: Value = serde_json::from_str(&metadata.metadata().as_ref().unwrap()["cases"]).unwrap();
+    cases.as_object().unwrap().values().for_each(|case| note(&case["config"]));
+    for class in scheduler::classes() {
+        for prediction in ["epsilon", "sample", "v_prediction", "flow_prediction"] {
+            let config = |more: Value| {
+                let mut config = serde_json::json!({"_class_name": class, "skip_prk_steps": true, "prediction_type": prediction});
+                config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+                config
+            };
+            let variants = [config(serde_json::json!({})), config(serde_json::json!({"use_flow_sigmas": true}))];
+            // Flow matching has one kind, whatever its file says.
+            let one_kind = scheduler::parameterisation(&config(serde_json::json!({"prediction_type": "none"}))).is_ok();
+            if variants.iter().any(|config| Scheduler::from_config(config).is_ok()) && !(one_kind && prediction != "epsilon") {
+                let has = seen.contains(&(class.to_owned(), prediction.to_owned()));
+                assert!(has, "{class} with {prediction} has no reference in fixtures/schedulers");
+            }
         }
     }
 }

@@ -40,7 +40,6 @@ fn keys_and_values_are_refused_by_name() {
         ),
         ("DDIM", json!({"trained_betas": [0.1, 0.2]}), "but 1000 numbers from 0 to 1 are needed"),
         ("DDIM", json!({"clip_sample": "yes"}), "clip_sample = \"yes\", but true or false is needed"),
-        ("DDIM", json!({"new_key": 3}), "new_key = 3, which is unknown to this version"),
         ("DDPM", json!({"variance_type": "learned_range"}), "variance_type = \"learned_range\", but fixed_small"),
         ("EulerDiscrete", json!({"use_beta_sigmas": true}), "use_beta_sigmas = true"),
         ("EulerDiscrete", json!({"use_exponential_sigmas": true}), "use_exponential_sigmas = true"),
@@ -55,7 +54,14 @@ fn keys_and_values_are_refused_by_name() {
         ("PNDM", json!({"skip_prk_steps": false}), "skip_prk_steps = false, but only true"),
         ("PNDM", json!({}), "skip_prk_steps = null, but only true"),
         ("DPMSolverMultistep", json!({"algorithm_type": "dpmsolver"}), "but dpmsolver++ or sde-dpmsolver++"),
-        ("DPMSolverMultistep", json!({"use_flow_sigmas": true}), "use_flow_sigmas = true"),
+        ("DPMSolverMultistep", json!({"prediction_type": "flow_prediction"}), "which needs use_flow_sigmas = true"),
+        ("DPMSolverMultistep", json!({"use_flow_sigmas": true, "flow_shift": 0}), "flow_shift = 0, but a positive number"),
+        ("DPMSolverMultistep", json!({"use_flow_sigmas": true, "use_karras_sigmas": true}), "does not go with use_karras_sigmas"),
+        ("UniPCMultistep", json!({"solver_p": {}}), "solver_p = {}, but another predictor"),
+        ("UniPCMultistep", json!({"predict_x0": false}), "predict_x0 = false, which needs final_sigmas_type = sigma_min"),
+        ("UniPCMultistep", json!({"lower_order_final": false}), "lower_order_final = false, which needs final_sigmas_type"),
+        ("UniPCMultistep", json!({"disable_corrector": [-1]}), "but a list of steps is needed"),
+        ("TCD", json!({"eta": 1.5}), "eta = 1.5, but a number from 0 to 1 is needed"),
         ("DPMSolverMultistep", json!({"use_lu_lambdas": true}), "use_lu_lambdas = true"),
         ("DPMSolverMultistep", json!({"variance_type": "learned"}), "variance_type = \"learned\""),
         ("DPMSolverMultistep", json!({"solver_order": 4}), "an integer from 1 to 3"),
@@ -66,15 +72,28 @@ fn keys_and_values_are_refused_by_name() {
         ("CogVideoXDDIM", json!({"snr_shift_scale": -1.0}), "snr_shift_scale = -1.0"),
         ("LCM", json!({"original_inference_steps": 2000}), "an integer from 1 to 1000"),
         (
-            "UniPCMultistep",
+            "Consistency",
             json!({}),
-            "the scheduler class UniPCMultistepScheduler is not supported; the supported ones are EulerDiscrete",
+            "the scheduler class ConsistencyScheduler is not supported; the supported ones are EulerDiscrete",
         ),
+        (
+            "DEISMultistep",
+            json!({}),
+            "the scheduler class DEISMultistepScheduler is not supported; UniPCMultistepScheduler reads the same keys for the same \
+             noise levels: name it as _class_name instead",
+        ),
+        ("SASolver", json!({}), "SASolverScheduler is not supported; UniPCMultistepScheduler reads the same keys"),
+        ("EDMEuler", json!({}), "networks with EDM preconditioning are not supported"),
     ];
     for (class, more, sentence) in cases {
         let found = refused(class, more);
         assert!(found.contains(sentence), "{found:?} lacks {sentence:?}");
         assert!(!found.contains('\n') && found.len() < 500, "{found}");
+    }
+    // No class without a known process is taken for a noise table.
+    for class in ["DEISMultistep", "SASolver", "EDMEuler", "FlowMatchHeunDiscrete", "Consistency"] {
+        let found = process(&config(class, &json!({}))).unwrap_err().to_string();
+        assert!(found.contains("Scheduler is not supported; "), "{found}");
     }
     for value in [json!(3), json!({}), json!({"_class_name": 4})] {
         assert!(Scheduler::from_config(&value).is_err());
@@ -84,10 +103,11 @@ fn keys_and_values_are_refused_by_name() {
 #[test]
 fn keys_of_other_classes_are_ignored_and_named() {
     // The released SDXL file.
-    let more = json!({"clip_sample": false, "sample_max_value": 1.0, "set_alpha_to_one": false, "skip_prk_steps": true, "trained_betas": null, "other": null});
+    let more = json!({"clip_sample": false, "sample_max_value": 1.0, "set_alpha_to_one": false, "skip_prk_steps": true, "trained_betas": null, "other": null, "new_key": 3});
     let scheduler = Scheduler::from_config(&config("EulerDiscrete", &more)).unwrap();
     assert_eq!(scheduler.class(), "EulerDiscreteScheduler");
     assert_eq!(scheduler.ignored(), ["clip_sample", "sample_max_value", "set_alpha_to_one", "skip_prk_steps", "other"]);
+    assert_eq!(scheduler.unknown(), ["new_key"]);
 }
 
 #[test]

@@ -11,18 +11,12 @@ pub enum SchedulerError {
         problem: String,
     },
     /// A class that is not there.
-    #[error("the scheduler class {class} is not supported; the supported ones are {known}")]
+    #[error("the scheduler class {class} is not supported; {advice}")]
     UnknownClass {
         /// As the configuration names it.
         class: String,
-        /// All classes, comma separated.
-        known: String,
-    },
-    /// A class whose noise process is not known.
-    #[error("the scheduler is {class}, whose noise levels are not supported yet")]
-    NoProcess {
-        /// The class.
-        class: String,
+        /// What to do.
+        advice: String,
     },
     /// A key or a value that is not supported.
     #[error("the {class} of scheduler_config.json has {key} = {value}, {reason}")]
@@ -54,9 +48,9 @@ pub enum SchedulerError {
         /// The last time of the table.
         last: usize,
     },
-    /// Karras' spacing of so few times that it cannot begin.
+    /// A spacing so dense at its beginning that it cannot begin.
     #[error(
-        "{steps} Karras steps begin with the same time twice, which diffusers cannot run either; ask for fewer steps or set use_karras_sigmas to false"
+        "{steps} steps begin with the same time twice, which diffusers cannot run either; ask for fewer steps, or set use_karras_sigmas to false or flow_shift to less"
     )]
     TwoFirstTimes {
         /// As asked for.

@@ -13,6 +13,7 @@ const FOREIGN: &[&str] = &[
     "base_shift",
     "clip_sample",
     "clip_sample_range",
+    "disable_corrector",
     "dynamic_thresholding_ratio",
     "eta",
     "euler_at_final",
@@ -59,7 +60,17 @@ const FOREIGN: &[&str] = &[
     "trained_betas",
 ];
 
-/// A scheduler's configuration. A key with the value `null` counts as absent, as it does for diffusers.
+/// Keys of a configuration that change nothing.
+#[derive(Debug, Default)]
+pub(super) struct Ignored {
+    /// Of other classes, or without a value.
+    pub(super) foreign: Vec<String>,
+    /// Of no class of diffusers.
+    pub(super) unknown: Vec<String>,
+}
+
+/// A scheduler's configuration. A key with the value `null` counts as absent; a flag is then unset, whatever the class's
+/// default, as Python's `None` is.
 #[derive(Clone, Copy)]
 pub(super) struct Config<'a> {
     class: &'a str,
@@ -79,25 +90,19 @@ impl<'a> Config<'a> {
         self.class
     }
 
-    /// The keys that have no meaning for this class, in the file's order.
-    ///
-    /// # Errors
-    /// For a key that is neither in `own` nor known of another scheduler: it may change what the numbers are.
-    pub(super) fn ignored(&self, own: &[&[&str]]) -> Result<Vec<String>, Error> {
-        let mut ignored = Vec::new();
+    /// The keys that have no meaning for this class, in the file's order: those of other classes, and those of none, which
+    /// diffusers ignores too.
+    pub(super) fn ignored(&self, own: &[&[&str]]) -> Ignored {
+        let mut ignored = Ignored::default();
         for (key, value) in self.map {
-            let key = key.as_str();
-            if key.starts_with('_') || own.iter().any(|keys| keys.contains(&key)) {
+            if key.starts_with('_') || own.iter().any(|keys| keys.contains(&key.as_str())) {
                 continue;
             }
-            if !FOREIGN.contains(&key) && !value.is_null() {
-                return Err(
-                    self.refuse(key, "which is unknown to this version; remove it if the scheduler does not depend on it")
-                );
-            }
-            ignored.push(key.to_owned());
+            let known = FOREIGN.contains(&key.as_str()) || value.is_null();
+            let list = if known { &mut ignored.foreign } else { &mut ignored.unknown };
+            list.push(key.chars().take(80).collect());
         }
-        Ok(ignored)
+        ignored
     }
 
     /// The sentence that refuses a key's value.
@@ -132,7 +137,10 @@ impl<'a> Config<'a> {
     }
 
     pub(super) fn flag(&self, key: &str, default: bool) -> Result<bool, Error> {
-        let Some(value) = self.get(key) else { return Ok(default) };
+        let Some(value) = self.map.get(key) else { return Ok(default) };
+        if value.is_null() {
+            return Ok(false);
+        }
         value.as_bool().ok_or_else(|| self.refuse(key, "but true or false is needed"))
     }
 

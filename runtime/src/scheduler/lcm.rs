@@ -53,15 +53,19 @@ pub(super) fn new(config: &Config) -> Result<Box<dyn Method>, Error> {
     }))
 }
 
+/// `steps` of the `original_steps` times of a distillation, counted from the noisy end, for a table of `count` entries.
+pub(super) fn timesteps(count: usize, original_steps: usize, steps: usize) -> Result<Vec<f64>, Error> {
+    bounded(steps, original_steps)?;
+    let ratio = count / original_steps;
+    let share = original_steps as f64 / steps as f64;
+    let place = |i: usize| original_steps.saturating_sub((i as f64 * share).floor() as usize);
+    Ok((0..steps).map(|i| (place(i) * ratio) as f64 - 1.0).collect())
+}
+
 impl Method for Lcm {
     fn begin(&mut self, steps: usize, mu: Option<f64>) -> Result<Run, Error> {
         no_shift(mu)?;
-        bounded(steps, self.original_steps)?;
-        let ratio = self.bars.len() / self.original_steps;
-        let share = self.original_steps as f64 / steps as f64;
-        // The i-th of the distillation's times, counted from the noisy end.
-        let place = |i: usize| self.original_steps.saturating_sub((i as f64 * share).floor() as usize);
-        let timesteps = (0..steps).map(|i| (place(i) * ratio) as f64 - 1.0).collect();
+        let timesteps = timesteps(self.bars.len(), self.original_steps, steps)?;
         Ok(Run { steps, timesteps, sigmas: Vec::new() })
     }
 

@@ -3,6 +3,7 @@
 //! Everything is built from a `scheduler_config.json` and reproduces diffusers 0.36.0 step by step. Random draws are the
 //! caller's. Students walk along explicit lists instead (see [`crate::process::Rollout`]).
 
+mod classes;
 mod cogvideox_ddim;
 mod cogvideox_dpm;
 mod config;
@@ -13,12 +14,16 @@ mod euler;
 mod euler_ancestral;
 mod flow_match;
 mod json;
+mod ladder;
 mod lcm;
 mod method;
+mod noise;
 mod pndm;
 mod sigma;
 mod spacing;
 mod table;
+mod tcd;
+mod uni_pc;
 mod values;
 
 use serde_json::Value;
@@ -27,27 +32,12 @@ use crate::error::SchedulerError;
 use crate::process::Level;
 use crate::tensor::ops::blend;
 use crate::{Error, Tensor};
-use config::Config;
+use config::{Config, Ignored};
 use method::{Given, Method, Run};
 
-pub use table::{noise_schedule, parameterisation, process};
+pub use classes::classes;
+pub use noise::{noise_schedule, parameterisation, process};
 pub use values::Stepped;
-
-/// A class's constructor and the lists of keys that it understands.
-type Class = (&'static str, fn(&Config) -> Result<Box<dyn Method>, Error>, &'static [&'static [&'static str]]);
-
-const CLASSES: [Class; 10] = [
-    ("EulerDiscreteScheduler", euler::new, euler::KEYS),
-    ("EulerAncestralDiscreteScheduler", euler_ancestral::new, euler_ancestral::KEYS),
-    ("DDIMScheduler", ddim::new, ddim::KEYS),
-    ("DDPMScheduler", ddpm::new, ddpm::KEYS),
-    ("PNDMScheduler", pndm::new, pndm::KEYS),
-    ("DPMSolverMultistepScheduler", dpm_solver::new, dpm_solver::KEYS),
-    ("FlowMatchEulerDiscreteScheduler", flow_match::new, flow_match::KEYS),
-    ("CogVideoXDDIMScheduler", cogvideox_ddim::new, cogvideox_ddim::KEYS),
-    ("CogVideoXDPMScheduler", cogvideox_dpm::new, cogvideox_dpm::KEYS),
-    ("LCMScheduler", lcm::new, lcm::KEYS),
-];
 
 /// A scheduler and the state of its run.
 #[derive(Debug)]
@@ -56,7 +46,7 @@ pub struct Scheduler {
     method: Box<dyn Method>,
     run: Run,
     next: Option<usize>,
-    ignored: Vec<String>,
+    ignored: Ignored,
 }
 
 impl Scheduler {
@@ -66,13 +56,9 @@ impl Scheduler {
     /// [`Error::Scheduler`] for a class, a key or a value that is not supported, by name.
     pub fn from_config(config: &Value) -> Result<Self, Error> {
         let config = Config::new(config)?;
-        let found = CLASSES.iter().find(|(name, ..)| *name == config.class());
-        let Some((class, new, keys)) = found else {
-            let known = CLASSES.map(|(name, ..)| name).join(", ");
-            return Err(SchedulerError::UnknownClass { class: config.class().chars().take(80).collect(), known }.into());
-        };
-        let ignored = config.ignored(keys)?;
-        Ok(Self { class, method: new(&config)?, run: Run::default(), next: None, ignored })
+        let class = classes::find(&config)?;
+        let ignored = config.ignored(class.keys);
+        Ok(Self { class: class.name, method: (class.new)(&config)?, run: Run::default(), next: None, ignored })
     }
 
     /// The scheduler of a `scheduler_config.json`'s text, which may hold `-Infinity` as diffusers writes it.
@@ -89,10 +75,17 @@ impl Scheduler {
         self.class
     }
 
-    /// Keys of the configuration that belong to other classes and change nothing.
+    /// Keys of the configuration that belong to other classes, or have no value, and change nothing.
     #[must_use]
     pub fn ignored(&self) -> &[String] {
-        &self.ignored
+        &self.ignored.foreign
+    }
+
+    /// Keys of the configuration that no class of diffusers 0.36.0 has. It ignores them, and so does this crate; a user
+    /// should be told.
+    #[must_use]
+    pub fn unknown(&self) -> &[String] {
+        &self.ignored.unknown
     }
 
     /// Begins a run of `steps` steps; `mu` is the shift of schedulers with `use_dynamic_shifting` and of no others.

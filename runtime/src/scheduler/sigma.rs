@@ -22,6 +22,14 @@ pub(super) fn karras(low: f64, high: f64, count: usize) -> Vec<f64> {
     linspace(0.0, 1.0, count).into_iter().map(|ramp| (high + ramp * (low - high)).powf(RHO)).collect()
 }
 
+/// `steps` sigmas of the straight path from 1 down, without its end, shifted towards the noise.
+pub(super) fn straight(shift: f64, count: usize, steps: usize) -> Vec<f64> {
+    let line = linspace(1.0, 1.0 / count as f64, steps + 1).into_iter().map(|alpha| 1.0 - alpha);
+    let mut sigmas: Vec<f64> = line.map(|sigma| shift * sigma / (1.0 + (shift - 1.0) * sigma)).skip(1).collect();
+    sigmas.reverse();
+    sigmas
+}
+
 /// The (fractional) table index of a sigma, by its logarithm; the table rises.
 pub(super) fn time_of(sigma: f64, table: &[f64]) -> f64 {
     let log = |index: usize| single(table.get(index).copied().unwrap_or(1.0).ln());

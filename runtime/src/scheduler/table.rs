@@ -5,8 +5,7 @@ use serde_json::Value;
 
 use super::config::Config;
 use crate::Error;
-use crate::error::SchedulerError;
-use crate::process::{Betas, MOST_ENTRIES, NoiseSchedule, NoiseTable, Parameterisation, Process, ProcessError, Rounding, single};
+use crate::process::{Betas, MOST_ENTRIES, NoiseTable, Parameterisation, ProcessError, Rounding, single};
 
 /// The smallest value that the sigma schedulers leave at the end of a rescaled table, so that sigma stays finite.
 const FLOOR: f64 = 1.0 / 16_777_216.0;
@@ -30,45 +29,6 @@ pub(super) enum Correction {
 /// `num_train_timesteps`, bounded.
 pub(super) fn entries(config: &Config) -> Result<usize, Error> {
     config.integer("num_train_timesteps", 1000, 2, MOST_ENTRIES)
-}
-
-/// The noise process that a `scheduler_config.json` states, without what the network predicts.
-///
-/// # Errors
-/// [`Error::Scheduler`] for a class without a known process, or a value that is not supported.
-pub fn noise_schedule(config: &Value) -> Result<NoiseSchedule, Error> {
-    let config = Config::new(config)?;
-    let correction = match config.class() {
-        "FlowMatchEulerDiscreteScheduler" => {
-            let (num_train_timesteps, shift) = (entries(&config)?, config.number("shift", 1.0)?);
-            return Ok(NoiseSchedule::Flow { num_train_timesteps, shift });
-        }
-        class if class.starts_with("FlowMatch") || class.starts_with("EDM") => {
-            return Err(SchedulerError::NoProcess { class: class.into() }.into());
-        }
-        "CogVideoXDDIMScheduler" | "CogVideoXDPMScheduler" => Correction::Shifted,
-        "EulerDiscreteScheduler" | "EulerAncestralDiscreteScheduler" | "DPMSolverMultistepScheduler" => Correction::Lifted,
-        "PNDMScheduler" => Correction::None,
-        _ => Correction::Rescaled,
-    };
-    noise_table(&config, correction).map(NoiseSchedule::Table)
-}
-
-/// The noise process that the teacher of a `scheduler_config.json` was trained on.
-///
-/// # Errors
-/// As [`noise_schedule`].
-pub fn process(config: &Value) -> Result<Process, Error> {
-    Ok(noise_schedule(config)?.process(parameterisation(config)?)?)
-}
-
-/// What the network predicts that a `scheduler_config.json` goes with.
-///
-/// # Errors
-/// [`Error::Scheduler`] for a prediction that is not supported.
-pub fn parameterisation(config: &Value) -> Result<Parameterisation, Error> {
-    let config = Config::new(config)?;
-    if config.class().starts_with("FlowMatch") { Ok(Parameterisation::Flow) } else { prediction(&config) }
 }
 
 /// `prediction_type`.
@@ -95,7 +55,8 @@ pub(super) fn alphas_cumprod(config: &Config, correction: Correction) -> Result<
     table.alphas_cumprod(rounding).map_err(|error| refused(config, error))
 }
 
-fn noise_table(config: &Config, correction: Correction) -> Result<NoiseTable, Error> {
+/// The noise table as a class keeps it.
+pub(super) fn noise_table(config: &Config, correction: Correction) -> Result<NoiseTable, Error> {
     let zero = config.flag("rescale_betas_zero_snr", false)?;
     let table = NoiseTable {
         betas: betas(config)?,
@@ -121,7 +82,7 @@ fn refused(config: &Config, error: ProcessError) -> Error {
 fn betas(config: &Config) -> Result<Betas, Error> {
     let count = entries(config)?;
     // Classes whose betas default to Stable Diffusion's.
-    let own_defaults = config.class() == "LCMScheduler" || config.class().starts_with("CogVideoX");
+    let own_defaults = matches!(config.class(), "LCMScheduler" | "TCDScheduler") || config.class().starts_with("CogVideoX");
     let ((start, end), schedule) = if own_defaults { ((0.00085, 0.012), "scaled_linear") } else { ((0.0001, 0.02), "linear") };
     let (start, end) = (config.number("beta_start", start)?, config.number("beta_end", end)?);
     type Kind = fn(f64, f64, usize) -> Betas;
