@@ -94,7 +94,11 @@ fn every_kind_is_merged_as_its_library_does() {
 
 /// SHA-256 of every weight of the pipeline of `original/sdxl` with a LoRA file.
 fn pipeline_weights(lora: &Path) -> BTreeMap<String, [u8; 32]> {
-    let loras = vec![LoraFile { path: lora.into(), scale: 0.5 }];
+    pipeline_weights_of(&[LoraFile { path: lora.into(), scale: 0.5 }])
+}
+
+fn pipeline_weights_of(loras: &[LoraFile]) -> BTreeMap<String, [u8; 32]> {
+    let loras = loras.to_vec();
     let options = ImportOptions { config: Some(fixture("original/sdxl/config")), loras, ..ImportOptions::default() };
     let pipeline = import_pipeline(&fixture("original/sdxl/sdxl.safetensors"), &options).unwrap();
     let params = pipeline.components.iter().flat_map(|(name, component)| {
@@ -121,6 +125,99 @@ fn spellings_of_names() {
         let path = folder.path().join("peft.safetensors");
         edit(&path, |tensors| *tensors = std::mem::take(tensors).into_iter().map(|(key, raw)| (spell(&key), raw)).collect());
         assert!(pipeline_weights(&path) == expected, "{name}");
+    }
+}
+
+/// An adapter's names say nothing of the network: both text encoders have these modules, and one has this size.
+#[test]
+fn an_adapter_of_one_text_encoder() {
+    let expected = pipeline_weights(&fixture("lora/peft.safetensors"));
+    let before = pipeline_weights_of(&[]);
+    let folder = copy("lora/adapter");
+    let peft = std::fs::read(fixture("lora/peft.safetensors")).unwrap();
+    edit(&folder.path().join("adapter_model.safetensors"), |tensors| {
+        let file = safetensors::SafeTensors::deserialize(&peft).unwrap();
+        let raw = |view: TensorView<'_>| Raw { dtype: view.dtype(), shape: view.shape().into(), bytes: view.data().into() };
+        let named = |key: String| Some(format!("base_model.model.{}", key.strip_prefix("text_encoder_2.")?));
+        *tensors = file.tensors().into_iter().filter_map(|(key, view)| Some((named(key)?, raw(view)))).collect();
+    });
+    let weights = pipeline_weights(folder.path());
+    let mut changed = 0;
+    for (param, hash) in &weights {
+        let wanted = if param.starts_with("text_encoder_2.") { &expected } else { &before };
+        assert!(*hash == wanted[param], "{param}");
+        changed += usize::from(*hash != before[param]);
+    }
+    assert!(changed > 4);
+}
+
+/// What falls on fused and rearranged weights is the same whether it is written as two matrices or as their product, and
+/// stays the same when its rows are brought to the lengths that they have.
+#[test]
+fn dense_changes_of_fused_weights() {
+    let transformer = |lora: &Path| {
+        let loras = vec![LoraFile { path: lora.into(), scale: 1.0 }];
+        let options = ImportOptions { config: Some(fixture("original/sd35/config")), loras, ..ImportOptions::default() };
+        let mut pipeline = import_pipeline(&fixture("original/sd35/sd3.safetensors"), &options).unwrap();
+        pipeline.components.shift_remove("transformer").unwrap()
+    };
+    let values = |component: &Component, param: &str| -> Vec<f64> {
+        component.parts["transformer"].params()[param].weight.as_ref().unwrap().to_f64()
+    };
+    let expected = transformer(&fixture("lora/kohya_sd3.safetensors"));
+    let norms = |param: &str| -> Vec<f32> {
+        let shape = &expected.parts["transformer"].params()[param].shape;
+        let rows = values(&expected, param);
+        rows.chunks(shape[1]).map(|row| row.iter().map(|v| v * v).sum::<f64>().sqrt() as f32).collect()
+    };
+    let lengths = |module: &str| -> Option<Vec<f32>> {
+        match module {
+            "lora_unet_joint_blocks_0_x_block_attn_qkv" => {
+                Some(["to_q", "to_k", "to_v"].map(|part| norms(&format!("transformer_blocks.0.attn.{part}.weight"))).concat())
+            }
+            "lora_unet_final_layer_adaLN_modulation_1" => {
+                let rows = norms("norm_out.linear.weight");
+                let (first, second) = rows.split_at(rows.len() / 2);
+                Some([second, first].concat())
+            }
+            _ => None,
+        }
+    };
+    let folder = copy("lora");
+    let path = folder.path().join("kohya_sd3.safetensors");
+    let floats = |raw: &Raw| -> Vec<f32> { raw.bytes.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect() };
+    let raw = |shape: Vec<usize>, values: Vec<f32>| Raw {
+        dtype: Dtype::F32,
+        shape,
+        bytes: values.into_iter().flat_map(f32::to_le_bytes).collect(),
+    };
+    let mut with_lengths = 0;
+    edit(&path, |tensors| {
+        let old = std::mem::take(tensors);
+        for (key, up) in old.iter().filter(|(key, _)| key.ends_with(".lora_up.weight")) {
+            let module = key.strip_suffix(".lora_up.weight").unwrap();
+            let down = &old[&format!("{module}.lora_down.weight")];
+            let factor = floats(&old[&format!("{module}.alpha")])[0] / up.shape[1] as f32;
+            let (rank, columns, up_values, down_values) = (up.shape[1], down.shape[1], floats(up), floats(down));
+            let product = up_values.chunks(rank).flat_map(|row| {
+                let sum =
+                    |column| row.iter().enumerate().map(|(r, u)| u * down_values[r * columns + column]).sum::<f32>() * factor;
+                (0..columns).map(sum).collect::<Vec<f32>>()
+            });
+            tensors.insert(format!("{module}.diff"), raw(vec![up.shape[0], columns], product.collect()));
+            if let Some(lengths) = lengths(module) {
+                with_lengths += 1;
+                tensors.insert(format!("{module}.dora_scale"), raw(vec![lengths.len(), 1], lengths));
+            }
+        }
+    });
+    assert_eq!(with_lengths, 2);
+    let found = transformer(&path);
+    for param in expected.parts["transformer"].params().keys() {
+        let (a, b) = (values(&expected, param), values(&found, param));
+        let worst = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        // The product is rounded to f32 in the file, the lengths too.
+        assert!(worst < 2e-6, "{param}: {worst:e}");
     }
 }
 

@@ -23,6 +23,15 @@ pub(super) struct Adapter {
 }
 
 impl Adapter {
+    /// Rows and columns of the change of the weight.
+    pub(super) fn size(&self) -> Option<[usize; 2]> {
+        let (rows, columns) = match &self.weight.as_ref()?.delta {
+            Delta::LowRank { up, down } => (up.shape().first()?, down.shape().get(1)?),
+            Delta::Dense(whole) => (whole.shape().first()?, whole.shape().get(1)?),
+        };
+        Some([*rows, *columns])
+    }
+
     /// What it changes by, for the user.
     pub(super) fn kinds(&self) -> impl Iterator<Item = &'static str> {
         let weight = self.weight.as_ref();

@@ -162,7 +162,7 @@ impl Plan {
     fn of(adapters: &[Adapter], modules: &Modules, whole: bool, scale: f64, defects: &mut Vec<LoraDefect>) -> Self {
         let mut plan = Self::default();
         for adapter in adapters {
-            let found = match modules.find(&adapter.module) {
+            let found = match modules.find(&adapter.module, adapter.size()) {
                 Ok(found) => found,
                 Err(_) if !whole && modules.is_foreign(&adapter.module) => {
                     plan.foreign += 1;

@@ -17,6 +17,8 @@ pub(super) struct ModuleWeight {
     pub module: String,
     /// Which part of the change falls on it.
     pub transform: Transform,
+    /// Rows and columns of the weight that the file's program has, of which this may be a part.
+    pub size: [usize; 2],
 }
 
 /// Every spelling of every module.
@@ -35,23 +37,28 @@ impl Modules {
         let mut modules = Modules { names: Vec::new(), dotted: BTreeMap::new(), flat: BTreeMap::new() };
         for (index, (name, component)) in components.enumerate() {
             modules.names.push(name.into());
-            let params: BTreeSet<&str> =
-                component.parts.values().flat_map(|graph| graph.params().keys()).map(|name| &**name).collect();
+            let all = component.parts.values().flat_map(|graph| graph.params());
+            let shapes: BTreeMap<&str, &[usize]> = all.map(|(name, param)| (&**name, param.shape.as_slice())).collect();
+            let params: BTreeSet<&str> = shapes.keys().copied().collect();
             let original = Naming::of_adapters(&component.class, &params);
-            for param in params {
+            for (param, shape) in shapes {
                 let Some(module) = param.strip_suffix(".weight") else { continue };
-                modules.add(index, module, &Recipe::same(param));
+                modules.add(index, module, shape, &Recipe::same(param));
                 if let Some(recipe) = original.as_ref().and_then(|names| names.recipe(param)) {
-                    modules.add(index, module, &recipe);
+                    modules.add(index, module, shape, &recipe);
                 }
             }
         }
         modules
     }
 
-    fn add(&mut self, component: usize, module: &str, recipe: &Recipe) {
+    fn add(&mut self, component: usize, module: &str, shape: &[usize], recipe: &Recipe) {
         let Some(path) = recipe.tensor.strip_suffix(".weight") else { return };
-        let weight = ModuleWeight { component, module: module.into(), transform: recipe.transform };
+        let transform = recipe.transform;
+        let parts = if let Transform::Rows { of, .. } = transform { of } else { 1 };
+        let (rows, columns) = shape.split_first().map_or((1, 1), |(rows, rest)| (*rows, rest.iter().product()));
+        let size = [rows.saturating_mul(parts), columns];
+        let weight = ModuleWeight { component, module: module.into(), transform, size };
         for (spellings, path) in [(&mut self.dotted, path.to_string()), (&mut self.flat, path.replace('.', "_"))] {
             let list = spellings.entry((component, path)).or_default();
             if !list.contains(&weight) {
@@ -60,11 +67,12 @@ impl Modules {
         }
     }
 
-    /// The weights that a module of a file means.
+    /// The weights that a module of a file means. If it names no network and several have it, the one that a change of
+    /// these rows and columns fits.
     ///
     /// # Errors
     /// When there are none, or several networks could be meant.
-    pub(super) fn find(&self, module: &str) -> Result<&[ModuleWeight], LoraDefect> {
+    pub(super) fn find(&self, module: &str, size: Option<[usize; 2]>) -> Result<&[ModuleWeight], LoraDefect> {
         let Name { networks, path, is_flat } = names::read(module, &self.names);
         let spellings = if is_flat { &self.flat } else { &self.dotted };
         let paths = [path.to_string(), names::present_path(path)];
@@ -76,6 +84,11 @@ impl Modules {
             [] => Err(LoraDefect::UnknownModule { module: module.into() }),
             [(_, weights)] => Ok(weights),
             several => {
+                let fits = |weights: &[ModuleWeight]| weights.iter().all(|weight| Some(weight.size) == size);
+                let mut fitting = several.iter().filter(|(_, weights)| fits(weights));
+                if let (Some((_, weights)), None) = (fitting.next(), fitting.next()) {
+                    return Ok(weights);
+                }
                 let networks = several.iter().map(|(name, _)| name.to_string()).collect();
                 Err(LoraDefect::Ambiguous { module: module.into(), networks })
             }

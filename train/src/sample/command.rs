@@ -9,6 +9,7 @@ use dmdx_importer::{ImportOptions, import_pipeline};
 use dmdx_runtime::family::{self, Size};
 use dmdx_runtime::noise;
 use dmdx_runtime::pipeline::picture;
+use dmdx_runtime::scheduler::Scheduler;
 use dmdx_runtime::tensor::ops::map;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -75,6 +76,11 @@ pub fn sample(arguments: &SampleArguments, device: &Device) -> Result<(), TrainE
     let pipeline = import_pipeline(&arguments.pipeline, &options)
         .and_then(|pipeline| pipeline.require_complete().map(|()| pipeline))
         .map_err(|error| TrainError::component("importing the pipeline", error))?;
+    if let Some(config) = &pipeline.scheduler {
+        for key in Scheduler::from_config(config)?.unknown() {
+            eprintln!("note: the scheduler's key {key} is unknown and changes nothing");
+        }
+    }
     let networks = OnBurn::new(&pipeline, device.clone());
     let asked = Size { height: arguments.height, width: arguments.width, frames: Some(arguments.frames) };
     let geometry = family::of_class(&pipeline.class)?.geometry(&networks, &asked)?;
