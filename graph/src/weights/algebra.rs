@@ -2,29 +2,9 @@
 
 use super::elements::encode;
 use super::low_rank::changed_type;
-use super::weight::{Kind, Weight, WeightExpr};
+use super::weight::{Combination, Kind, Magnitude, Weight, WeightExpr};
 use crate::dtype::DType;
 use crate::error::WeightError;
-
-/// A combination of two weights, computed in f64 and kept so: what is made of it is rounded once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Combination {
-    /// `[rows, inner] · [inner, columns]`.
-    Product,
-    /// Element by element.
-    Times,
-    /// `[a, b] ⊗ [c, d]`, which is `[a c, b d]`.
-    Kronecker,
-}
-
-/// New lengths for the rows (`axis` 0) or the columns (`axis` 1) of a weight.
-#[derive(Clone, Debug)]
-pub struct Magnitude {
-    /// As many elements as the axis has.
-    pub lengths: Weight,
-    /// 0 or 1. A column is everything with one index in the second dimension.
-    pub axis: usize,
-}
 
 impl WeightExpr {
     /// The product of two matrices, `[rows, inner] · [inner, columns]`, in f64.

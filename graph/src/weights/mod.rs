@@ -7,7 +7,6 @@ mod low_rank;
 mod mapped;
 mod weight;
 
-pub use algebra::Magnitude;
 pub use elements::{byte_length, encode};
 pub use mapped::MappedFile;
-pub use weight::{Weight, WeightExpr};
+pub use weight::{Magnitude, Weight, WeightExpr};

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::algebra::{Combination, Magnitude};
 use super::elements::{byte_length, decode};
 use super::mapped::MappedFile;
 use crate::dtype::DType;
@@ -69,6 +68,26 @@ pub(super) enum Kind {
         factor: f64,
         magnitude: Option<Magnitude>,
     },
+}
+
+/// A combination of two weights, computed in f64 and kept so: what is made of it is rounded once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Combination {
+    /// `[rows, inner] · [inner, columns]`.
+    Product,
+    /// Element by element.
+    Times,
+    /// `[a, b] ⊗ [c, d]`, which is `[a c, b d]`.
+    Kronecker,
+}
+
+/// New lengths for the rows (`axis` 0) or the columns (`axis` 1) of a weight.
+#[derive(Clone, Debug)]
+pub struct Magnitude {
+    /// As many elements as the axis has.
+    pub lengths: Weight,
+    /// 0 or 1. A column is everything with one index in the second dimension.
+    pub axis: usize,
 }
 
 impl Weight {
