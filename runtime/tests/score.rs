@@ -8,7 +8,7 @@ use std::fs;
 use common::{engines, fixture, tensors};
 use dmdx_runtime::engine::tract::TractEngine;
 use dmdx_runtime::score;
-use dmdx_runtime::score::frechet::{Statistics, distance};
+use dmdx_runtime::score::frechet::{Accumulator, Statistics, distance};
 use dmdx_runtime::{Error, ScoreError, Tensor};
 
 #[test]
@@ -37,6 +37,80 @@ fn features_without_statistics() {
     let narrow = Statistics::of(&Tensor::f32([2, 1], vec![1.0, 2.0]).unwrap()).unwrap();
     let wide = Statistics::of(&Tensor::f32([2, 2], vec![1.0; 4]).unwrap()).unwrap();
     assert!(distance(&narrow, &wide).is_err());
+}
+
+/// Features that come in portions: no bit depends on the portions, one block of 4096 is what it is alone, and several blocks
+/// are as near to all at once, summed here in one go, as f64 lets them be.
+#[test]
+fn statistics_come_in_any_portions() {
+    let (width, count) = (3, 9000);
+    let value = |row: usize, column: usize| ((row * 37 + column * 101) % 997) as f32 / 97.0 + row as f32 / 500.0;
+    let rows = |from: usize, to: usize| {
+        let values = (from..to).flat_map(|row| (0..width).map(move |column| value(row, column))).collect();
+        Tensor::f32([to - from, width], values).unwrap()
+    };
+    let portioned = |count: usize, size: usize| {
+        let mut all = Accumulator::default();
+        (0..count).step_by(size).for_each(|from| all.add(&rows(from, (from + size).min(count))).unwrap());
+        all.finish().unwrap()
+    };
+    for count in [2, 4095, 4096, 4097, count] {
+        let whole = Statistics::of(&rows(0, count)).unwrap();
+        for size in [1, 50, 4096, 5000] {
+            assert_eq!(portioned(count, size), whole, "{count} rows in portions of {size}");
+        }
+    }
+    let mean = |column: usize| (0..count).map(|row| f64::from(value(row, column))).sum::<f64>() / count as f64;
+    let means: Vec<f64> = (0..width).map(mean).collect();
+    let covariance = |a: usize, b: usize| {
+        let product = |row: usize| (f64::from(value(row, a)) - means[a]) * (f64::from(value(row, b)) - means[b]);
+        (0..count).map(product).sum::<f64>() / (count - 1) as f64
+    };
+    let wanted: Vec<f64> = (0..width * width).map(|place| covariance(place / width, place % width)).collect();
+    let (found_mean, found_covariance) = portioned(count, 50).into_parts();
+    // 9,000 terms of about 10 to 100, each rounded to 1e-16 of the sum so far.
+    for (found, wanted) in found_mean.iter().chain(&found_covariance).zip(means.iter().chain(&wanted)) {
+        assert!((found - wanted).abs() <= 1e-12 * wanted.abs(), "{found} against {wanted}");
+    }
+    let mut mixed = Accumulator::default();
+    mixed.add(&rows(0, 1)).unwrap();
+    assert!(mixed.add(&Tensor::f32([1, 2], vec![0.0; 2]).unwrap()).is_err());
+}
+
+/// Pictures that come in portions get the numbers that they get all at once, whatever is left over for the last batch.
+#[test]
+fn scores_come_in_any_portions() {
+    let digits = tensors(&fixture("digits-classifier/io.safetensors"))["image"].0.clone();
+    let known = ["a red three", "a green four", "a blue four", "a magenta three"];
+    for engine in engines() {
+        let scorer = score::open(&fixture("digits-classifier"), engine.as_ref()).unwrap();
+        assert_eq!(scorer.files(), ["model.onnx", "statistics.safetensors"]);
+        for count in [4, 130, 250] {
+            let picture = |index: usize| {
+                let values = &digits.floats().unwrap()[index % 4 * 3072..][..3072];
+                values.iter().map(|value| value * (1.0 - index as f32 / 1000.0)).collect::<Vec<f32>>()
+            };
+            let portion = |from: usize, to: usize| {
+                let prompts: Vec<String> = (from..to).map(|index| known[(index + index / 50) % 4].to_string()).collect();
+                (Tensor::f32([to - from, 3, 32, 32], (from..to).flat_map(picture).collect()).unwrap(), prompts)
+            };
+            let (pictures, prompts) = portion(0, count);
+            let whole = scorer.score(&pictures, &prompts).unwrap();
+            for size in [1, 7, 100] {
+                let mut scoring = scorer.begin();
+                for from in (0..count).step_by(size) {
+                    let (pictures, prompts) = portion(from, (from + size).min(count));
+                    scoring.add(&pictures, &prompts).unwrap();
+                }
+                assert_eq!(scoring.finish().unwrap(), whole, "{count} pictures in portions of {size}");
+            }
+        }
+        let mut scoring = scorer.begin();
+        scoring.add(&Tensor::f32([1, 3, 32, 32], vec![0.0; 3072]).unwrap(), &["a red one".to_owned()]).unwrap();
+        let small = Tensor::f32([1, 3, 16, 16], vec![0.0; 768]).unwrap();
+        assert!(scoring.add(&small, &["a red one".to_owned()]).is_err());
+        assert!(matches!(scorer.begin().finish(), Err(Error::Score(ScoreError::NoPictures))));
+    }
 }
 
 /// Four real digits; torch's features and logits for them are compared in engine.rs.

@@ -1,13 +1,17 @@
-//! The whole job on the real networks of the digits teacher, a few iterations long: what it leaves, and that it leaves
-//! the same bytes twice.
-#![allow(clippy::unwrap_used)]
+//! The whole job on the real networks of the digits teacher, a few iterations long: what it leaves, that it leaves the same
+//! bytes twice, what it replaces, and what it holds.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "../../importer/tests/counting/mod.rs"]
+mod counting;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use dmdx_importer::{ImportOptions, import_pipeline};
-use dmdx_train::job::Distillation;
+use dmdx_train::TrainError;
 use dmdx_train::job::work::work;
+use dmdx_train::job::{Distillation, Drawer, Models, PictureSet};
 use dmdx_train::method::sections;
 use dmdx_train::recipe::LoadedRecipe;
 use dmdx_train::session::Interrupt;
@@ -16,7 +20,12 @@ fn teacher() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/digits-sdxl")
 }
 
-fn run(folder: &Path) {
+fn loaded(sets: &[&str]) -> LoadedRecipe {
+    let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
+    LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets, &sections()).unwrap()
+}
+
+fn run(folder: &Path, resume: bool) -> Result<(), TrainError> {
     let sets = [
         "pairs.count=8",
         "pairs.shard=4",
@@ -28,8 +37,8 @@ fn run(folder: &Path) {
         "score.count_per_prompt=2",
         "checkpoint.every=1",
     ];
-    let loaded = LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets.map(String::from), &sections()).unwrap();
-    work(&loaded, folder, false, &Interrupt::default(), &Distillation::open(&loaded).unwrap()).unwrap();
+    let loaded = loaded(&sets);
+    work(&loaded, folder, resume, &Interrupt::default(), &Distillation::open(&loaded)?)
 }
 
 /// Every file but the clock's and the lock.
@@ -50,7 +59,7 @@ fn a_short_job_leaves_a_student_twice_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let [first, second] = ["first", "second"].map(|name| {
         let path = folder.path().join(name);
-        run(&path);
+        run(&path, false).unwrap();
         let mut found = BTreeMap::new();
         files(&path, &path, &mut found);
         found
@@ -59,6 +68,14 @@ fn a_short_job_leaves_a_student_twice_the_same() {
     assert!(differing.is_empty() && first.len() == second.len(), "{differing:?}");
     for name in ["samples.png", "loss.png", "score.json", "manifest.json", "bundle/dmdx.json", "student/dmdx_student.json"] {
         assert!(first.contains_key(Path::new(name)), "{name} is missing");
+    }
+    // The classifier is more than its description.
+    let manifest: serde_json::Value = serde_json::from_slice(&first[Path::new("manifest.json")]).unwrap();
+    for file in ["config.json", "model.onnx", "statistics.safetensors"] {
+        let bytes = std::fs::read(teacher().join("../digits-classifier").join(file)).unwrap();
+        let mut hasher = dmdx_graph::store::hash::Hasher::new();
+        hasher.update(&bytes);
+        assert_eq!(manifest["inputs"][format!("score.classifier {file}")], hasher.hex(), "{file}");
     }
     let scores: serde_json::Value = serde_json::from_slice(&first[Path::new("score.json")]).unwrap();
     assert!(
@@ -80,75 +97,68 @@ fn a_short_job_leaves_a_student_twice_the_same() {
     assert!(moved > 1e-5 && moved < 5e-4, "the first weights moved by {moved}");
 }
 
-/// The rectified-flow baseline alone: one pair, learnt by heart, and a student that is one step on the line.
+/// A run's export replaces bundles, whole, and nothing else: its folder may hold what somebody put there.
 #[test]
-fn rectified_flow_brings_the_student_to_the_line() {
+fn only_a_bundle_is_replaced_by_a_runs_bundle() {
     let folder = tempfile::tempdir().unwrap();
-    let sets = [
-        "pairs.count=1",
-        "pairs.steps=2",
-        "reflow.iterations=12",
-        "reflow.batch=2",
-        "reflow.lr_generator=2e-4",
-        "adp.iterations=0",
-        "adm.iterations=0",
-        "score.count_per_prompt=1",
-        "checkpoint.every=6",
-    ];
-    let loaded = LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets.map(String::from), &sections()).unwrap();
-    work(&loaded, folder.path(), false, &Interrupt::default(), &Distillation::open(&loaded).unwrap()).unwrap();
-    let text = std::fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
-    let losses: Vec<f64> = text
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["loss_generator"].as_f64().unwrap())
-        .collect();
-    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
-    assert_eq!(losses.len(), 12);
-    assert!(mean(&losses[8..]) < 0.9 * mean(&losses[..4]), "{losses:?}");
-    let student: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(folder.path().join("student/dmdx_student.json")).unwrap()).unwrap();
-    assert!(student.to_string().contains("line_velocity"), "{student}");
-}
-
-/// Two phases of which the second continues the first one's student: it moves no further than Adam's first steps can.
-#[test]
-fn distribution_matching_continues_a_student() {
-    let folder = tempfile::tempdir().unwrap();
-    let student = |name: &str, iterations: usize| {
-        let path = folder.path().join(name);
-        let dmd = format!("dmd.iterations={iterations}");
-        let sets = [
-            "pairs.count=2",
-            "pairs.steps=2",
-            "reflow.iterations=2",
-            "reflow.batch=2",
-            "reflow.lr_generator=1e-4",
-            "adp.iterations=0",
-            "adm.iterations=0",
-            "dmd.batch=2",
-            "dmd.ttur=2",
-            "dmd.fake_train_source=same_as_generator",
-            "dmd.lr_generator=1e-5",
-            "dmd.lr_fake=1e-4",
-            "score.count_per_prompt=1",
-            &dmd,
-        ];
-        let loaded = LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets.map(String::from), &sections()).unwrap();
-        work(&loaded, &path, false, &Interrupt::default(), &Distillation::open(&loaded).unwrap()).unwrap();
-        let student = import_pipeline(&path.join("student"), &ImportOptions::default()).unwrap();
-        student.components["unet"].parts["unet"].params()["conv_in.weight"].weight.as_ref().unwrap().to_f32()
+    let path = folder.path().join("run");
+    run(&path, false).unwrap();
+    let bundle = path.join("bundle");
+    let tree = |folder: &Path| {
+        let mut found = BTreeMap::new();
+        files(folder, folder, &mut found);
+        found
     };
-    let (before, after) = (student("reflow", 0), student("dmd", 2));
-    let moved = before.iter().zip(&after).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(moved > 1e-6 && moved < 4e-5, "the first weights moved by {moved}");
-    let metrics = std::fs::read_to_string(folder.path().join("dmd/metrics.jsonl")).unwrap();
-    assert_eq!(metrics.lines().filter(|line| line.contains(r#""phase":"dmd""#) && line.contains("loss_fake")).count(), 2);
+    let wanted = tree(&bundle);
+    std::fs::write(bundle.join("unet/stale"), "x").unwrap();
+    std::fs::write(bundle.join("unet/model.onnx"), "half").unwrap();
+    run(&path, true).unwrap();
+    assert!(tree(&bundle) == wanted, "a bundle is replaced whole");
+
+    std::fs::remove_dir_all(&bundle).unwrap();
+    std::fs::create_dir(&bundle).unwrap();
+    std::fs::write(bundle.join("letter"), "dear reader").unwrap();
+    let error = run(&path, true).unwrap_err();
+    let sentence = format!("exporting the student: {} is not an export of this kind and will not be replaced", bundle.display());
+    assert!(error.chain().starts_with(&sentence), "{}", error.chain());
+    assert_eq!(tree(&bundle), BTreeMap::from([(PathBuf::from("letter"), b"dear reader".to_vec())]));
+    let unfinished = std::fs::read_dir(&path).unwrap().filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_string_lossy().ends_with(".part")
+    });
+    assert_eq!(unfinished.count(), 0);
+    std::fs::remove_dir_all(&bundle).unwrap();
+    run(&path, true).unwrap();
+    assert!(tree(&bundle) == wanted);
 }
 
-/// Both begin with the teacher: the second would throw away what the first has learnt.
+/// Ten times the pictures are ten times the work, in the same memory. One thread does all of it, so that all is counted.
 #[test]
-fn rectified_flow_and_pretraining_exclude_each_other() {
-    let sets = ["reflow.iterations=1".to_string()];
-    let error = LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets, &sections()).unwrap_err().to_string();
-    assert!(error.contains("reflow.iterations") && error.contains("leave one out"), "{error}");
+fn memory_of_a_score_does_not_grow_with_its_pictures() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let held = |prompts: usize| {
+        let folder = tempfile::tempdir().unwrap();
+        let digits = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+        let lines: String = (0..prompts).map(|index| format!("a red {}\n", digits[index % 10])).collect();
+        let list = folder.path().join("prompts.txt");
+        std::fs::write(&list, lines).unwrap();
+        let text = std::fs::read_to_string(teacher().join("dmdx.toml")).unwrap();
+        let mut recipe: toml::Table = text.parse().unwrap();
+        recipe.insert(
+            "prompts".into(),
+            toml::Value::Table([("file".to_string(), list.to_str().unwrap().into())].into_iter().collect()),
+        );
+        let loaded = LoadedRecipe::parse(&recipe.to_string(), &teacher().join("dmdx.toml"), &[], &sections()).unwrap();
+        let job = Distillation::open(&loaded).unwrap();
+        let conditions = job.conditions(&folder.path().join("conditions"), &Interrupt::default()).unwrap();
+        let set = PictureSet::evaluation(2 * prompts, prompts);
+        let draw = || job.evaluate(Drawer::Teacher { steps: 1 }, &conditions, &set, 60).unwrap();
+        let (pictures, most) = counting::peak(draw);
+        assert_eq!((pictures.values.len(), pictures.score.unwrap().len()), (60 * 3072, 3));
+        most
+    };
+    let (few, many) = pool.install(|| (held(64), held(640)));
+    eprintln!("{few} bytes for 64 prompts, {many} for 640");
+    // Their pictures alone are 14 MB more. The block of features is not full yet: 0.6 MB, and as much again while it grows.
+    assert!(many < few + (2 << 20), "{few} bytes were held for 64 prompts, {many} for 640");
 }

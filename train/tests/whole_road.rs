@@ -20,7 +20,7 @@ use dmdx_train::data::{ConditionPlan, Prompts};
 use dmdx_train::diffusion::Generator;
 use dmdx_train::recipe::{PairDtype, Unconditional};
 use dmdx_train::session::Interrupt;
-use dmdx_train::teacher::Teacher;
+use dmdx_train::teacher::{Portion, Teacher};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").canonicalize().unwrap()
@@ -126,7 +126,8 @@ fn same_picture(run: &Path) {
     };
     let conditions = student.conditions(folder.path(), &plan, &listed, &Interrupt::default()).unwrap();
     let walk = Generator::new(&student.denoiser, &Rollout::new(Process::line(999.0), &[999.0], StepRule::Ode).unwrap());
-    let latents = student.student_latents(&walk, &conditions, None, 0, noise.floats().unwrap(), &[0, 1]).unwrap();
+    let portion = Portion { first: 0, noise: noise.floats().unwrap(), prompts: &[0, 1] };
+    let latents = student.student_latents(&walk, &conditions, None, 0, &portion).unwrap();
     let burn = student.pictures(&latents).unwrap();
 
     let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(TractEngine::new(1))];

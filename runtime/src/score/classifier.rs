@@ -5,18 +5,21 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::frechet::{Statistics, distance};
-use super::{Score, Scorer};
+use super::frechet::{Accumulator, Statistics, distance};
+use super::{Score, Scorer, Scoring};
 use crate::bundle::verify_file;
 use crate::engine::take;
 use crate::error::ScoreError;
 use crate::manifest::FileRecord;
 use crate::parallel::in_parallel;
-use crate::tensor::ops::{join, pick};
+use crate::tensor::ops::pick;
 use crate::{Engine, Error, Session, Tensor};
 
-/// Pictures classified at once.
+/// Pictures classified at once,
 const BATCH: usize = 100;
+
+/// and values, of which large pictures have many: 64 MiB.
+const BATCH_VALUES: usize = 1 << 24;
 
 /// No classifier knows more prompts.
 const MOST_PROMPTS: usize = 1 << 16;
@@ -135,48 +138,131 @@ impl Scorer for Classifier {
         Some(&self.prompts)
     }
 
-    fn score(&self, pictures: &Tensor, prompts: &[String]) -> Result<Score, Error> {
-        if pictures.shape().first() != Some(&prompts.len()) {
-            return Err(ScoreError::Counts { prompts: prompts.len(), pictures: pictures.shape().to_vec() }.into());
-        }
-        let kind = |prompt: &String| {
-            let example = || self.prompts.first().cloned().unwrap_or_default();
-            let found = self.prompts.iter().position(|known| known == prompt);
-            found.ok_or_else(|| ScoreError::UnknownPrompt { prompt: prompt.clone(), example: example() })
-        };
-        let kinds = prompts.iter().map(kind).collect::<Result<Vec<_>, _>>()?;
-        let mut results = self.classify(pictures)?.into_iter();
-        let features = results.next().ok_or(ScoreError::NoPictures)?;
-        let mut numbers = Vec::new();
-        for (index, (attribute, logits)) in self.config.attributes.iter().zip(results).enumerate() {
-            let rows = logits.floats()?.chunks(logits.row_len().max(1)).zip(&kinds);
-            let right = rows.filter(|(row, kind)| largest(row) == self.labels[**kind][index]).count();
-            numbers.push((attribute.number.clone(), right as f64 / kinds.len() as f64));
-        }
-        numbers.push((self.config.frechet.number.clone(), distance(&Statistics::of(&features)?, &self.real)?));
-        Ok(Score(numbers))
+    fn files(&self) -> Vec<String> {
+        self.config.files.keys().cloned().collect()
+    }
+
+    fn begin(&self) -> Box<dyn Scoring + '_> {
+        Box::new(Reading {
+            classifier: self,
+            shape: Vec::new(),
+            pictures: Vec::new(),
+            kinds: Vec::new(),
+            read: 0,
+            right: vec![0; self.config.attributes.len()],
+            features: Accumulator::default(),
+        })
     }
 }
 
 impl Classifier {
-    /// Features, and the logits of every attribute, of pictures `[N, 3, H, W]`, each `[N, width]`.
-    fn classify(&self, pictures: &Tensor) -> Result<Vec<Tensor>, Error> {
+    /// The number of a prompt.
+    fn kind(&self, prompt: &String) -> Result<usize, Error> {
+        let example = || self.prompts.first().cloned().unwrap_or_default();
+        let found = self.prompts.iter().position(|known| known == prompt);
+        Ok(found.ok_or_else(|| ScoreError::UnknownPrompt { prompt: prompt.clone(), example: example() })?)
+    }
+
+    /// Features, and the logits of every attribute, of pictures `[N, 3, H, W]` in batches of `batch`: for every batch one
+    /// tensor `[batch, width]` each. The last is filled up with its last picture.
+    fn classify(&self, pictures: &Tensor, batch: usize) -> Result<Vec<Vec<Tensor>>, Error> {
         let count = pictures.shape().first().copied().unwrap_or(0);
-        if count == 0 {
-            return Err(ScoreError::NoPictures.into());
-        }
-        let batch = BATCH.min(count);
         let attributes = self.config.attributes.iter().map(|attribute| attribute.output.as_str());
         let names: Vec<&str> = std::iter::once(self.config.frechet.output.as_str()).chain(attributes).collect();
-        let batches = in_parallel(count.div_ceil(batch), self.threads, |index| {
+        in_parallel(count.div_ceil(batch), self.threads, |index| {
             let rows: Vec<usize> = (index * batch..(index + 1) * batch).map(|row| row.min(count - 1)).collect();
             let real = batch.min(count - index * batch);
             let mut outputs = self.session.run(&[(&self.config.input, &pick(pictures, &rows)?)])?;
             let keep: Vec<usize> = (0..real).collect();
-            names.iter().map(|name| pick(&take(&mut outputs, name)?, &keep)).collect::<Result<Vec<_>, _>>()
-        })?;
-        let whole = |which: usize| join(&batches.iter().map(|parts| parts[which].clone()).collect::<Vec<_>>(), 0);
-        (0..names.len()).map(whole).collect()
+            names.iter().map(|name| pick(&take(&mut outputs, name)?, &keep)).collect()
+        })
+    }
+}
+
+/// A score in the making.
+struct Reading<'a> {
+    classifier: &'a Classifier,
+    /// `[3, H, W]` of a picture; nothing before the first.
+    shape: Vec<usize>,
+    /// Those that wait to be read, a batch per thread at most.
+    pictures: Vec<f32>,
+    /// The numbers of their prompts.
+    kinds: Vec<usize>,
+    /// How many were read.
+    read: usize,
+    /// How often every attribute was read right.
+    right: Vec<usize>,
+    features: Accumulator,
+}
+
+impl Reading<'_> {
+    /// Pictures of a batch.
+    fn batch(&self) -> usize {
+        (BATCH_VALUES / self.shape.iter().product::<usize>().max(1)).clamp(1, BATCH)
+    }
+
+    /// Reads the pictures that wait: full batches, or the last. Where there is no full one, the last is not filled up.
+    fn flush(&mut self) -> Result<(), Error> {
+        let count = self.kinds.len();
+        let batch = if self.read == 0 { self.batch().min(count) } else { self.batch() };
+        let pictures = Tensor::f32([&[count], self.shape.as_slice()].concat(), std::mem::take(&mut self.pictures))?;
+        let kinds = std::mem::take(&mut self.kinds);
+        for (results, kinds) in self.classifier.classify(&pictures, batch)?.into_iter().zip(kinds.chunks(batch)) {
+            let mut results = results.into_iter();
+            self.features.add(&results.next().ok_or(ScoreError::NoPictures)?)?;
+            for (index, (right, logits)) in self.right.iter_mut().zip(results).enumerate() {
+                let rows = logits.floats()?.chunks(logits.row_len().max(1)).zip(kinds);
+                *right += rows.filter(|(row, kind)| largest(row) == self.classifier.labels[**kind][index]).count();
+            }
+        }
+        self.read += count;
+        Ok(())
+    }
+}
+
+impl Scoring for Reading<'_> {
+    fn add(&mut self, pictures: &Tensor, prompts: &[String]) -> Result<(), Error> {
+        let shape = pictures.shape();
+        if shape.first() != Some(&prompts.len()) {
+            return Err(ScoreError::Counts { prompts: prompts.len(), pictures: shape.to_vec() }.into());
+        }
+        if prompts.is_empty() {
+            return Ok(());
+        }
+        if self.shape.is_empty() {
+            self.shape = shape[1..].to_vec();
+        } else if self.shape != shape[1..] {
+            return Err(Error::Shape(format!(
+                "pictures of shape {:?} do not go with others of shape {:?}",
+                &shape[1..],
+                self.shape
+            )));
+        }
+        let kinds = prompts.iter().map(|prompt| self.classifier.kind(prompt)).collect::<Result<Vec<_>, _>>()?;
+        let full = self.batch() * self.classifier.threads.max(1);
+        for (picture, kind) in pictures.floats()?.chunks(pictures.row_len().max(1)).zip(kinds) {
+            self.pictures.extend_from_slice(picture);
+            self.kinds.push(kind);
+            if self.kinds.len() == full {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Score, Error> {
+        if !self.kinds.is_empty() {
+            self.flush()?;
+        }
+        if self.read == 0 {
+            return Err(ScoreError::NoPictures.into());
+        }
+        let Self { classifier, right, read, features, .. } = *self;
+        let attributes = classifier.config.attributes.iter().zip(right);
+        let mut numbers: Vec<(String, f64)> =
+            attributes.map(|(attribute, right)| (attribute.number.clone(), right as f64 / read as f64)).collect();
+        numbers.push((classifier.config.frechet.number.clone(), distance(&features.finish()?, &classifier.real)?));
+        Ok(Score(numbers))
     }
 }
 

@@ -26,12 +26,38 @@ pub trait Scorer: Send + Sync {
     /// Every prompt that can be judged; `None` where any can.
     fn prompts(&self) -> Option<&[String]>;
 
-    /// Scores pictures `[N, 3, H, W]`, values about -1 to 1 and not clamped, against one prompt each.
+    /// The files of its folder that its numbers depend on besides `config.json`, by their names there.
+    fn files(&self) -> Vec<String>;
+
+    /// Begins to score pictures that come a few at a time.
+    fn begin(&self) -> Box<dyn Scoring + '_>;
+
+    /// Scores pictures `[N, 3, H, W]` that are there all at once, against one prompt each.
     ///
     /// # Errors
-    /// [`Error::Score`] for a prompt that cannot be judged or too few pictures, [`Error::Shape`] and [`Error::Model`] if a
-    /// network cannot read the pictures.
-    fn score(&self, pictures: &Tensor, prompts: &[String]) -> Result<Score, Error>;
+    /// As [`Scoring::add`] and [`Scoring::finish`].
+    fn score(&self, pictures: &Tensor, prompts: &[String]) -> Result<Score, Error> {
+        let mut scoring = self.begin();
+        scoring.add(pictures, prompts)?;
+        scoring.finish()
+    }
+}
+
+/// A score in the making. It holds a bounded number of pictures, however many there are, and no bit of it depends on how they
+/// were portioned.
+pub trait Scoring {
+    /// Adds pictures `[N, 3, H, W]`, values about -1 to 1 and not clamped, and one prompt each.
+    ///
+    /// # Errors
+    /// [`Error::Score`] for a prompt that cannot be judged or another number of prompts, [`Error::Shape`] and
+    /// [`Error::Model`] if a network cannot read the pictures.
+    fn add(&mut self, pictures: &Tensor, prompts: &[String]) -> Result<(), Error>;
+
+    /// The score of all pictures.
+    ///
+    /// # Errors
+    /// [`Error::Score`] for too few pictures, and as [`Scoring::add`].
+    fn finish(self: Box<Self>) -> Result<Score, Error>;
 }
 
 /// Numbers by name, in the scorer's order.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use dmdx_runtime::manifest::GuidanceRange;
+use dmdx_runtime::score::Scorer;
 
 use crate::data::Prompts;
 use crate::diffusion::Generator;
@@ -22,6 +23,8 @@ pub struct Distillation {
     pub(super) taps: Vec<String>,
     pub(super) layout: FeatureLayout,
     pub(super) teacher_hash: String,
+    /// There where the recipe asks for a score.
+    pub(super) scorer: Option<Box<dyn Scorer>>,
 }
 
 impl Distillation {

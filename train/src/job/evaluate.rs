@@ -2,74 +2,94 @@
 
 use dmdx_runtime::Tensor;
 use dmdx_runtime::engine::tract::TractEngine;
-use dmdx_runtime::score;
+use dmdx_runtime::score::{self, Scorer};
 
 use super::distillation::Distillation;
-use super::models::{Drawer, Pictures};
+use super::models::Drawer;
+use super::pictures::{PictureSet, Pictures};
 use crate::data::StoredConditions;
+use crate::diffusion::Generator;
 use crate::error::TrainError;
 use crate::method::GENERATOR;
 use crate::recipe::LoadedRecipe;
-use crate::report::Score;
+use crate::session::Draws;
+use crate::teacher::{Portion, chunk};
 
-/// What scoring needs must not be missing after hours of training.
-pub(super) fn check(loaded: &LoadedRecipe) -> Result<(), TrainError> {
-    let Some(score) = &loaded.recipe.score else { return Ok(()) };
-    score::open(&loaded.resolve(&score.classifier), &TractEngine::new(1))
-        .map(drop)
-        .map_err(|error| TrainError::component("opening the classifier of score.classifier", error))
+/// The recipe's scorer: what scoring needs must not be missing after hours of training.
+pub(super) fn scorer(loaded: &LoadedRecipe) -> Result<Option<Box<dyn Scorer>>, TrainError> {
+    let Some(score) = &loaded.recipe.score else { return Ok(None) };
+    let engine = TractEngine::new(rayon::current_num_threads());
+    let opened = score::open(&loaded.resolve(&score.classifier), &engine);
+    opened.map(Some).map_err(|error| TrainError::component("opening the classifier of score.classifier", error))
 }
 
-/// Draws and scores a picture of every prompt, and keeps the first `keep`.
+/// Draws the pictures of a set in portions of a fixed size, of which only the first `keep` pictures stay, and scores all
+/// where that is asked for.
 pub(super) fn evaluate(
     job: &Distillation,
     who: Drawer<'_>,
     conditions: &StoredConditions,
-    prompts: &[u32],
-    noise: &[f32],
+    set: &PictureSet,
     keep: usize,
 ) -> Result<Pictures, TrainError> {
-    let latents = latents(job, who, conditions, prompts, noise)?;
-    let mut values = job.teacher.pictures(&latents)?;
+    let wrap = |error| TrainError::component("scoring the pictures", error);
+    let (artist, shape) = (Artist::new(job, who)?, &job.teacher.latent_shape);
+    let mut scoring = job.scorer.as_ref().filter(|_| set.scored).map(|scorer| scorer.begin());
     let (height, width) = job.size_of_pictures();
-    let shape = [prompts.len(), 3, height as usize, width as usize];
-    let score = score(job, shape, &values, prompts)?;
-    values.truncate(keep * shape[1..].iter().product::<usize>());
-    Ok(Pictures { values, score })
+    let picture = [3, height as usize, width as usize];
+    let mut draws = Draws::new(job.loaded.recipe.run.seed, set.draws, 0);
+    let mut values = Vec::new();
+    // As many as go through a network together, so that portions change no picture.
+    let size = chunk(shape);
+    for first in (0..set.count).step_by(size) {
+        let prompts: Vec<u32> = (first..(first + size).min(set.count)).map(|index| set.prompt(index)).collect();
+        let noise = draws.normal(&[&[prompts.len()], shape.as_slice()].concat());
+        let latents = artist.latents(job, conditions, &Portion { first, noise: &noise, prompts: &prompts })?;
+        let mut drawn = job.teacher.pictures(&latents)?;
+        if let Some(scoring) = &mut scoring {
+            let texts = prompts.iter().map(|&prompt| job.prompts.get(prompt as usize)).collect::<Result<Vec<_>, _>>()?;
+            let tensor = Tensor::f32([&[prompts.len()], &picture[..]].concat(), drawn.clone()).map_err(wrap)?;
+            scoring.add(&tensor, &texts).map_err(wrap)?;
+        }
+        drawn.truncate(keep.saturating_sub(first) * picture.iter().product::<usize>());
+        values.extend(drawn);
+    }
+    let score = scoring.map(|scoring| scoring.finish().map_err(wrap)).transpose()?;
+    let named = |score: score::Score| score.numbers().map(|(name, value)| (name.to_string(), value)).collect();
+    Ok(Pictures { values, score: score.map(named) })
 }
 
-fn latents(
-    job: &Distillation,
-    who: Drawer<'_>,
-    conditions: &StoredConditions,
-    prompts: &[u32],
-    noise: &[f32],
-) -> Result<Vec<f32>, TrainError> {
-    let recipe = &job.loaded.recipe;
-    let [low, high] = recipe.teacher.guidance;
-    match who {
-        Drawer::Teacher { steps } => {
-            let weights = vec![(low + high) / 2.0; prompts.len()];
-            job.teacher.latents(conditions, noise, prompts, &weights, steps as usize)
-        }
-        Drawer::Student(state) => {
-            let mut module = job.teacher.denoiser.module.clone();
-            state.load_weights(GENERATOR, &mut module)?;
-            let weight = job.student_guidance().map(|guidance| guidance.default);
-            let student = job.student()?.with_module(module.frozen());
-            job.teacher.student_latents(&student, conditions, weight, recipe.run.seed, noise, prompts)
+/// Who draws, ready to draw.
+enum Artist {
+    Teacher { steps: usize, weight: f64 },
+    Student { student: Box<Generator>, weight: Option<f64> },
+}
+
+impl Artist {
+    fn new(job: &Distillation, who: Drawer<'_>) -> Result<Self, TrainError> {
+        match who {
+            Drawer::Teacher { steps } => {
+                let [low, high] = job.loaded.recipe.teacher.guidance;
+                Ok(Self::Teacher { steps: steps as usize, weight: (low + high) / 2.0 })
+            }
+            Drawer::Student(state) => {
+                let mut module = job.teacher.denoiser.module.clone();
+                state.load_weights(GENERATOR, &mut module)?;
+                let student = Box::new(job.student()?.with_module(module.frozen()));
+                Ok(Self::Student { student, weight: job.student_guidance().map(|guidance| guidance.default) })
+            }
         }
     }
-}
 
-/// The score that the recipe asks for, if it asks for one.
-fn score(job: &Distillation, shape: [usize; 4], pictures: &[f32], prompts: &[u32]) -> Result<Option<Score>, TrainError> {
-    let Some(section) = &job.loaded.recipe.score else { return Ok(None) };
-    let wrap = |error| TrainError::component("scoring the pictures", error);
-    let engine = TractEngine::new(rayon::current_num_threads());
-    let scorer = score::open(&job.loaded.resolve(&section.classifier), &engine).map_err(wrap)?;
-    let pictures = Tensor::f32(shape.to_vec(), pictures.to_vec()).map_err(wrap)?;
-    let texts = prompts.iter().map(|&prompt| job.prompts.get(prompt as usize)).collect::<Result<Vec<_>, _>>()?;
-    let score = scorer.score(&pictures, &texts).map_err(wrap)?;
-    Ok(Some(score.numbers().map(|(name, value)| (name.to_string(), value)).collect()))
+    fn latents(&self, job: &Distillation, conditions: &StoredConditions, portion: &Portion<'_>) -> Result<Vec<f32>, TrainError> {
+        match self {
+            Self::Teacher { steps, weight } => {
+                let weights = vec![*weight; portion.prompts.len()];
+                job.teacher.latents(conditions, portion.noise, portion.prompts, &weights, *steps)
+            }
+            Self::Student { student, weight } => {
+                job.teacher.student_latents(student, conditions, *weight, job.loaded.recipe.run.seed, portion)
+            }
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod distillation;
 mod evaluate;
 pub mod models;
 mod open;
+mod pictures;
 mod record;
 mod steps;
 mod student;
@@ -12,4 +13,5 @@ pub mod work;
 
 pub use deliver::SavedStudent;
 pub use distillation::Distillation;
-pub use models::{Drawer, Models, Pictures};
+pub use models::{Drawer, Models};
+pub use pictures::{PictureSet, Pictures};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::pictures::{PictureSet, Pictures};
 use crate::data::{PairPlan, PairStore, ShardInputs};
 use crate::error::TrainError;
-use crate::report::Score;
 use crate::session::Interrupt;
 use crate::store::StoredState;
 use crate::trainer::PhaseSlot;
@@ -82,8 +82,8 @@ pub trait Models {
     /// Height and width of a picture.
     fn picture_size(&self) -> (u32, u32);
 
-    /// Draws a picture of every prompt id from its noise `[count, ..latent_shape]`, scores all where the recipe asks for
-    /// that, and returns the first `keep` of them.
+    /// Draws a set of pictures, scores all where the set and the recipe ask for that, and returns the first `keep` of them.
+    /// No more is held of the others than what a score needs, whatever their number.
     ///
     /// # Errors
     /// When the student does not fit the teacher's network, or the pictures cannot be scored.
@@ -91,19 +91,9 @@ pub trait Models {
         &self,
         who: Drawer<'_>,
         conditions: &Self::ConditionStore,
-        prompts: &[u32],
-        noise: &[f32],
+        set: &PictureSet,
         keep: usize,
     ) -> Result<Pictures, TrainError>;
-}
-
-/// Drawn pictures.
-#[derive(Clone, Debug)]
-pub struct Pictures {
-    /// Those that were kept, `[keep, 3, height, width]` in [-1, 1].
-    pub values: Vec<f32>,
-    /// The score of all, where the recipe asks for one.
-    pub score: Option<Score>,
 }
 
 /// Who draws.

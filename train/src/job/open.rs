@@ -33,10 +33,11 @@ impl Distillation {
             taps = teacher.default_taps()?;
         }
         deliver::check(loaded)?;
-        evaluate::check(loaded)?;
+        let scorer = evaluate::scorer(loaded)?;
         let teacher_hash = hash::pipeline(&teacher.pipeline)?;
         let layout = teacher.feature_layout();
-        let job = Self { loaded: loaded.clone(), path, prompts, prompts_sha256, teacher, taps, layout, teacher_hash };
+        let loaded = loaded.clone();
+        let job = Self { loaded, path, prompts, prompts_sha256, teacher, taps, layout, teacher_hash, scorer };
         job.student()?;
         job.materials().latent_taps()?;
         job.materials().pixel_discriminator("check", 1.0)?;

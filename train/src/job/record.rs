@@ -17,8 +17,12 @@ pub(super) fn inputs(job: &Distillation) -> Result<BTreeMap<String, String>, Tra
         inputs.insert("discriminator.pixel.path".into(), hash::model(&job.loaded.resolve(&pixel.path))?);
     }
     if let Some(score) = &recipe.score {
-        let config = job.loaded.resolve(&score.classifier).join("config.json");
-        inputs.insert("score.classifier".into(), hash::file(&config)?);
+        let folder = job.loaded.resolve(&score.classifier);
+        let files = job.scorer.iter().flat_map(|scorer| scorer.files());
+        for name in std::iter::once("config.json".to_string()).chain(files) {
+            let hash = hash::file(&folder.join(&name))?;
+            inputs.insert(format!("score.classifier {name}"), hash);
+        }
     }
     if let Some(file) = &recipe.prompts.file {
         inputs.insert("prompts.file".into(), hash::file(&job.loaded.resolve(file))?);

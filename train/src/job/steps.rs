@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::deliver::{self, SavedStudent};
 use super::distillation::Distillation;
-use super::models::{Drawer, Models, Pictures};
+use super::models::{Drawer, Models};
+use super::pictures::{PictureSet, Pictures};
 use super::{evaluate, record};
 use crate::data::{PairPlan, PairStore, ShardInputs, StoredConditions};
 use crate::error::TrainError;
@@ -77,10 +78,9 @@ impl Models for Distillation {
         &self,
         who: Drawer<'_>,
         conditions: &StoredConditions,
-        prompts: &[u32],
-        noise: &[f32],
+        set: &PictureSet,
         keep: usize,
     ) -> Result<Pictures, TrainError> {
-        evaluate::evaluate(self, who, conditions, prompts, noise, keep)
+        evaluate::evaluate(self, who, conditions, set, keep)
     }
 }

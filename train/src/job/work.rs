@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::models::{Drawer, Models, Pictures};
+use super::models::{Drawer, Models};
+use super::pictures::{PictureSet, Pictures};
 use crate::data::{PairPlan, collect};
 use crate::error::TrainError;
 use crate::method::{self, Need};
@@ -10,7 +11,7 @@ use crate::recipe::LoadedRecipe;
 use crate::report::score::{self, Scores};
 use crate::report::{Manifest, Sheet, SheetRow, loss, samples};
 use crate::session::logs::read_metrics;
-use crate::session::{Draws, Interrupt, RunFolder};
+use crate::session::{Interrupt, RunFolder};
 use crate::store::StoredState;
 use crate::store::atomic::write_folder;
 use crate::trainer::{Finished, run};
@@ -105,14 +106,9 @@ fn evaluate<M: Models>(
     state: &StoredState,
 ) -> Result<(Sheet, Scores), TrainError> {
     let recipe = &loaded.recipe;
-    let ids = || 0..u32::try_from(plan.prompt_count).unwrap_or(u32::MAX);
-    // Every prompt once, then every prompt again, so that the first pictures are of different prompts.
-    let rounds = recipe.score.as_ref().map_or(1, |score| score.count_per_prompt);
-    let most = if recipe.score.is_some() { usize::MAX } else { SAMPLES };
-    let prompts: Vec<u32> = (0..rounds).flat_map(|_| ids()).take(most).collect();
-    let shape: Vec<usize> = std::iter::once(prompts.len()).chain(plan.latent_shape.iter().copied()).collect();
-    let noise = Draws::new(recipe.run.seed, "evaluation", 0).normal(&shape);
-    let keep = prompts.len().min(SAMPLES).min(plan.prompt_count);
+    let keep = SAMPLES.min(plan.prompt_count);
+    let count = recipe.score.as_ref().map_or(keep, |score| score.count_per_prompt.saturating_mul(plan.prompt_count));
+    let set = PictureSet::evaluation(count, plan.prompt_count);
     let steps = recipe.pairs.steps;
     let calls = recipe.student.calls();
     let drawers = [
@@ -130,7 +126,7 @@ fn evaluate<M: Models>(
     let mut scores = Scores::new();
     for (name, label, who) in drawers {
         interrupt.check(|| format!("the evaluation of {name}"))?;
-        let Pictures { values: pictures, score } = models.evaluate(who, conditions, &prompts, &noise, keep)?;
+        let Pictures { values: pictures, score } = models.evaluate(who, conditions, &set, keep)?;
         if let Some(score) = score {
             let numbers: Vec<String> = score.iter().map(|(number, value)| format!("{number} {value:.4}")).collect();
             eprintln!("{name}: {}", numbers.join(", "));

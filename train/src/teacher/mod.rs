@@ -32,6 +32,17 @@ pub(crate) fn chunk(latent_shape: &[usize]) -> usize {
     (50 * 4096 / latent_shape.iter().product::<usize>().max(1)).clamp(1, 50)
 }
 
+/// Some of the pictures that a student draws.
+#[derive(Clone, Copy, Debug)]
+pub struct Portion<'a> {
+    /// The number of the first, a multiple of what goes through the network together.
+    pub first: usize,
+    /// Their noises, `[count, ..latent_shape]`.
+    pub noise: &'a [f32],
+    /// Their prompts by id.
+    pub prompts: &'a [u32],
+}
+
 /// Noise, prompts and guidance weights of one batch.
 type Chunk = (Value, Vec<usize>, Vec<f64>);
 
@@ -203,11 +214,12 @@ impl Teacher {
         conditions: &StoredConditions,
         weight: Option<f64>,
         seed: u64,
-        noise: &[f32],
-        prompts: &[u32],
+        portion: &Portion<'_>,
     ) -> Result<Vec<f32>, TrainError> {
+        let Portion { first, noise, prompts } = *portion;
         let mut latents = Vec::with_capacity(noise.len());
-        for (index, (noise, prompts, ones)) in self.chunks(noise, prompts, &vec![1.0; prompts.len()])?.into_iter().enumerate() {
+        let chunks = self.chunks(noise, prompts, &vec![1.0; prompts.len()])?;
+        for (index, (noise, prompts, ones)) in (first / chunk(&self.latent_shape)..).zip(chunks) {
             let mut draws = Draws::new(seed, "evaluation of a student", index as u64);
             let shape = noise.shape();
             let fresh = (0..student.fresh_noises()).map(|_| Value::float(draws.normal(&shape), &shape, &noise.device()));

@@ -9,7 +9,7 @@ use dmdx_graph::store::NewFolder;
 use dmdx_train::TrainError;
 use dmdx_train::data::{PairPlan, PairStore, ShardInputs};
 use dmdx_train::job::work::{default_folder, work};
-use dmdx_train::job::{Drawer, Models, Pictures};
+use dmdx_train::job::{Drawer, Models, PictureSet, Pictures};
 use dmdx_train::recipe::PairDtype;
 use dmdx_train::report::{Score, Scores};
 use dmdx_train::session::{Interrupt, RunFolder};
@@ -121,16 +121,10 @@ impl Models for Fake {
         (2, 2)
     }
 
-    fn evaluate(
-        &self,
-        who: Drawer<'_>,
-        _: &PathBuf,
-        prompts: &[u32],
-        noise: &[f32],
-        keep: usize,
-    ) -> Result<Pictures, TrainError> {
+    fn evaluate(&self, who: Drawer<'_>, _: &PathBuf, set: &PictureSet, keep: usize) -> Result<Pictures, TrainError> {
         self.called();
-        assert_eq!((prompts, noise.len(), keep), (&[0, 1, 2, 0, 1, 2][..], 24, 3));
+        let prompts: Vec<u32> = (0..set.count).map(|index| set.prompt(index)).collect();
+        assert_eq!((prompts.as_slice(), set.draws, keep), (&[0, 1, 2, 0, 1, 2][..], "evaluation", 3));
         let frechet = match who {
             Drawer::Teacher { steps } => f64::from(steps),
             Drawer::Student(state) => (state.under("generator").count() + state.under("generator_optimizer").count()) as f64,

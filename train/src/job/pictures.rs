@@ -1,0 +1,42 @@
+//! Which pictures are drawn to be looked at or scored, and what is kept of them.
+
+use crate::report::Score;
+
+/// The pictures of an evaluation: numbered, never listed, so that there may be any number of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PictureSet {
+    /// Whose random draws give the noises, one after the other.
+    pub draws: &'static str,
+    /// How many pictures.
+    pub count: usize,
+    /// How many there are of a prompt before the next.
+    pub group: usize,
+    /// How far the next prompt is from the one before.
+    pub stride: usize,
+    /// How many prompts there are; after the last comes the first again.
+    pub prompts: usize,
+    /// Whether they are scored, where the recipe asks for a score.
+    pub scored: bool,
+}
+
+impl PictureSet {
+    /// Every prompt once, then every prompt again, so that the first pictures are of different prompts.
+    pub fn evaluation(count: usize, prompts: usize) -> Self {
+        Self { draws: "evaluation", count, group: 1, stride: 1, prompts, scored: true }
+    }
+
+    /// The id of the prompt of picture `index`.
+    pub fn prompt(&self, index: usize) -> u32 {
+        let place = (index / self.group.max(1)).saturating_mul(self.stride) % self.prompts.max(1);
+        u32::try_from(place).unwrap_or(u32::MAX)
+    }
+}
+
+/// Drawn pictures.
+#[derive(Clone, Debug)]
+pub struct Pictures {
+    /// Those that were kept, `[keep, 3, height, width]` in [-1, 1].
+    pub values: Vec<f32>,
+    /// The score of all, where one was asked for.
+    pub score: Option<Score>,
+}
