@@ -4,6 +4,7 @@
 
 #[path = "../../importer/tests/counting/mod.rs"]
 mod counting;
+mod events;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use dmdx_train::job::{Distillation, Drawer, Models, PictureSet};
 use dmdx_train::method::sections;
 use dmdx_train::recipe::LoadedRecipe;
 use dmdx_train::session::Interrupt;
+use dmdx_train::session::logs::read_metrics;
 
 fn teacher() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/digits-sdxl")
@@ -36,20 +38,21 @@ fn run(folder: &Path, resume: bool) -> Result<(), TrainError> {
         "adm.batch=4",
         "score.count_per_prompt=2",
         "checkpoint.every=1",
+        "run.sample_every=2",
     ];
     let loaded = loaded(&sets);
     work(&loaded, folder, resume, &Interrupt::default(), &Distillation::open(&loaded)?)
 }
 
-/// Every file but the clock's and the lock.
+/// Every file, but for what the clock says and the lock.
 fn files(folder: &Path, root: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.strip_prefix(root).unwrap().to_path_buf();
         if path.is_dir() {
             files(&path, root, found);
-        } else if name != Path::new("timing.jsonl") && name != Path::new("run.lock") {
-            found.insert(name, std::fs::read(path).unwrap());
+        } else if let Some(bytes) = events::lasting(name.to_str().unwrap(), std::fs::read(path).unwrap()) {
+            found.insert(name, bytes);
         }
     }
 }
@@ -81,6 +84,64 @@ fn a_short_job_leaves_a_student_twice_the_same() {
     assert!(
         scores["teacher_1"]["frechet"].as_f64().unwrap() > scores["student_1"]["frechet"].as_f64().unwrap_or(f64::NAN) / 100.0
     );
+
+    // What is logged of an iteration, and of the student on the way.
+    let lines = read_metrics(&folder.path().join("first/metrics.jsonl")).unwrap();
+    let names = |line: usize| lines[line].metrics.keys().map(String::as_str).collect::<Vec<_>>();
+    let adp = [
+        "brightness",
+        "discriminator_accuracy",
+        "grad_norm_discriminator_latent",
+        "grad_norm_discriminator_pixel",
+        "grad_norm_generator",
+        "latent_mean",
+        "latent_std",
+        "loss_discriminator",
+        "loss_generator",
+        "lr_discriminator_latent",
+        "lr_discriminator_pixel",
+        "lr_generator",
+        "part_discriminator_latent",
+        "part_discriminator_pixel",
+        "part_generator_latent",
+        "part_generator_pixel",
+    ];
+    assert_eq!(names(0), adp);
+    let seen = ["score_colour_accuracy", "score_digit_accuracy", "score_frechet", "spread"];
+    assert_eq!(names(1), [&adp[..], &seen].concat());
+    let adm = [
+        "adm_gap",
+        "discriminator_accuracy",
+        "grad_norm_discriminator_latent",
+        "grad_norm_fake",
+        "grad_norm_generator",
+        "guidance_gap",
+        "guidance_weight",
+        "latent_mean",
+        "latent_std",
+        "loss_discriminator",
+        "loss_fake",
+        "loss_generator",
+        "lr_discriminator_latent",
+        "lr_fake",
+        "lr_generator",
+    ];
+    assert_eq!(names(2), adm);
+    for line in &lines[..2] {
+        let number = |name: &str| line.metrics[name].unwrap();
+        // The recipe's weights, in f32.
+        for side in ["generator", "discriminator"] {
+            let parts = 0.85 * number(&format!("part_{side}_latent")) + 0.15 * number(&format!("part_{side}_pixel"));
+            assert!((number(&format!("loss_{side}")) - parts).abs() < 1e-6, "{side}: {line:?}");
+        }
+        assert_eq!((number("lr_generator"), number("lr_discriminator_pixel")), (1e-4, 5e-4));
+    }
+    let adm = |name: &str| lines[2].metrics[name].unwrap();
+    assert!((2.5..3.5).contains(&adm("guidance_weight")) && adm("guidance_gap") > 0.0 && adm("adm_gap") > 0.0);
+    assert!(first.contains_key(Path::new("samples/adm-000000002.png")) && scores["student_1_after_adp"]["spread"].is_f64());
+    let spread = |who: &str| scores[who]["spread"].as_f64().unwrap();
+    // Two steps of training leave a grey that hardly depends on the noise.
+    assert!(spread("teacher_2") > 0.05 && spread("student_1") < 0.5 * spread("teacher_2"), "{scores}");
 
     // The student is the teacher byte for byte, but for the UNet's weights, which moved and are 32-bit.
     for file in ["model_index.json", "unet/config.json", "vae/diffusion_pytorch_model.safetensors", "tokenizer/vocab.json"] {

@@ -2,6 +2,8 @@
 //! bytes; and every engine draws the same picture.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod events;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -20,7 +22,7 @@ use dmdx_train::data::{ConditionPlan, Prompts};
 use dmdx_train::diffusion::Generator;
 use dmdx_train::recipe::{PairDtype, Unconditional};
 use dmdx_train::session::Interrupt;
-use dmdx_train::teacher::{Portion, Teacher};
+use dmdx_train::teacher::{Portion, Teacher, student_latents};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").canonicalize().unwrap()
@@ -40,6 +42,8 @@ fn dmdx_train(out: &Path, more: &[&str]) -> Command {
         "adm.batch=4",
         "checkpoint.every=3",
         "score.count_per_prompt=1",
+        "run.sample_every=5",
+        "run.sample_count=3",
         "run.threads=2",
     ];
     for set in small {
@@ -55,7 +59,7 @@ fn finish(mut command: Command) -> Output {
     output
 }
 
-/// Every file below a folder, but for the wall-clock times and the lock, which names the process.
+/// Every file below a folder, but for what the clock says and the lock, which names the process.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_path_buf()];
@@ -64,8 +68,11 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if !["timing.jsonl", "run.lock"].contains(&path.file_name().unwrap().to_str().unwrap()) {
-                files.insert(path.strip_prefix(folder).unwrap().display().to_string(), std::fs::read(&path).unwrap());
+            } else {
+                let name = path.strip_prefix(folder).unwrap().display().to_string();
+                if let Some(bytes) = events::lasting(&name, std::fs::read(&path).unwrap()) {
+                    files.insert(name, bytes);
+                }
             }
         }
     }
@@ -126,8 +133,8 @@ fn same_picture(run: &Path) {
     };
     let conditions = student.conditions(folder.path(), &plan, &listed, &Interrupt::default()).unwrap();
     let walk = Generator::new(&student.denoiser, &Rollout::new(Process::line(999.0), &[999.0], StepRule::Ode).unwrap());
-    let portion = Portion { first: 0, noise: noise.floats().unwrap(), prompts: &[0, 1] };
-    let latents = student.student_latents(&walk, &conditions, None, 0, &portion).unwrap();
+    let portion = Portion { first: 0, latent_shape: &[4, 8, 8], noise: noise.floats().unwrap(), prompts: &[0, 1] };
+    let latents = student_latents(&walk, &conditions, None, 0, &portion).unwrap();
     let burn = student.pictures(&latents).unwrap();
 
     let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(TractEngine::new(1))];

@@ -1,5 +1,6 @@
 //! A generator's walk from noise to a clean sample: the teacher's sampler and every student.
 
+use burn::tensor::Device;
 use dmdx_runtime::process::{Next, Rollout, Step, StepRule};
 
 use super::condition::ConditionPair;
@@ -52,6 +53,11 @@ impl Generator {
             StepRule::Ode => 0,
             StepRule::Renoise => self.len().saturating_sub(1),
         }
+    }
+
+    /// Where its network lives.
+    pub fn device(&self) -> &Device {
+        self.network.module.device()
     }
 
     /// Its list of times.

@@ -13,7 +13,8 @@ use crate::error::TrainError;
 use crate::method::GENERATOR;
 use crate::recipe::LoadedRecipe;
 use crate::session::Draws;
-use crate::teacher::{Portion, chunk};
+use crate::teacher::{Portion, chunk, student_latents};
+use crate::trainer::Phase;
 
 /// The recipe's scorer: what scoring needs must not be missing after hours of training.
 pub(super) fn scorer(loaded: &LoadedRecipe) -> Result<Option<Box<dyn Scorer>>, TrainError> {
@@ -44,7 +45,8 @@ pub(super) fn evaluate(
     for first in (0..set.count).step_by(size) {
         let prompts: Vec<u32> = (first..(first + size).min(set.count)).map(|index| set.prompt(index)).collect();
         let noise = draws.normal(&[&[prompts.len()], shape.as_slice()].concat());
-        let latents = artist.latents(job, conditions, &Portion { first, noise: &noise, prompts: &prompts })?;
+        let latents =
+            artist.latents(job, conditions, &Portion { first, latent_shape: shape, noise: &noise, prompts: &prompts })?;
         let mut drawn = job.teacher.pictures(&latents)?;
         if let Some(scoring) = &mut scoring {
             let texts = prompts.iter().map(|&prompt| job.prompts.get(prompt as usize)).collect::<Result<Vec<_>, _>>()?;
@@ -60,13 +62,14 @@ pub(super) fn evaluate(
 }
 
 /// Who draws, ready to draw.
-enum Artist {
+enum Artist<'a> {
     Teacher { steps: usize, weight: f64 },
     Student { student: Box<Generator>, weight: Option<f64> },
+    Phase(&'a dyn Phase),
 }
 
-impl Artist {
-    fn new(job: &Distillation, who: Drawer<'_>) -> Result<Self, TrainError> {
+impl<'a> Artist<'a> {
+    fn new(job: &Distillation, who: Drawer<'a>) -> Result<Self, TrainError> {
         match who {
             Drawer::Teacher { steps } => {
                 let [low, high] = job.loaded.recipe.teacher.guidance;
@@ -75,9 +78,11 @@ impl Artist {
             Drawer::Student(state) => {
                 let mut module = job.teacher.denoiser.module.clone();
                 state.load_weights(GENERATOR, &mut module)?;
-                let student = Box::new(job.student()?.with_module(module.frozen()));
-                Ok(Self::Student { student, weight: job.student_guidance().map(|guidance| guidance.default) })
+                let materials = job.materials();
+                let student = Box::new(materials.student(state.phase())?.with_module(module.frozen()));
+                Ok(Self::Student { student, weight: materials.student_weight() })
             }
+            Drawer::Training(phase) => Ok(Self::Phase(phase)),
         }
     }
 
@@ -88,8 +93,9 @@ impl Artist {
                 job.teacher.latents(conditions, portion.noise, portion.prompts, &weights, *steps)
             }
             Self::Student { student, weight } => {
-                job.teacher.student_latents(student, conditions, *weight, job.loaded.recipe.run.seed, portion)
+                student_latents(student, conditions, *weight, job.loaded.recipe.run.seed, portion)
             }
+            Self::Phase(phase) => phase.draw(portion.first, portion.noise, portion.prompts),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod deliver;
 mod distillation;
 mod evaluate;
+mod judge;
 pub mod models;
 mod open;
 mod pictures;

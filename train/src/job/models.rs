@@ -8,7 +8,7 @@ use crate::data::{PairPlan, PairStore, ShardInputs};
 use crate::error::TrainError;
 use crate::session::Interrupt;
 use crate::store::StoredState;
-use crate::trainer::PhaseSlot;
+use crate::trainer::{Phase, PhaseSlot};
 
 /// What a job needs of the networks.
 pub trait Models {
@@ -79,6 +79,12 @@ pub trait Models {
     /// When it cannot be written for that target, or does not compute what the student does.
     fn export(&self, student: &Self::Student, target: &str, folder: &Path) -> Result<(), TrainError>;
 
+    /// The words of a prompt.
+    ///
+    /// # Errors
+    /// When there is none of that id.
+    fn prompt(&self, id: u32) -> Result<String, TrainError>;
+
     /// Height and width of a picture.
     fn picture_size(&self) -> (u32, u32);
 
@@ -97,13 +103,15 @@ pub trait Models {
 }
 
 /// Who draws.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub enum Drawer<'a> {
     /// The teacher, in so many steps, guided by the middle of the recipe's range.
     Teacher {
         /// Sampler steps.
         steps: u32,
     },
-    /// The student of this state.
+    /// The student at the end of a phase.
     Student(&'a StoredState),
+    /// The student that a phase is training.
+    Training(&'a dyn Phase),
 }

@@ -2,6 +2,11 @@
 
 use crate::report::Score;
 
+/// Pictures of one prompt that show how different they are,
+pub(super) const SEEDS: usize = 8;
+/// and of how many prompts that is measured, at most.
+const SEED_PROMPTS: usize = 4;
+
 /// The pictures of an evaluation: numbered, never listed, so that there may be any number of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PictureSet {
@@ -23,6 +28,19 @@ impl PictureSet {
     /// Every prompt once, then every prompt again, so that the first pictures are of different prompts.
     pub fn evaluation(count: usize, prompts: usize) -> Self {
         Self { draws: "evaluation", count, group: 1, stride: 1, prompts, scored: true }
+    }
+
+    /// Several pictures of each of a few prompts, which are as far apart as can be: what shows the spread.
+    pub fn seeds(prompts: usize) -> Self {
+        let shown = SEED_PROMPTS.min(prompts);
+        let stride = (prompts / SEED_PROMPTS).max(1);
+        Self { draws: "seeds", count: shown * SEEDS, group: SEEDS, stride, prompts, scored: false }
+    }
+
+    /// The pictures of a look during training, of prompts that are as far apart as can be.
+    pub fn look(count: usize, prompts: usize) -> Self {
+        let stride = (prompts / count.max(1)).max(1);
+        Self { draws: "look", count, group: 1, stride, prompts, scored: true }
     }
 
     /// The id of the prompt of picture `index`.

@@ -70,6 +70,10 @@ impl Models for Distillation {
         student.export(target, folder)
     }
 
+    fn prompt(&self, id: u32) -> Result<String, TrainError> {
+        self.prompts.get(id as usize)
+    }
+
     fn picture_size(&self) -> (u32, u32) {
         self.size_of_pictures()
     }

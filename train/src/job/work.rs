@@ -2,27 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use super::models::{Drawer, Models};
-use super::pictures::{PictureSet, Pictures};
-use crate::data::{PairPlan, collect};
+use super::judge::Judge;
+use super::models::Models;
+use crate::data::collect;
 use crate::error::TrainError;
 use crate::method::{self, Need};
 use crate::recipe::LoadedRecipe;
-use crate::report::score::{self, Scores};
-use crate::report::{Manifest, Sheet, SheetRow, loss, samples};
-use crate::session::logs::read_metrics;
+use crate::report::{Manifest, loss, samples, score};
+use crate::session::logs::{LoggedPicture, read_metrics};
 use crate::session::{Interrupt, RunFolder};
 use crate::store::StoredState;
 use crate::store::atomic::write_folder;
-use crate::trainer::{Finished, run};
+use crate::trainer::{Checkpoints, Finished, Phase, run};
 
 /// The student's folder in the run's.
 const STUDENT: &str = "student";
-/// Pictures of each model on the sheet of samples, at most.
-const SAMPLES: usize = 60;
-const COLUMNS: u32 = 10;
-/// Sheets are enlarged to about this many pixels a picture.
-const CELL: u32 = 64;
 
 /// Where the run folder of a recipe is, unless somebody says otherwise: `runs/` and the recipe's name, or its folder's
 /// name where it has the usual one.
@@ -62,7 +56,9 @@ pub fn work(
     } else {
         None
     };
-    let Finished { state, mut logs } = run(&folder, recipe, interrupt, models.phases(&conditions, pairs)?)?;
+    let judge = Judge { recipe, folder: &folder, prompts: plan.prompt_count, models, conditions: &conditions };
+    let mut look = |phase: &dyn Phase, iteration: u64| judge.look(phase, iteration);
+    let Finished { state, mut logs } = run(&folder, recipe, interrupt, models.phases(&conditions, pairs)?, &mut look)?;
     let state = state.ok_or_else(|| TrainError::NoStudent { reason: "no phase of the recipe has an iteration".to_string() })?;
 
     write_folder(&folder.join(STUDENT), |place| models.save_student(&state, place))?;
@@ -70,16 +66,21 @@ pub fn work(
     let losses = loss::draw(&read_metrics(&folder.metrics())?)?;
     samples::write_png(&folder.join("loss.png"), &losses)?;
 
-    let (sheet, scores) = evaluate(loaded, &plan, interrupt, models, &conditions, &state)?;
+    let mut states = earlier(&folder, loaded, &state)?;
+    states.push(state);
+    let (sheet, scores) = judge.judge(&states, interrupt)?;
     let picture = sheet.draw()?;
-    let png = samples::png(&picture)?;
     samples::write_png(&folder.join("samples.png"), &picture)?;
-    logs.image("samples", 0, picture.width(), picture.height(), png)?;
+    logs.image("samples", LoggedPicture { width: picture.width(), height: picture.height(), png: samples::png(&picture)? })?;
     logs.sync()?;
-    if !scores.is_empty() {
-        score::write(&folder.join("score.json"), &scores)?;
-    }
-    Ok(())
+    score::write(&folder.join("score.json"), &scores)
+}
+
+/// The ends of the phases before the last.
+fn earlier(folder: &RunFolder, loaded: &LoadedRecipe, last: &StoredState) -> Result<Vec<StoredState>, TrainError> {
+    let checkpoints = Checkpoints::new(&folder.checkpoints(), &loaded.recipe.checkpoint);
+    let phases = method::of(&loaded.recipe).map(|method| method.section.name).filter(|name| *name != last.phase());
+    phases.filter_map(|name| checkpoints.end_of(name).transpose()).map(|found| found.map(|end| end.state)).collect()
 }
 
 /// The bundles of all targets, from the student's folder, which is opened once.
@@ -94,45 +95,4 @@ fn bundles(folder: &RunFolder, targets: &[String], interrupt: &Interrupt, models
         models.export(&student, target, &folder.join(&name))?;
     }
     Ok(())
-}
-
-/// Teacher and student on the same prompts and noise.
-fn evaluate<M: Models>(
-    loaded: &LoadedRecipe,
-    plan: &PairPlan,
-    interrupt: &Interrupt,
-    models: &M,
-    conditions: &M::ConditionStore,
-    state: &StoredState,
-) -> Result<(Sheet, Scores), TrainError> {
-    let recipe = &loaded.recipe;
-    let keep = SAMPLES.min(plan.prompt_count);
-    let count = recipe.score.as_ref().map_or(keep, |score| score.count_per_prompt.saturating_mul(plan.prompt_count));
-    let set = PictureSet::evaluation(count, plan.prompt_count);
-    let steps = recipe.pairs.steps;
-    let calls = recipe.student.calls();
-    let drawers = [
-        (format!("teacher_{steps}"), format!("teacher, {steps} steps"), Drawer::Teacher { steps }),
-        ("teacher_1".to_string(), "teacher, 1 step".to_string(), Drawer::Teacher { steps: 1 }),
-        (
-            format!("student_{calls}"),
-            format!("student, {calls} step{}", if calls == 1 { "" } else { "s" }),
-            Drawer::Student(state),
-        ),
-    ];
-    let (height, width) = models.picture_size();
-    let scale = (CELL / width.max(1)).max(1);
-    let mut sheet = Sheet { height, width, columns: COLUMNS, scale, rows: Vec::new() };
-    let mut scores = Scores::new();
-    for (name, label, who) in drawers {
-        interrupt.check(|| format!("the evaluation of {name}"))?;
-        let Pictures { values: pictures, score } = models.evaluate(who, conditions, &set, keep)?;
-        if let Some(score) = score {
-            let numbers: Vec<String> = score.iter().map(|(number, value)| format!("{number} {value:.4}")).collect();
-            eprintln!("{name}: {}", numbers.join(", "));
-            scores.insert(name, score);
-        }
-        sheet.rows.push(SheetRow { label, pictures });
-    }
-    Ok((sheet, scores))
 }

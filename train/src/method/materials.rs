@@ -63,6 +63,12 @@ impl Materials<'_> {
         Ok(Generator::new(&self.teacher.denoiser, &student::rollout(&self.recipe.student, teacher, on_line)?))
     }
 
+    /// The guidance weight of a guided student that draws to be looked at: the teacher's middle one, less the offset.
+    pub fn student_weight(&self) -> Option<f64> {
+        let [low, high] = self.recipe.teacher.guidance;
+        self.recipe.student.guidance_offset.map(|offset| (low + high) / 2.0 - offset)
+    }
+
     fn settings(&self, rate: f64) -> AdamSettings {
         let optimizer = &self.recipe.optimizer;
         AdamSettings { rate, beta2: optimizer.beta2, epsilon: optimizer.eps, weight_decay: optimizer.weight_decay }

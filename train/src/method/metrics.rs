@@ -1,7 +1,7 @@
 //! The numbers of an iteration that are logged and watched.
 
 use crate::error::TrainError;
-use crate::module::Value;
+use crate::module::{ParameterGradients, Trained, Value};
 use crate::session::logs::Metrics;
 
 /// Adds mean and standard deviation of generated latents.
@@ -19,4 +19,21 @@ pub(super) fn latents(metrics: &mut Metrics, latents: &Value) -> Result<(), Trai
 pub(super) fn brightness(metrics: &mut Metrics, pictures: &Value) -> Result<(), TrainError> {
     metrics.insert("brightness".into(), pictures.mean().scalar()?);
     Ok(())
+}
+
+/// Adds what the update of a role is made with: the L2 norm of its gradients, and its learning rate.
+pub(super) fn update(
+    metrics: &mut Metrics,
+    role: &str,
+    trained: &Trained,
+    gradients: &ParameterGradients,
+) -> Result<(), TrainError> {
+    metrics.insert(format!("grad_norm_{role}"), gradients.logged_norm()?);
+    metrics.insert(format!("lr_{role}"), trained.optimizer.rate());
+    Ok(())
+}
+
+/// The root of the mean squared difference.
+pub(super) fn distance(a: &Value, b: &Value) -> Result<f64, TrainError> {
+    Ok(a.minus(b).square().mean().scalar()?.sqrt())
 }

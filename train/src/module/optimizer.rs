@@ -48,6 +48,16 @@ impl ParameterGradients {
         self.gradients.iter().map(|(name, value)| (name.as_str(), value))
     }
 
+    /// The L2 norm of all gradients together as it is logged: each tensor's squares are summed where they are, in f32, so that
+    /// only one number of each leaves the device.
+    ///
+    /// # Errors
+    /// When the device does not deliver them.
+    pub fn logged_norm(&self) -> Result<f64, TrainError> {
+        let squares = self.gradients.values().map(|gradient| gradient.square().sum().scalar());
+        Ok(squares.sum::<Result<f64, _>>()?.sqrt())
+    }
+
     /// The L2 norm of all gradients together, summed in f64.
     ///
     /// # Errors
@@ -78,6 +88,11 @@ impl Adam {
     /// How many steps were made.
     pub fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// The learning rate.
+    pub fn rate(&self) -> f64 {
+        self.settings.rate
     }
 
     /// One step: `v ← β₂ v + (1-β₂) g²`, `w ← w - lr g / (√(v / (1-β₂ᵗ)) + ε)`, after the decoupled decay.

@@ -62,6 +62,8 @@ const KEYS: &[(&str, Kind)] = &[
     ("run.seed", Integer(0, i64::MAX)),
     ("run.device", Word(&["cpu", "cuda"])),
     ("run.threads", Integer(0, 4096)),
+    ("run.sample_every", Integer(0, MANY)),
+    ("run.sample_count", Integer(2, 1000)),
 ];
 
 /// Every dotted key that a recipe with these methods may have.

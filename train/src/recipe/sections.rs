@@ -334,8 +334,8 @@ impl Score {
     }
 }
 
-/// `[run]`: seed and machine.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// `[run]`: seed, machine, and how often somebody looks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Run {
     /// Seed of every random draw.
@@ -344,6 +344,17 @@ pub struct Run {
     pub device: Device,
     /// CPU threads; 0 for one per core.
     pub threads: usize,
+    /// Iterations of a phase between two looks at its student: pictures (in `samples/` and TensorBoard), their spread and,
+    /// with `[score]`, their score. 0 for none. No trained value depends on it.
+    pub sample_every: u64,
+    /// Pictures of one look, each of another prompt; those of one prompt that show the spread come on top.
+    pub sample_count: usize,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self { seed: 0, device: Device::default(), threads: 0, sample_every: 100, sample_count: 20 }
+    }
 }
 
 /// Where the tensors live.

@@ -11,7 +11,7 @@ use crate::recipe::LoadedRecipe;
 use crate::store::atomic::write_atomically;
 
 /// Sections and keys that may change when a run is resumed, since no trained value depends on them.
-const FREE: [&str; 6] = ["checkpoint.", "export.", "score.", "input score.", "health.", "run.threads"];
+const FREE: [&str; 7] = ["checkpoint.", "export.", "score.", "input score.", "health.", "run.threads", "run.sample_"];
 
 /// The manifest. It holds no time and no absolute path, so that equal runs have equal manifests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -44,11 +44,12 @@ impl RunFolder {
     fn open(path: &Path) -> Result<Self, TrainError> {
         let lock = lock(path)?;
         let folder = Self { path: path.to_path_buf(), _lock: lock };
-        for part in [folder.checkpoints(), folder.tensorboard()] {
+        for part in [folder.checkpoints(), folder.tensorboard(), folder.samples()] {
             std::fs::create_dir_all(&part).map_err(TrainError::write(&part))?;
         }
         remove_unfinished(path)?;
         remove_unfinished(&folder.checkpoints())?;
+        remove_unfinished(&folder.samples())?;
         Ok(folder)
     }
 
@@ -87,7 +88,13 @@ impl RunFolder {
         self.join("metrics.jsonl")
     }
 
-    /// One JSON line per iteration with its seconds; the only log that differs between two equal runs.
+    /// Folder of the pictures drawn during training.
+    pub fn samples(&self) -> PathBuf {
+        self.join("samples")
+    }
+
+    /// One JSON line per iteration with its time, seconds, pace and memory. Two equal runs differ in this file, and in the
+    /// times and the `performance/…` scalars of the TensorBoard event file, and in nothing else.
     pub fn timing(&self) -> PathBuf {
         self.join("timing.jsonl")
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::folder::RunFolder;
-use super::tensorboard;
+use super::tensorboard::{self, Moment};
+use super::{memory, tensorboard::now};
 use crate::error::TrainError;
 use crate::store::append::AppendFile;
 
@@ -17,8 +18,9 @@ const EVENTS: &str = "events.out.tfevents.0000000000.dmdx";
 
 /// The numbers of one iteration by name, in the order of the names.
 ///
-/// Names with a meaning to the trainer: `loss_*` are drawn in `loss.png`; `latent_mean`, `latent_std`, `brightness`
-/// and `discriminator_accuracy` are watched for a run's health. Every value must be finite.
+/// Names with a meaning: `loss_*`, `score_*` and `spread` are drawn in `loss.png`; `latent_mean`, `latent_std`, `brightness`
+/// and `discriminator_accuracy` are watched for a run's health. `part_*` are the terms of a loss before they are weighed,
+/// `grad_norm_*` the L2 norms of gradients, `lr_*` learning rates. Every value must be finite.
 pub type Metrics = BTreeMap<String, f64>;
 
 /// How far the logs reach.
@@ -39,9 +41,51 @@ pub struct MetricsLine {
     pub phase: String,
     /// The iteration in it, from 0.
     pub iteration: u64,
+    /// The iteration over all phases, from 0: TensorBoard's step.
+    pub step: u64,
     /// Its numbers; one that is not finite is `null`.
     #[serde(flatten)]
     pub metrics: BTreeMap<String, Option<f64>>,
+}
+
+/// What the clock and the system say about an iteration: one line of `timing.jsonl`, and TensorBoard's `performance/…`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimingLine {
+    /// The phase.
+    pub phase: String,
+    /// The iteration in it, from 0.
+    pub iteration: u64,
+    /// The iteration over all phases, from 0.
+    pub step: u64,
+    /// When it ended, in seconds since 1970.
+    pub time: f64,
+    /// How long it took.
+    pub seconds: f64,
+    /// Samples of its batch, over the seconds.
+    pub samples_per_second: f64,
+    /// Bytes that this process then had in memory, where the system says that; those of a GPU are not counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resident_bytes: Option<u64>,
+}
+
+/// How long an iteration took, and of how many samples it was.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// Its time.
+    pub took: Duration,
+    /// Samples of its batch.
+    pub samples: usize,
+}
+
+/// A picture to log.
+#[derive(Clone, Debug)]
+pub struct LoggedPicture {
+    /// Its pixels from left to right.
+    pub width: u32,
+    /// And from top to bottom.
+    pub height: u32,
+    /// The picture as the bytes of a PNG file.
+    pub png: Vec<u8>,
 }
 
 /// The open logs of a run.
@@ -62,11 +106,12 @@ impl Logs {
         let mut logs = Self {
             metrics: AppendFile::open(&folder.metrics(), lengths.metrics)?,
             events: AppendFile::open(&folder.tensorboard().join(EVENTS), lengths.events)?,
-            timing: AppendFile::open_at_end(&folder.timing())?,
+            // Its bytes are the clock's, so a checkpoint does not know its length, but how many lines it had.
+            timing: AppendFile::open_lines(&folder.timing(), lengths.iterations)?,
             iterations: lengths.iterations,
         };
         if lengths.events == 0 {
-            logs.events.append(&tensorboard::file_version())?;
+            logs.events.append(&tensorboard::file_version(now()))?;
         }
         Ok(logs)
     }
@@ -75,27 +120,54 @@ impl Logs {
     ///
     /// # Errors
     /// [`TrainError::Write`].
-    pub fn iteration(&mut self, phase: &str, iteration: u64, metrics: &Metrics, took: Duration) -> Result<(), TrainError> {
+    pub fn iteration(&mut self, phase: &str, iteration: u64, metrics: &Metrics, pace: Pace) -> Result<(), TrainError> {
+        let moment = self.moment();
+        let (phase_name, seconds) = (phase.to_string(), pace.took.as_secs_f64());
+        let timing = TimingLine {
+            phase: phase_name,
+            iteration,
+            step: moment.step,
+            time: moment.time,
+            seconds,
+            samples_per_second: pace.samples as f64 / seconds.max(1e-9),
+            resident_bytes: memory::resident(),
+        };
         let line = MetricsLine {
             phase: phase.to_string(),
             iteration,
+            step: moment.step,
             metrics: metrics.iter().map(|(name, &value)| (name.clone(), value.is_finite().then_some(value))).collect(),
         };
         self.metrics.append(&json_line(&line)?)?;
-        let scalars = metrics.iter().map(|(name, value)| (format!("{phase}/{name}"), value));
-        self.events.append(&tensorboard::scalars(self.iterations, iteration, scalars))?;
-        let seconds = serde_json::json!({"phase": phase, "iteration": iteration, "seconds": took.as_secs_f64()});
-        self.timing.append(&json_line(&seconds)?)?;
+        let scalars = metrics.iter().map(|(name, &value)| (format!("{phase}/{name}"), value));
+        let resident = timing.resident_bytes.map(|bytes| ("resident_gigabytes", bytes as f64 / 1e9));
+        let measured = [("seconds_per_iteration", seconds), ("samples_per_second", timing.samples_per_second)];
+        let measured = measured.into_iter().chain(resident).map(|(name, value)| (format!("performance/{name}"), value));
+        self.events.append(&tensorboard::scalars(moment, scalars.chain(measured)))?;
+        self.timing.append(&json_line(&timing)?)?;
         self.iterations += 1;
         Ok(())
     }
 
-    /// Logs a picture, encoded as PNG, to TensorBoard.
+    /// Logs a picture to TensorBoard, at the iteration that comes next.
     ///
     /// # Errors
     /// [`TrainError::Write`].
-    pub fn image(&mut self, tag: &str, step: u64, width: u32, height: u32, png: Vec<u8>) -> Result<(), TrainError> {
-        self.events.append(&tensorboard::image(self.iterations, step, tag, width, height, png))
+    pub fn image(&mut self, tag: &str, picture: LoggedPicture) -> Result<(), TrainError> {
+        let LoggedPicture { width, height, png } = picture;
+        self.events.append(&tensorboard::image(self.moment(), tag, width, height, png))
+    }
+
+    /// Logs a text in Markdown to TensorBoard.
+    ///
+    /// # Errors
+    /// [`TrainError::Write`].
+    pub fn text(&mut self, tag: &str, markdown: &str) -> Result<(), TrainError> {
+        self.events.append(&tensorboard::text(self.moment(), tag, markdown))
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { time: now(), step: self.iterations }
     }
 
     /// Waits until the logs are on the disk, and says how far they reach.

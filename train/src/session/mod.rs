@@ -4,6 +4,7 @@ pub mod draws;
 pub mod folder;
 pub mod interrupt;
 pub mod logs;
+pub mod memory;
 pub mod progress;
 pub mod tensorboard;
 

@@ -1,13 +1,25 @@
 //! TensorBoard's event files: protobuf records in TFRecord framing.
 //!
-//! Events carry a wall time. Ours is the number of the event's iteration over all phases, in seconds, so that two equal
-//! runs write equal bytes; TensorBoard's *relative* axis then counts iterations.
+//! Every event carries the wall time of its writing, in seconds since 1970, and the step over all phases. The time has always
+//! eight bytes and a scalar four, so that equal runs have event files of equal lengths, which differ in the times and in what
+//! was measured by the clock (the tags `performance/…`) and in nothing else.
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost::Message;
 
-/// Seconds in TensorBoard's sense, made of an iteration's number.
-fn wall_time(iteration: u64) -> f64 {
-    iteration as f64
+/// Seconds since 1970.
+pub fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// When and where in a run something was logged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moment {
+    /// Seconds since 1970.
+    pub time: f64,
+    /// Iterations before, over all phases.
+    pub step: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -38,7 +50,9 @@ struct Summary {
 struct SummaryValue {
     #[prost(string, tag = "1")]
     tag: String,
-    #[prost(oneof = "Payload", tags = "2, 4")]
+    #[prost(message, optional, tag = "9")]
+    metadata: Option<Metadata>,
+    #[prost(oneof = "Payload", tags = "2, 4, 8")]
     payload: Option<Payload>,
 }
 
@@ -48,6 +62,8 @@ enum Payload {
     Scalar(f32),
     #[prost(message, tag = "4")]
     Image(Image),
+    #[prost(message, tag = "8")]
+    Tensor(Tensor),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -62,29 +78,64 @@ struct Image {
     encoded: Vec<u8>,
 }
 
-/// The record that every event file begins with.
-pub fn file_version() -> Vec<u8> {
-    record(&Event { wall_time: wall_time(0), step: 0, what: Some(What::FileVersion("brain.Event:2".to_string())) })
+/// Which of TensorBoard's pages shows a value.
+#[derive(Clone, PartialEq, Message)]
+struct Metadata {
+    #[prost(message, optional, tag = "1")]
+    plugin: Option<Plugin>,
 }
 
-/// One record with all scalars of a step. `iteration` counts over all phases.
-pub fn scalars<'a>(iteration: u64, step: u64, values: impl Iterator<Item = (String, &'a f64)>) -> Vec<u8> {
-    let value = values.map(|(tag, &value)| SummaryValue { tag, payload: Some(Payload::Scalar(value as f32)) }).collect();
-    summary(iteration, step, value)
+#[derive(Clone, PartialEq, Message)]
+struct Plugin {
+    #[prost(string, tag = "1")]
+    name: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Tensor {
+    #[prost(int32, tag = "1")]
+    dtype: i32,
+    #[prost(message, optional, tag = "2")]
+    shape: Option<TensorShape>,
+    #[prost(bytes = "vec", repeated, tag = "8")]
+    strings: Vec<Vec<u8>>,
+}
+
+/// No axes, so that the tensor is a scalar.
+#[derive(Clone, PartialEq, Message)]
+struct TensorShape {}
+
+/// The record that every event file begins with.
+pub fn file_version(time: f64) -> Vec<u8> {
+    record(&Event { wall_time: time, step: 0, what: Some(What::FileVersion("brain.Event:2".to_string())) })
+}
+
+/// One record with all scalars of a step.
+pub fn scalars(moment: Moment, values: impl Iterator<Item = (String, f64)>) -> Vec<u8> {
+    let value = |(tag, value)| SummaryValue { tag, metadata: None, payload: Some(Payload::Scalar(value as f32)) };
+    summary(moment, values.map(value).collect())
 }
 
 /// One record with a picture, encoded as PNG, of `width` by `height` pixels in RGB.
-pub fn image(iteration: u64, step: u64, tag: &str, width: u32, height: u32, png: Vec<u8>) -> Vec<u8> {
+pub fn image(moment: Moment, tag: &str, width: u32, height: u32, png: Vec<u8>) -> Vec<u8> {
     const RGB: i32 = 3;
     let size = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
     let image = Image { height: size(height), width: size(width), colorspace: RGB, encoded: png };
-    let value = SummaryValue { tag: tag.to_string(), payload: Some(Payload::Image(image)) };
-    summary(iteration, step, vec![value])
+    summary(moment, vec![SummaryValue { tag: tag.to_string(), metadata: None, payload: Some(Payload::Image(image)) }])
 }
 
-fn summary(iteration: u64, step: u64, value: Vec<SummaryValue>) -> Vec<u8> {
-    let step = i64::try_from(step).unwrap_or(i64::MAX);
-    record(&Event { wall_time: wall_time(iteration), step, what: Some(What::Summary(Summary { value })) })
+/// One record with a text in Markdown.
+pub fn text(moment: Moment, tag: &str, markdown: &str) -> Vec<u8> {
+    const STRING: i32 = 7;
+    let metadata = Metadata { plugin: Some(Plugin { name: "text".to_string() }) };
+    let strings = vec![markdown.as_bytes().to_vec()];
+    let payload = Payload::Tensor(Tensor { dtype: STRING, shape: Some(TensorShape {}), strings });
+    summary(moment, vec![SummaryValue { tag: tag.to_string(), metadata: Some(metadata), payload: Some(payload) }])
+}
+
+fn summary(moment: Moment, value: Vec<SummaryValue>) -> Vec<u8> {
+    let step = i64::try_from(moment.step).unwrap_or(i64::MAX);
+    record(&Event { wall_time: moment.time, step, what: Some(What::Summary(Summary { value })) })
 }
 
 /// Length, checksum of the length, data, checksum of the data; all little-endian.

@@ -1,7 +1,7 @@
 //! A log that grows at its end and can be cut back.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::TrainError;
@@ -34,12 +34,28 @@ impl AppendFile {
         Ok(Self { path: path.to_path_buf(), file, length })
     }
 
-    /// [`AppendFile::open`] at the file's present end.
+    /// [`AppendFile::open`] after the first `count` lines, or after the last whole one where there are fewer.
     ///
     /// # Errors
-    /// [`TrainError::Write`].
-    pub fn open_at_end(path: &Path) -> Result<Self, TrainError> {
-        let length = std::fs::metadata(path).map_or(0, |found| found.len());
+    /// [`TrainError::Read`], [`TrainError::Write`].
+    pub fn open_lines(path: &Path, count: u64) -> Result<Self, TrainError> {
+        let mut length = 0;
+        match File::open(path) {
+            Ok(file) => {
+                let mut reader = BufReader::new(file);
+                let mut line = Vec::new();
+                for _ in 0..count {
+                    line.clear();
+                    let read = reader.read_until(b'\n', &mut line).map_err(TrainError::read(path))?;
+                    if line.last() != Some(&b'\n') {
+                        break;
+                    }
+                    length += read as u64;
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(source) => return Err(TrainError::Read { path: path.to_path_buf(), source }),
+        }
         Self::open(path, length)
     }
 

@@ -90,6 +90,11 @@ impl StoredState {
         }
     }
 
+    /// The phase that it is of.
+    pub fn phase(&self) -> &str {
+        &self.phase
+    }
+
     /// Name and shape of every tensor under `prefix` and a dot, by the rest of their names.
     pub fn under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a [usize])> {
         self.file

@@ -32,15 +32,37 @@ pub(crate) fn chunk(latent_shape: &[usize]) -> usize {
     (50 * 4096 / latent_shape.iter().product::<usize>().max(1)).clamp(1, 50)
 }
 
-/// Some of the pictures that a student draws.
+/// Some of the latents that are drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Portion<'a> {
     /// The number of the first, a multiple of what goes through the network together.
     pub first: usize,
+    /// The shape of one.
+    pub latent_shape: &'a [usize],
     /// Their noises, `[count, ..latent_shape]`.
     pub noise: &'a [f32],
     /// Their prompts by id.
     pub prompts: &'a [u32],
+}
+
+impl Portion<'_> {
+    /// Noise, prompts and weights in batches of a fixed size.
+    fn chunks(&self, weights: &[f64], device: &Device) -> Result<Vec<Chunk>, TrainError> {
+        let Self { noise, prompts, latent_shape, .. } = *self;
+        let elements: usize = latent_shape.iter().product();
+        if noise.len() != prompts.len() * elements || weights.len() != prompts.len() {
+            let counts = TeacherError::Counts { prompts: prompts.len(), values: noise.len(), weights: weights.len() };
+            return Err(counts.into());
+        }
+        let size = chunk(latent_shape);
+        let parts = noise.chunks((size * elements).max(1)).zip(prompts.chunks(size)).zip(weights.chunks(size));
+        let part = |((noise, prompts), weights): ((&[f32], &[u32]), &[f64])| {
+            let shape: Vec<usize> = std::iter::once(prompts.len()).chain(latent_shape.iter().copied()).collect();
+            let prompts = prompts.iter().map(|&prompt| prompt as usize).collect();
+            Ok((Value::float(noise.to_vec(), &shape, device)?, prompts, weights.to_vec()))
+        };
+        parts.map(part).collect()
+    }
 }
 
 /// Noise, prompts and guidance weights of one batch.
@@ -163,28 +185,11 @@ impl Teacher {
         let times: Vec<f64> = process.spaced(steps)?.into_iter().map(|time| process.network_time(time)).collect();
         let sampler = Generator::new(&self.denoiser, &Rollout::new(process.clone(), &times, StepRule::Ode)?);
         let mut latents = Vec::with_capacity(noise.len());
-        for (noise, prompts, weights) in self.chunks(noise, prompts, weights)? {
+        let portion = Portion { first: 0, latent_shape: &self.latent_shape, noise, prompts };
+        for (noise, prompts, weights) in portion.chunks(weights, self.denoiser.module.device())? {
             latents.extend(sampler.sample(&noise, &conditions.pick(&prompts)?, Some(&weights), &[])?.to_f32()?);
         }
         Ok(latents)
-    }
-
-    /// Noise, prompts and weights in batches of a fixed size.
-    fn chunks(&self, noise: &[f32], prompts: &[u32], weights: &[f64]) -> Result<Vec<Chunk>, TrainError> {
-        let elements: usize = self.latent_shape.iter().product();
-        if noise.len() != prompts.len() * elements || weights.len() != prompts.len() {
-            let counts = TeacherError::Counts { prompts: prompts.len(), values: noise.len(), weights: weights.len() };
-            return Err(counts.into());
-        }
-        let device = self.denoiser.module.device();
-        let size = chunk(&self.latent_shape);
-        let parts = noise.chunks((size * elements).max(1)).zip(prompts.chunks(size)).zip(weights.chunks(size));
-        let part = |((noise, prompts), weights): ((&[f32], &[u32]), &[f64])| {
-            let shape: Vec<usize> = std::iter::once(prompts.len()).chain(self.latent_shape.iter().copied()).collect();
-            let prompts = prompts.iter().map(|&prompt| prompt as usize).collect();
-            Ok((Value::float(noise.to_vec(), &shape, device)?, prompts, weights.to_vec()))
-        };
-        parts.map(part).collect()
     }
 
     /// Pictures `[count, 3, height, width]` of latents.
@@ -202,32 +207,30 @@ impl Teacher {
         }
         Ok(pictures)
     }
+}
 
-    /// Latents that a student draws, in the same batches as the teacher's: guided by `weight` where it is a guided student.
-    /// The noises of a student that noises its samples anew are drawn under `seed`.
-    ///
-    /// # Errors
-    /// As [`Teacher::latents`].
-    pub fn student_latents(
-        &self,
-        student: &Generator,
-        conditions: &StoredConditions,
-        weight: Option<f64>,
-        seed: u64,
-        portion: &Portion<'_>,
-    ) -> Result<Vec<f32>, TrainError> {
-        let Portion { first, noise, prompts } = *portion;
-        let mut latents = Vec::with_capacity(noise.len());
-        let chunks = self.chunks(noise, prompts, &vec![1.0; prompts.len()])?;
-        for (index, (noise, prompts, ones)) in (first / chunk(&self.latent_shape)..).zip(chunks) {
-            let mut draws = Draws::new(seed, "evaluation of a student", index as u64);
-            let shape = noise.shape();
-            let fresh = (0..student.fresh_noises()).map(|_| Value::float(draws.normal(&shape), &shape, &noise.device()));
-            let fresh = fresh.collect::<Result<Vec<_>, _>>()?;
-            let weights = weight.map(|weight| vec![weight; ones.len()]);
-            let conditions = conditions.pick(&prompts)?;
-            latents.extend(student.sample(&noise, &conditions, weights.as_deref(), &fresh)?.to_f32()?);
-        }
-        Ok(latents)
+/// Latents that a student draws, in the same batches as the teacher's: guided by `weight` where it is a guided student.
+/// The noises of a student that noises its samples anew are drawn under `seed`.
+///
+/// # Errors
+/// As [`Teacher::latents`].
+pub fn student_latents(
+    student: &Generator,
+    conditions: &StoredConditions,
+    weight: Option<f64>,
+    seed: u64,
+    portion: &Portion<'_>,
+) -> Result<Vec<f32>, TrainError> {
+    let mut latents = Vec::with_capacity(portion.noise.len());
+    let chunks = portion.chunks(&vec![1.0; portion.prompts.len()], student.device())?;
+    for (index, (noise, prompts, ones)) in (portion.first / chunk(portion.latent_shape)..).zip(chunks) {
+        let mut draws = Draws::new(seed, "evaluation of a student", index as u64);
+        let shape = noise.shape();
+        let fresh = (0..student.fresh_noises()).map(|_| Value::float(draws.normal(&shape), &shape, &noise.device()));
+        let fresh = fresh.collect::<Result<Vec<_>, _>>()?;
+        let weights = weight.map(|weight| vec![weight; ones.len()]);
+        let conditions = conditions.pick(&prompts)?;
+        latents.extend(student.sample(&noise, &conditions, weights.as_deref(), &fresh)?.to_f32()?);
     }
+    Ok(latents)
 }

@@ -7,7 +7,7 @@ use super::health::Health;
 use super::phase::Phase;
 use crate::error::{StateDefect, TrainError};
 use crate::recipe::Recipe;
-use crate::session::logs::{LogLengths, Logs, Metrics, MetricsLine, read_metrics};
+use crate::session::logs::{LogLengths, LoggedPicture, Logs, Metrics, MetricsLine, Pace, read_metrics};
 use crate::session::progress::Progress;
 use crate::session::{Interrupt, RunFolder};
 use crate::store::StoredState;
@@ -22,6 +22,18 @@ pub struct PhaseSlot<'a> {
     pub build: Box<dyn FnOnce(Option<&StoredState>) -> Result<Box<dyn Phase + 'a>, TrainError> + 'a>,
 }
 
+/// What was seen of a student during training.
+#[derive(Debug)]
+pub struct Seen {
+    /// Numbers of it, logged with the iteration's.
+    pub numbers: Metrics,
+    /// What it draws.
+    pub picture: LoggedPicture,
+}
+
+/// Looks at the student of a phase after so many of its iterations.
+pub type Look<'a> = dyn FnMut(&dyn Phase, u64) -> Result<Seen, TrainError> + 'a;
+
 /// What a finished run leaves.
 #[derive(Debug)]
 pub struct Finished {
@@ -33,8 +45,9 @@ pub struct Finished {
 
 /// Runs all phases in order, from the newest intact checkpoint in `folder` where there is one.
 ///
-/// After every iteration its numbers are logged; checkpoints are written as the recipe says and at the end of each
-/// phase. Killed at any moment and run again, it ends with the same bytes in every file but `timing.jsonl`.
+/// After every iteration its numbers are logged; checkpoints are written as the recipe says and at the end of each phase, and
+/// `look` is called as often as it says. Killed at any moment and run again, it ends with the same bytes in every file, but
+/// for `timing.jsonl` and for times and `performance/…` in the event file.
 ///
 /// # Errors
 /// Those of the phases; [`TrainError::Interrupted`] after saving where `interrupt` asked to stop;
@@ -44,6 +57,7 @@ pub fn run(
     recipe: &Recipe,
     interrupt: &Interrupt,
     slots: Vec<PhaseSlot<'_>>,
+    look: &mut Look<'_>,
 ) -> Result<Finished, TrainError> {
     let checkpoints = Checkpoints::new(&folder.checkpoints(), &recipe.checkpoint);
     let (newest, warnings) = checkpoints.newest()?;
@@ -51,7 +65,12 @@ pub fn run(
         eprintln!("warning: {warning}");
     }
     let lengths = newest.as_ref().map_or_else(LogLengths::default, |found| found.position.logs);
-    let mut runner = Runner { recipe, interrupt, checkpoints, logs: Logs::open(folder, lengths)? };
+    let mut logs = Logs::open(folder, lengths)?;
+    if lengths.events == 0 {
+        let resolved = recipe.resolved().map_err(|error| TrainError::recipe("run", error.to_string()))?;
+        logs.text("recipe", &format!("```toml\n{resolved}```\n"))?;
+    }
+    let mut runner = Runner { recipe, interrupt, checkpoints, logs, look };
     let earlier = if newest.is_some() { read_metrics(&folder.metrics())? } else { Vec::new() };
     let mut from = newest;
     let mut previous = None;
@@ -78,14 +97,21 @@ pub fn run(
     Ok(Finished { state: previous, logs: runner.logs })
 }
 
-struct Runner<'a> {
+struct Runner<'a, 'l> {
     recipe: &'a Recipe,
     interrupt: &'a Interrupt,
     checkpoints: Checkpoints,
     logs: Logs,
+    look: &'a mut Look<'l>,
 }
 
-impl Runner<'_> {
+impl Runner<'_, '_> {
+    /// Whether somebody looks at the student after so many iterations of a phase.
+    fn is_watched(&self, iteration: u64) -> bool {
+        let every = self.recipe.run.sample_every;
+        every > 0 && iteration.is_multiple_of(every)
+    }
+
     /// Runs one phase to its end and returns its final state, or `previous` where it has no iteration.
     fn phase(
         &mut self,
@@ -109,11 +135,23 @@ impl Runner<'_> {
         let mut progress = Progress::start(slot.name, total, first);
         for index in first..total {
             let started = Instant::now();
-            let metrics = phase.iteration(index)?;
-            self.logs.iteration(slot.name, index, &metrics, started.elapsed())?;
+            let mut metrics = phase.iteration(index)?;
+            let pace = Pace { took: started.elapsed(), samples: phase.samples() };
+            let iteration = index + 1;
+            let picture = match self.is_watched(iteration) && metrics.values().all(|value| value.is_finite()) {
+                true => {
+                    let seen = (self.look)(&*phase, iteration)?;
+                    metrics.extend(seen.numbers);
+                    Some(seen.picture)
+                }
+                false => None,
+            };
+            if let Some(picture) = picture {
+                self.logs.image(&format!("{}/samples", slot.name), picture)?;
+            }
+            self.logs.iteration(slot.name, index, &metrics, pace)?;
             progress.advance(1, || losses(&metrics));
             health.observe(index, &metrics)?;
-            let iteration = index + 1;
             let complete = iteration == total;
             let interrupted = self.interrupt.requested();
             if complete || interrupted || self.checkpoints.due(iteration) {

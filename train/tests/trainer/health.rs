@@ -77,6 +77,7 @@ fn windows_are_as_full_after_resuming() {
     let line = |phase: &str, iteration| MetricsLine {
         phase: phase.to_string(),
         iteration,
+        step: iteration,
         metrics: [("brightness".to_string(), Some(2.0))].into(),
     };
     let mut earlier: Vec<MetricsLine> = (0..20).map(|iteration| line("adm", iteration)).collect();
@@ -95,7 +96,8 @@ fn weights_that_are_not_finite_are_never_saved() {
     let mut toy = Toy::new("adp", 20, None).unwrap();
     toy.poison = Some(12);
     let slot = PhaseSlot { name: "adp", build: Box::new(move |_| Ok(Box::new(toy) as Box<dyn Phase>)) };
-    let error = dmdx_train::trainer::run(&run_folder, &toy::recipe(&[]), &Interrupt::default(), vec![slot]).unwrap_err();
+    let error =
+        dmdx_train::trainer::run(&run_folder, &toy::recipe(&[]), &Interrupt::default(), vec![slot], &mut toy::look).unwrap_err();
     assert!(matches!(error, TrainError::Health { .. }));
     assert_eq!(error.exit_code(), 1);
     // The poison reaches the loss one iteration later.
@@ -120,7 +122,8 @@ fn poison_that_no_number_shows_is_found_while_it_is_saved() {
     // The iteration before a checkpoint: the loss does not show it yet.
     toy.poison = Some(14);
     let slot = PhaseSlot { name: "adp", build: Box::new(move |_| Ok(Box::new(toy) as Box<dyn Phase>)) };
-    let error = dmdx_train::trainer::run(&run_folder, &toy::recipe(&[]), &Interrupt::default(), vec![slot]).unwrap_err();
+    let error =
+        dmdx_train::trainer::run(&run_folder, &toy::recipe(&[]), &Interrupt::default(), vec![slot], &mut toy::look).unwrap_err();
     assert_eq!(
         error.to_string(),
         "training stopped in phase adp at iteration 14: generator.w holds values that are not finite, so it was not saved"

@@ -12,6 +12,7 @@ use dmdx_train::job::work::{default_folder, work};
 use dmdx_train::job::{Drawer, Models, PictureSet, Pictures};
 use dmdx_train::recipe::PairDtype;
 use dmdx_train::report::{Score, Scores};
+use dmdx_train::session::logs::read_metrics;
 use dmdx_train::session::{Interrupt, RunFolder};
 use dmdx_train::store::StoredState;
 use dmdx_train::store::atomic::write_folder;
@@ -28,6 +29,8 @@ struct Fake {
     fail_export: bool,
     /// Times that the student was opened to be exported.
     opened: Cell<usize>,
+    /// Every second picture's value.
+    other: f32,
 }
 
 impl Fake {
@@ -117,6 +120,10 @@ impl Models for Fake {
         })
     }
 
+    fn prompt(&self, id: u32) -> Result<String, TrainError> {
+        Ok(format!("number {id}"))
+    }
+
     fn picture_size(&self) -> (u32, u32) {
         (2, 2)
     }
@@ -124,17 +131,34 @@ impl Models for Fake {
     fn evaluate(&self, who: Drawer<'_>, _: &PathBuf, set: &PictureSet, keep: usize) -> Result<Pictures, TrainError> {
         self.called();
         let prompts: Vec<u32> = (0..set.count).map(|index| set.prompt(index)).collect();
-        assert_eq!((prompts.as_slice(), set.draws, keep), (&[0, 1, 2, 0, 1, 2][..], "evaluation", 3));
+        let eight = |id: u32| [id; 8];
+        match (set.draws, who) {
+            ("evaluation", Drawer::Teacher { .. } | Drawer::Student(_)) => {
+                assert_eq!((prompts, keep), (vec![0, 1, 2, 0, 1, 2], 3))
+            }
+            ("look", Drawer::Training(_)) => assert_eq!((prompts, keep), (vec![0, 1, 2, 0, 1], 5)),
+            ("seeds", _) => assert_eq!((prompts, keep), ([0, 1, 2].map(eight).concat(), 24)),
+            (other, _) => panic!("{other}"),
+        }
         let frechet = match who {
             Drawer::Teacher { steps } => f64::from(steps),
+            Drawer::Training(phase) => f64::from(phase.draw(0, &[0.0], &[0])?[0]),
             Drawer::Student(state) => (state.under("generator").count() + state.under("generator_optimizer").count()) as f64,
         };
         let score = Score::from([("accuracy".to_string(), 1.0), ("frechet".to_string(), frechet)]);
-        Ok(Pictures { values: vec![0.5; keep * 12], score: Some(score) })
+        // Pictures 0, 1, 0, 1 … in [-1, 1], so that half of all pairs of eight and a little more are 0.5 apart.
+        let value = |index: usize| if index / 12 % 2 == 0 { 0.0 } else { self.other };
+        Ok(Pictures { values: (0..keep * 12).map(value).collect(), score: set.scored.then_some(score) })
     }
 }
 
-const SETS: [&str; 3] = ["score.classifier=c", "score.count_per_prompt=2", "export.targets=[\"compat\"]"];
+const SETS: [&str; 5] = [
+    "score.classifier=c",
+    "score.count_per_prompt=2",
+    "export.targets=[\"compat\"]",
+    "run.sample_every=10",
+    "run.sample_count=5",
+];
 
 fn everything(path: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = toy::files(path);
@@ -155,7 +179,8 @@ fn run(path: &Path, resume: bool, fake: &Fake) -> Result<(), TrainError> {
 fn a_job_leaves_everything_and_its_interruptions_leave_no_trace() {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");
-    run(&whole, false, &Fake::default()).unwrap();
+    let fake = || Fake { other: 1.0, ..Fake::default() };
+    run(&whole, false, &fake()).unwrap();
     let wanted = everything(&whole);
     for name in
         ["student/weights", "bundle/target", "samples.png", "loss.png", "score.json", "manifest.json", "pairs/COMPLETE.json"]
@@ -163,20 +188,48 @@ fn a_job_leaves_everything_and_its_interruptions_leave_no_trace() {
         assert!(wanted.contains_key(name), "{name}");
     }
     let scores: Scores = serde_json::from_slice(&wanted["score.json"]).unwrap();
-    assert_eq!(scores.keys().collect::<Vec<_>>(), ["teacher_25", "teacher_1", "student_1"]);
+    // A row for every phase.
+    assert_eq!(scores.keys().collect::<Vec<_>>(), ["teacher_25", "teacher_1", "student_1_after_adp", "student_1"]);
+    assert_eq!(scores["teacher_25"].keys().collect::<Vec<_>>(), ["accuracy", "frechet", "spread"]);
     assert_eq!(scores["teacher_25"]["frechet"], 25.0);
-    run(&whole, true, &Fake::default()).unwrap();
+    // 16 of the 28 pairs of eight are of a dark and a bright picture.
+    assert!((scores["student_1"]["spread"] - 0.5 * 16.0 / 28.0).abs() < 1e-9);
+    let looks: Vec<&String> = wanted.keys().filter(|name| name.starts_with("samples/")).collect();
+    assert_eq!(looks, ["samples/adm-000000010.png", "samples/adp-000000010.png", "samples/adp-000000020.png"]);
+    let lines = read_metrics(&whole.join("metrics.jsonl")).unwrap();
+    let seen: Vec<(&str, u64)> = lines
+        .iter()
+        .filter(|line| line.metrics.contains_key("score_frechet"))
+        .map(|line| (line.phase.as_str(), line.step))
+        .collect();
+    assert_eq!(seen, [("adp", 9), ("adp", 19), ("adm", 32)]);
+    run(&whole, true, &fake()).unwrap();
     assert_eq!(everything(&whole), wanted);
 
     let path = folder.path().join("stopped");
-    // The collection of the first run has two calls; the rest are made again by every run.
-    for (stop, resume) in [(0, false), (0, true), (1, true), (2, true), (3, true), (4, true)] {
-        let fake = Fake { stop: Some(stop), ..Fake::default() };
-        let error = run(&path, resume, &fake).unwrap_err();
-        assert!(matches!(error, TrainError::Interrupted { .. }), "{error}");
+    // The collection of the first run has two calls, and looks are taken once; the rest are made again by every run.
+    let mut stops = 0;
+    for stop in std::iter::once(0).chain(0..) {
+        let fake = Fake { stop: Some(stop), ..fake() };
+        match run(&path, stops > 0, &fake) {
+            Ok(()) => break,
+            Err(error) => assert!(matches!(error, TrainError::Interrupted { .. }), "{error}"),
+        }
+        stops += 1;
     }
-    run(&path, true, &Fake::default()).unwrap();
+    assert!(stops > 8, "only {stops} stops");
+    run(&path, true, &fake()).unwrap();
     assert_eq!(everything(&path), wanted);
+}
+
+/// A student that draws no numbers stops the run with that reason, before a scorer would fail at it.
+#[test]
+fn a_student_that_draws_no_numbers_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = run(&folder.path().join("run"), false, &Fake { other: f32::NAN, ..Fake::default() }).unwrap_err();
+    let sentence =
+        "training stopped in phase adp at iteration 9: the student draws values that are not finite; lower the learning rates";
+    assert_eq!(error.to_string(), sentence);
 }
 
 #[test]
@@ -185,7 +238,7 @@ fn several_targets_are_exported_from_one_student() {
     let job = |targets: &str| {
         let fake = Fake::default();
         let path = folder.path().join(targets.len().to_string());
-        let sets = ["score.count_per_prompt=2", "score.classifier=c", targets];
+        let sets = ["score.count_per_prompt=2", "score.classifier=c", "run.sample_every=0", targets];
         work(&toy::loaded(&sets), &path, false, &fake.interrupt, &fake).unwrap();
         (path, fake.opened.get())
     };

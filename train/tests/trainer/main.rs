@@ -7,6 +7,8 @@ mod conditions;
 #[path = "../../../importer/tests/counting/mod.rs"]
 mod counting;
 mod draws;
+#[path = "../events/mod.rs"]
+mod events;
 mod fixtures;
 mod full_disk;
 mod health;

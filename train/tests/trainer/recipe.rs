@@ -187,7 +187,10 @@ fn impossible_values_are_named_with_what_is_allowed() {
 
 #[test]
 fn unknown_keys_are_refused_with_the_known_ones() {
-    assert_eq!(problem(&["run.sed=1"]), "the recipe's run.sed is not a key; [run] knows seed, device, threads");
+    assert_eq!(
+        problem(&["run.sed=1"]),
+        "the recipe's run.sed is not a key; [run] knows seed, device, threads, sample_every, sample_count"
+    );
     assert!(problem(&["adq.batch=1"]).starts_with("the recipe's adq is not a key; a recipe knows teacher, prompts, pairs"));
     let nested = format!("{RECIPE}\n[discriminator.pixel]\npath = 's'\nlayer = [1]\n");
     let error = parse(&nested, &[]).unwrap_err().to_string();

@@ -1,7 +1,7 @@
 use dmdx_train::TrainError;
 use dmdx_train::error::SheetDefect;
 use dmdx_train::report::score::{self, Score, Scores};
-use dmdx_train::report::{Manifest, Sheet, SheetRow, loss, samples};
+use dmdx_train::report::{Manifest, Sheet, SheetRow, loss, samples, spread};
 use dmdx_train::session::logs::MetricsLine;
 
 use super::toy;
@@ -46,6 +46,7 @@ fn losses_are_drawn_per_phase() {
     let line = |phase: &str, iteration: u64, value: f64| MetricsLine {
         phase: phase.to_string(),
         iteration,
+        step: iteration,
         metrics: [
             ("loss_generator".to_string(), Some(value)),
             ("loss_discriminator".to_string(), (iteration != 5).then_some(2.0)),
@@ -56,12 +57,55 @@ fn losses_are_drawn_per_phase() {
     let mut lines: Vec<_> = (0..1000).map(|index| line("adp", index, (index as f64 / 40.0).sin())).collect();
     lines.push(line("adm", 0, 0.25));
     let picture = loss::draw(&lines).unwrap();
-    assert_eq!(picture.dimensions(), (960, 720));
+    assert_eq!(picture.dimensions(), (960, 800));
     let count = |colour: [u8; 3]| picture.pixels().filter(|pixel| pixel.0 == colour).count();
     assert!(count([31, 119, 180]) > 500 && count([214, 39, 40]) > 500, "both curves are there");
     assert!(count([0; 3]) > 1000, "axes and text are there");
     assert_eq!(loss::draw(&lines).unwrap(), picture);
     assert!(matches!(loss::draw(&[]), Err(TrainError::NoLoss)));
+
+    // A panel more where somebody looked at the student; a distance has no place among shares.
+    let mut seen = lines.clone();
+    for (index, line) in seen.iter_mut().enumerate().filter(|(index, _)| index % 100 == 99) {
+        line.metrics.insert("spread".to_string(), Some(index as f64 / 1000.0));
+        line.metrics.insert("score_digit_accuracy".to_string(), Some(0.5));
+        line.metrics.insert("score_frechet".to_string(), Some(60.0));
+    }
+    let picture = loss::draw(&seen).unwrap();
+    assert_eq!(picture.dimensions(), (960, 1200));
+    let below = |colour: [u8; 3]| (800..1200).any(|y| (0..960).any(|x| picture.get_pixel(x, y).0 == colour));
+    assert!(below([31, 119, 180]) && below([214, 39, 40]) && !below([44, 160, 44]), "two curves, not three");
+}
+
+/// Bold is the mean: a loss that jumps between -1 and 1 has its bold curve at 0 and its pale one at both.
+#[test]
+fn losses_are_smoothed() {
+    let line = |iteration: u64| MetricsLine {
+        phase: "adp".to_string(),
+        iteration,
+        step: iteration,
+        metrics: [("loss_generator".to_string(), Some(if iteration % 2 == 0 { 1.0 } else { -1.0 }))].into(),
+    };
+    let picture = loss::draw(&(0..400).map(line).collect::<Vec<_>>()).unwrap();
+    // In the right half, beside the legend's marks.
+    let rows = |is_it: fn([u8; 3]) -> bool| {
+        let row = |y: u32| (500..940).filter(|&x| is_it(picture.get_pixel(x, y).0)).count();
+        (80..360).filter(|&y| row(y) > 60).collect::<Vec<u32>>()
+    };
+    let (bold, pale) = (rows(|pixel| pixel == [31, 119, 180]), rows(|[red, _, blue]| red > 60 && blue > red + 8));
+    assert!(!bold.is_empty() && bold.len() <= 4, "{bold:?}");
+    assert!(pale.len() > 100 && pale[0] + 50 < bold[0] && bold[0] + 50 < pale[pale.len() - 1], "{pale:?} {bold:?}");
+}
+
+/// Against the definition by hand, values in [-1, 1] shown as 0 to 1.
+#[test]
+fn spread_is_the_mean_distance_of_pictures_of_one_prompt() {
+    // Two prompts with three pictures of two values: pairs of the first are 0.5, 0.5 and 0 apart, of the second 0.
+    let pictures = [-1.0, -1.0, 0.0, 0.0, 0.0, 0.0, 0.25, 0.5, 0.25, 0.5, 0.25, 0.5];
+    assert!((spread(&pictures, 3, 2) - 1.0 / 6.0).abs() < 1e-12);
+    // Beyond white is white.
+    assert!((spread(&[1.0, 5.0, 1.0, 1.0, 1.0, -1.0], 3, 2) - (0.0 + 2.0 * 0.5f64.sqrt()) / 3.0).abs() < 1e-12);
+    assert_eq!((spread(&[0.5; 4], 1, 2), spread(&[], 8, 12)), (0.0, 0.0));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dmdx_train::TrainError;
 use dmdx_train::session::{Draws, Interrupt, RunFolder};
 
+use super::events;
 use super::toy::{self, files};
 
 const FOLDER: &str = "DMDX_TOY_FOLDER";
@@ -141,6 +142,45 @@ fn a_finished_run_resumes_to_its_end() {
     let state = toy::run(folder.path(), true, &[], &Interrupt::default(), Duration::ZERO).unwrap().state.unwrap();
     assert_eq!(state.counter("generator_optimizer.steps").unwrap(), 17);
     same_files(&files(folder.path()), &wanted);
+}
+
+/// Steps go on over the phases, every event is there once, and what was seen is logged with its iteration.
+#[test]
+fn an_event_file_is_of_one_run_however_often_it_was_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    for stops in 0.. {
+        let interrupt = Interrupt::default();
+        interrupt.request();
+        if toy::run(&path, stops > 0, &[], &interrupt, Duration::ZERO).is_ok() {
+            break;
+        }
+    }
+    let bytes = std::fs::read(path.join("tensorboard/events.out.tfevents.0000000000.dmdx")).unwrap();
+    let found = events::tags(&bytes);
+    // The version, the recipe, 23 and 17 iterations, and looks after 7, 14 and 21, and 7 and 14 of them.
+    assert_eq!(found.len(), 2 + 40 + 5);
+    assert_eq!(found[1], (0, vec!["recipe".to_string()]));
+    let scalars = |tag: &str| -> Vec<u64> {
+        found.iter().filter(|(_, tags)| tags.iter().any(|found| found == tag)).map(|(step, _)| *step).collect()
+    };
+    assert_eq!(scalars("adp/loss_toy"), (0..23).collect::<Vec<_>>());
+    assert_eq!(scalars("adm/loss_toy"), (23..40).collect::<Vec<_>>());
+    assert_eq!(scalars("performance/samples_per_second"), (0..40).collect::<Vec<_>>());
+    assert_eq!((scalars("adp/samples"), scalars("adp/spread")), (vec![6, 13, 20], vec![6, 13, 20]));
+    assert_eq!((scalars("adm/samples"), scalars("adm/seen_after")), (vec![29, 36], vec![29, 36]));
+    let timing = std::fs::read_to_string(path.join("timing.jsonl")).unwrap();
+    assert_eq!(timing.lines().count(), 40);
+    let none = folder.path().join("none");
+    toy::run(&none, false, &["run.sample_every=0"], &Interrupt::default(), Duration::ZERO).unwrap();
+    assert!(!std::fs::read_to_string(none.join("metrics.jsonl")).unwrap().contains("spread"));
+    // Looking changes nothing that is trained.
+    let end = "checkpoints/01-adm-000000017-end.safetensors";
+    let weights = |path: &Path| {
+        let file = dmdx_train::store::tensor_file::TensorFile::open(&path.join(end)).unwrap();
+        file.f32("generator.w").unwrap().unwrap()
+    };
+    assert!(weights(&none) == weights(&path));
 }
 
 #[test]

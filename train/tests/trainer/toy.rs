@@ -7,10 +7,12 @@ use dmdx_train::TrainError;
 use dmdx_train::method::sections;
 use dmdx_train::recipe::{LoadedRecipe, Recipe};
 use dmdx_train::report::Manifest;
-use dmdx_train::session::logs::Metrics;
+use dmdx_train::session::logs::{LoggedPicture, Metrics};
 use dmdx_train::session::{Draws, Interrupt, RunFolder};
 use dmdx_train::store::{NamedRoles, Parameters, Role, StoredState};
-use dmdx_train::trainer::{self, Finished, Phase, PhaseSlot};
+use dmdx_train::trainer::{self, Finished, Phase, PhaseSlot, Seen};
+
+use super::events;
 
 pub const RECIPE: &str = r#"
 [teacher]
@@ -26,6 +28,8 @@ iterations = 17
 [checkpoint]
 every = 5
 keep = 2
+[run]
+sample_every = 7
 "#;
 
 pub fn recipe(overrides: &[&str]) -> Recipe {
@@ -134,6 +138,16 @@ impl Phase for Toy {
         Ok(Metrics::from([("loss_toy".to_string(), loss), ("latent_std".to_string(), 1.0)]))
     }
 
+    fn samples(&self) -> usize {
+        4
+    }
+
+    /// Pictures of noise, brighter by what was learnt.
+    fn draw(&self, _: usize, noise: &[f32], prompts: &[u32]) -> Result<Vec<f32>, TrainError> {
+        assert_eq!(noise.len() % prompts.len(), 0);
+        Ok(noise.iter().map(|value| value + self.generator.weights[0]).collect())
+    }
+
     fn trained_roles(&mut self) -> NamedRoles<'_> {
         vec![("generator", &mut self.generator)]
     }
@@ -166,18 +180,27 @@ pub fn run(
         stored.check_resume(&manifest)?;
     }
     manifest.write(&folder.manifest())?;
-    trainer::run(&folder, &loaded.recipe, interrupt, slots(&loaded.recipe, pause))
+    trainer::run(&folder, &loaded.recipe, interrupt, slots(&loaded.recipe, pause), &mut look)
+}
+
+/// A look that sees one number and one pixel.
+pub fn look(phase: &dyn Phase, iteration: u64) -> Result<Seen, TrainError> {
+    let drawn = phase.draw(0, &[0.0], &[0])?;
+    let numbers = Metrics::from([("spread".to_string(), f64::from(drawn[0])), ("seen_after".to_string(), iteration as f64)]);
+    Ok(Seen { numbers, picture: LoggedPicture { width: 1, height: 1, png: vec![1, 2, 3] } })
 }
 
 /// Every file of a run that must not depend on interruptions, by its path.
 pub fn files(path: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
     let mut found = std::collections::BTreeMap::new();
-    for folder in ["", "checkpoints", "tensorboard"] {
+    for folder in ["", "checkpoints", "samples", "tensorboard"] {
         for entry in std::fs::read_dir(path.join(folder)).unwrap() {
             let file = entry.unwrap().path();
             let name = file.strip_prefix(path).unwrap().to_str().unwrap().to_string();
-            if file.is_file() && name != "timing.jsonl" && name != "run.lock" {
-                found.insert(name, std::fs::read(&file).unwrap());
+            if file.is_file()
+                && let Some(bytes) = events::lasting(&name, std::fs::read(&file).unwrap())
+            {
+                found.insert(name, bytes);
             }
         }
     }

@@ -16,6 +16,7 @@ use crate::recipe::{HeadReduce, Section};
 use crate::session::Draws;
 use crate::session::logs::Metrics;
 use crate::store::{NamedRoles, StoredState};
+use crate::teacher::{Portion, student_latents};
 use crate::trainer::Phase;
 
 /// Everything that ADM trains and reads.
@@ -26,6 +27,8 @@ pub struct AdmPhase {
     conditions: StoredConditions,
     teacher: Denoiser,
     student: Generator,
+    /// Its guidance weight when it is looked at.
+    student_weight: Option<f64>,
     generator: Trained,
     fake_score: Trained,
     discriminator: LatentDiscriminator,
@@ -69,6 +72,7 @@ impl AdmPhase {
             conditions: conditions.clone(),
             teacher: materials.teacher.denoiser.clone(),
             student: materials.student(Adm::NAME)?,
+            student_weight: materials.student_weight(),
             generator: materials.generator(section.lr_generator, previous)?,
             fake_score: materials.fake_score(section.lr_fake),
             discriminator: materials.latent_discriminator(Adm::NAME, section.lr_discriminator)?,
@@ -108,6 +112,16 @@ impl Phase for AdmPhase {
         self.section.iterations
     }
 
+    fn samples(&self) -> usize {
+        self.matching.batches.samples
+    }
+
+    fn draw(&self, first: usize, noise: &[f32], prompts: &[u32]) -> Result<Vec<f32>, TrainError> {
+        let student = self.student.with_module(self.generator.module.frozen());
+        let portion = Portion { first, latent_shape: &self.matching.batches.latent_shape, noise, prompts };
+        student_latents(&student, &self.conditions, self.student_weight, self.seed, &portion)
+    }
+
     fn iteration(&mut self, index: u64) -> Result<Metrics, TrainError> {
         let mut draws = Draws::new(self.seed, Adm::NAME, index);
         let options = self.options();
@@ -122,7 +136,15 @@ impl Phase for AdmPhase {
         metrics.insert("loss_generator".into(), made.loss.scalar()?);
         metrics.insert("loss_discriminator".into(), judged.loss.scalar()?);
         metrics.insert("discriminator_accuracy".into(), accuracy(&judged.logits_fake, &judged.logits_real)?);
+        // What ADM closes: one step of the fake score and one of the guided teacher, from the same point. And what guidance
+        // does to the teacher's output there.
+        metrics.insert("adm_gap".into(), metrics::distance(&made.x_fake, &made.x_real)?);
+        metrics.insert("guidance_gap".into(), metrics::distance(&made.o_real.guided, &made.o_real.conditional)?);
+        let weights = &for_generator.weights;
+        metrics.insert("guidance_weight".into(), weights.iter().sum::<f64>() / weights.len().max(1) as f64);
         metrics::latents(&mut metrics, &made.x0_hat)?;
+        metrics::update(&mut metrics, "generator", &self.generator, &gradients)?;
+        metrics::update(&mut metrics, "discriminator_latent", &self.discriminator.heads.trained, &judged.gradients)?;
         self.generator.update(gradients);
         self.discriminator.heads.trained.update(judged.gradients);
         Ok(metrics)

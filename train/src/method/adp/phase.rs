@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::section::Adp;
 use super::step::{self, Batch, Options};
 use crate::data::{PairStore, StoredConditions};
-use crate::diffusion::{Denoiser, NoiseProcess};
+use crate::diffusion::{Denoiser, Generator, NoiseProcess};
 use crate::discriminator::{Decoder, Features, LatentDiscriminator, PixelDiscriminator, accuracy};
 use crate::error::TrainError;
 use crate::method::draw::Batches;
@@ -16,7 +16,7 @@ use crate::recipe::Section;
 use crate::session::Draws;
 use crate::session::logs::Metrics;
 use crate::store::NamedRoles;
-use crate::teacher::chunk;
+use crate::teacher::{Portion, chunk, student_latents};
 use crate::trainer::Phase;
 
 /// Features of the real pictures are kept when they fit into this many bytes.
@@ -33,6 +33,9 @@ pub struct AdpPhase {
     q: NoiseProcess,
     /// The teacher's network on the line between noise and latent.
     line: Denoiser,
+    /// How the student walks, and its guidance weight, when it is looked at.
+    student: Generator,
+    student_weight: Option<f64>,
     generator: Trained,
     latent: LatentDiscriminator,
     /// Decoder and D₂.
@@ -68,6 +71,8 @@ impl AdpPhase {
             conditions: conditions.clone(),
             q: teacher.process.clone(),
             line: teacher.with_process(student.rollout().process().clone().into()),
+            student,
+            student_weight: materials.student_weight(),
             generator: materials.generator(section.lr_generator, None)?,
             latent: materials.latent_discriminator(Adp::NAME, section.lr_discriminator)?,
             pixel: pixel.map(|pixel| (materials.teacher.decoder.clone(), pixel)),
@@ -175,6 +180,16 @@ impl Phase for AdpPhase {
         self.section.iterations
     }
 
+    fn samples(&self) -> usize {
+        self.batches.samples
+    }
+
+    fn draw(&self, first: usize, noise: &[f32], prompts: &[u32]) -> Result<Vec<f32>, TrainError> {
+        let student = self.student.with_module(self.generator.module.frozen());
+        let portion = Portion { first, latent_shape: &self.batches.latent_shape, noise, prompts };
+        student_latents(&student, &self.conditions, self.student_weight, self.seed, &portion)
+    }
+
     fn iteration(&mut self, index: u64) -> Result<Metrics, TrainError> {
         let (batch, draws) = self.draw(index)?;
         let options = self.options();
@@ -183,6 +198,7 @@ impl Phase for AdpPhase {
             let made = step::warmup_step(&self.roles(), &batch, &draws.u)?;
             metrics.insert("loss_mse".into(), made.loss.scalar()?);
             metrics::latents(&mut metrics, &made.x0_hat)?;
+            metrics::update(&mut metrics, "generator", &self.generator, &made.gradients)?;
             self.generator.update(made.gradients);
             return Ok(metrics);
         }
@@ -191,10 +207,27 @@ impl Phase for AdpPhase {
         let judged = step::discriminator_step(&self.roles(), &batch, &draws, &made, &options)?;
         metrics.insert("loss_generator".into(), made.loss.scalar()?);
         metrics.insert("loss_discriminator".into(), judged.loss.scalar()?);
+        let parts = [
+            ("part_generator_latent", Some(&made.loss_latent)),
+            ("part_generator_pixel", made.loss_pixel.as_ref()),
+            ("part_generator_mse", made.loss_mse.as_ref()),
+            ("part_discriminator_latent", Some(&judged.loss_latent)),
+            ("part_discriminator_pixel", judged.loss_pixel.as_ref()),
+        ];
+        for (name, part) in parts {
+            if let Some(part) = part {
+                metrics.insert(name.into(), part.scalar()?);
+            }
+        }
         metrics.insert("discriminator_accuracy".into(), accuracy(&judged.logits_fake, &judged.logits_real)?);
         metrics::latents(&mut metrics, &made.x0_hat)?;
         if let Some(pictures) = &made.image_fake {
             metrics::brightness(&mut metrics, pictures)?;
+        }
+        metrics::update(&mut metrics, "generator", &self.generator, &gradients)?;
+        metrics::update(&mut metrics, "discriminator_latent", &self.latent.heads.trained, &judged.gradients_latent)?;
+        if let Some((_, pixel)) = &self.pixel {
+            metrics::update(&mut metrics, "discriminator_pixel", &pixel.heads.trained, &judged.gradients_pixel)?;
         }
         self.generator.update(gradients);
         self.latent.heads.trained.update(judged.gradients_latent);

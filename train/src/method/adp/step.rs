@@ -94,6 +94,8 @@ pub struct GeneratorStep {
     pub loss_latent: Value,
     /// -D₂ without its weight.
     pub loss_pixel: Option<Value>,
+    /// The mean squared error against the pair's latent without its weight, where it has one.
+    pub loss_mse: Option<Value>,
     /// L_G.
     pub loss: Value,
     /// dL_G/dx̃₀.
@@ -149,8 +151,11 @@ pub fn generator_step(roles: &Roles<'_>, batch: &Batch, draws: &Draws, options: 
         (image_fake, loss_pixel) = (Some(image.detached()), Some(term.detached()));
         logits.extend(on_pixels);
     }
+    let mut loss_mse = None;
     if options.mse_weight > 0.0 {
-        loss = loss.plus(&x0.minus(&batch.x_0).square().mean().scale(options.mse_weight));
+        let term = x0.minus(&batch.x_0).square().mean();
+        loss = loss.plus(&term.scale(options.mse_weight));
+        loss_mse = Some(term.detached());
     }
     let (latent_features, pixel_features, logits) = (detached(latent_features), detached(pixel_features), detached(logits));
     let (x_t_fake, loss_latent, value) = (x_t_fake.detached(), loss_latent.detached(), loss.detached());
@@ -170,6 +175,7 @@ pub fn generator_step(roles: &Roles<'_>, batch: &Batch, draws: &Draws, options: 
         logits,
         loss_latent,
         loss_pixel,
+        loss_mse,
         loss: value,
         grad_x0_hat,
         gradients,

@@ -13,6 +13,7 @@ use crate::recipe::Section;
 use crate::session::Draws;
 use crate::session::logs::Metrics;
 use crate::store::{NamedRoles, StoredState};
+use crate::teacher::{Portion, student_latents};
 use crate::trainer::Phase;
 
 /// Everything that DMD trains and reads.
@@ -23,6 +24,8 @@ pub struct DmdPhase {
     conditions: StoredConditions,
     teacher: Denoiser,
     student: Generator,
+    /// Its guidance weight when it is looked at.
+    student_weight: Option<f64>,
     generator: Trained,
     fake_score: Trained,
 }
@@ -58,6 +61,7 @@ impl DmdPhase {
             conditions: conditions.clone(),
             teacher: materials.teacher.denoiser.clone(),
             student: materials.student(Dmd::NAME)?,
+            student_weight: materials.student_weight(),
             generator: materials.generator(section.lr_generator, previous)?,
             fake_score: materials.fake_score(section.lr_fake),
             section,
@@ -72,6 +76,16 @@ impl Phase for DmdPhase {
 
     fn iterations(&self) -> u64 {
         self.section.iterations
+    }
+
+    fn samples(&self) -> usize {
+        self.matching.batches.samples
+    }
+
+    fn draw(&self, first: usize, noise: &[f32], prompts: &[u32]) -> Result<Vec<f32>, TrainError> {
+        let student = self.student.with_module(self.generator.module.frozen());
+        let portion = Portion { first, latent_shape: &self.matching.batches.latent_shape, noise, prompts };
+        student_latents(&student, &self.conditions, self.student_weight, self.seed, &portion)
     }
 
     fn iteration(&mut self, index: u64) -> Result<Metrics, TrainError> {
@@ -89,6 +103,9 @@ impl Phase for DmdPhase {
         let made = step::generator_step(&roles, &self.conditions.pick(&prompts)?, &for_generator)?;
         metrics.insert("loss_generator".into(), made.loss);
         metrics::latents(&mut metrics, &made.x0_hat)?;
+        let weights = &for_generator.weights;
+        metrics.insert("guidance_weight".into(), weights.iter().sum::<f64>() / weights.len().max(1) as f64);
+        metrics::update(&mut metrics, "generator", &self.generator, &made.gradients)?;
         self.generator.update(made.gradients);
         Ok(metrics)
     }

@@ -5,6 +5,7 @@ pub(super) mod replay;
 use serde::{Deserialize, Serialize};
 
 use super::draw::Batches;
+use super::metrics;
 use crate::data::StoredConditions;
 use crate::diffusion::{ConditionPair, Denoiser, Generator};
 use crate::error::TrainError;
@@ -218,6 +219,7 @@ pub(super) fn train_fake_score(
         let roles = Scored { generator, student, fake_score: &fake_score.module, teacher };
         let trained = fake_step(&roles, &conditions.pick(prompts)?, draws)?;
         metrics.insert("loss_fake".into(), trained.loss.scalar()?);
+        metrics::update(metrics, "fake", fake_score, &trained.gradients)?;
         fake_score.update(trained.gradients);
     }
     Ok(())

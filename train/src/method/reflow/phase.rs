@@ -3,7 +3,7 @@
 use super::section::Reflow;
 use super::step::{self, Batch};
 use crate::data::{PairStore, StoredConditions};
-use crate::diffusion::Denoiser;
+use crate::diffusion::{Denoiser, Generator};
 use crate::error::TrainError;
 use crate::method::draw::Batches;
 use crate::method::materials::{GENERATOR, Materials};
@@ -13,6 +13,7 @@ use crate::recipe::Section;
 use crate::session::Draws;
 use crate::session::logs::Metrics;
 use crate::store::NamedRoles;
+use crate::teacher::{Portion, student_latents};
 use crate::trainer::Phase;
 
 /// Everything that reflow trains and reads.
@@ -24,6 +25,9 @@ pub struct ReflowPhase {
     conditions: StoredConditions,
     /// The teacher's network on the line between noise and latent.
     line: Denoiser,
+    /// How the student walks, and its guidance weight, when it is looked at.
+    student: Generator,
+    student_weight: Option<f64>,
     generator: Trained,
 }
 
@@ -45,13 +49,15 @@ impl ReflowPhase {
             pairs,
             conditions: conditions.clone(),
             line: materials.teacher.denoiser.with_process(student.rollout().process().clone().into()),
+            student,
+            student_weight: materials.student_weight(),
             generator: materials.generator(section.lr_generator, None)?,
             section,
         })
     }
 
     /// Batch and line times of one iteration.
-    fn draw(&self, index: u64) -> Result<(Batch, Vec<f32>), TrainError> {
+    fn drawn(&self, index: u64) -> Result<(Batch, Vec<f32>), TrainError> {
         let (samples, shape) = (self.batches.samples, self.batches.shape());
         let mut draws = Draws::new(self.seed, Reflow::NAME, index);
         let indices = draws.integers(samples, 0, self.pairs.len() as i64);
@@ -75,13 +81,24 @@ impl Phase for ReflowPhase {
         self.section.iterations
     }
 
+    fn samples(&self) -> usize {
+        self.batches.samples
+    }
+
+    fn draw(&self, first: usize, noise: &[f32], prompts: &[u32]) -> Result<Vec<f32>, TrainError> {
+        let student = self.student.with_module(self.generator.module.frozen());
+        let portion = Portion { first, latent_shape: &self.batches.latent_shape, noise, prompts };
+        student_latents(&student, &self.conditions, self.student_weight, self.seed, &portion)
+    }
+
     fn iteration(&mut self, index: u64) -> Result<Metrics, TrainError> {
-        let (batch, s) = self.draw(index)?;
+        let (batch, s) = self.drawn(index)?;
         let roles = step::Roles { generator: &self.generator.module, line: &self.line };
         let made = step::step(&roles, &batch, &s)?;
         let mut metrics = Metrics::new();
         metrics.insert("loss_generator".into(), made.loss.scalar()?);
         metrics::latents(&mut metrics, &made.x0_hat)?;
+        metrics::update(&mut metrics, "generator", &self.generator, &made.gradients)?;
         self.generator.update(made.gradients);
         Ok(metrics)
     }
