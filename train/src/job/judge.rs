@@ -90,7 +90,8 @@ impl<M: Models> Judge<'_, M> {
                 many.push(SheetRow { label, pictures });
             }
         }
-        let words = format!("{}, {SEEDS} seeds:", self.first_prompt()?);
+        let measured = PictureSet::seeds(self.prompts).count / SEEDS;
+        let words = format!("{}, {SEEDS} seeds (spread of {measured} prompts):", self.first_prompt()?);
         many.push(SheetRow { label: words, pictures: Vec::new() });
         Ok((self.sheet(many.into_iter().chain(few).collect()), scores))
     }

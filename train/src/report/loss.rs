@@ -27,8 +27,8 @@ const COLOURS: [RGBColor; 6] = [
 
 /// What curves mean, for somebody who sees them for the first time.
 const MEANINGS: [(&str, &str); 6] = [
-    ("generator", "the discriminator's verdict on the student's pictures: 0 undecided, below 0 taken for the teacher's"),
-    ("discriminator", "hinge: 2 cannot tell student from teacher, 0 always can; near 2 at the end is a good sign"),
+    ("generator", "0 if the discriminator is undecided about the student, below 0 if it takes it for the teacher"),
+    ("discriminator", "2 (by the default weights) if it cannot tell student from teacher, 0 if it always can"),
     ("fake", "error of the network that follows the student's pictures: low is needed, not the goal"),
     ("mse", "squared distance between the student's latents and the teacher's"),
     ("spread", "how different the pictures of one prompt are; should come near the teacher's in score.json"),

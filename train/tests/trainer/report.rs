@@ -77,6 +77,18 @@ fn losses_are_drawn_per_phase() {
     assert!(below([31, 119, 180]) && below([214, 39, 40]) && !below([44, 160, 44]), "two curves, not three");
 }
 
+/// Every meaning stands whole: the last columns of the legend stay white, and something is written before them.
+#[test]
+fn legends_fit() {
+    for name in ["generator", "discriminator", "fake", "mse"] {
+        let metrics = [(format!("loss_{name}"), Some(1.0))].into();
+        let lines = [MetricsLine { phase: "adp".to_string(), iteration: 0, step: 0, metrics }];
+        let picture = loss::draw(&lines).unwrap();
+        let ink = |from: u32, to: u32| (from..to).any(|x| (36..46).any(|y| picture.get_pixel(x, y).0 != [255; 3]));
+        assert!(ink(400, 700) && !ink(944, 960), "{name}");
+    }
+}
+
 /// Bold is the mean: a loss that jumps between -1 and 1 has its bold curve at 0 and its pale one at both.
 #[test]
 fn losses_are_smoothed() {
