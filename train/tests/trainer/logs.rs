@@ -72,6 +72,7 @@ fn logs_continue_where_they_were_cut() {
     let kept = logs.sync().unwrap();
     assert_eq!(kept.iterations, 1);
     write(&mut logs, "adp", 1);
+    write(&mut logs, "adp", 2);
     logs.image("samples", LoggedPicture { width: 2, height: 2, png: vec![0] }).unwrap();
     drop(logs);
     // Half a line, as a killed process leaves it.
