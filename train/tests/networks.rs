@@ -141,7 +141,7 @@ fn a_short_job_leaves_a_student_twice_the_same() {
     assert!(first.contains_key(Path::new("samples/adm-000000002.png")) && scores["student_1_after_adp"]["spread"].is_f64());
     let spread = |who: &str| scores[who]["spread"].as_f64().unwrap();
     // Two steps of training leave a grey that hardly depends on the noise.
-    assert!(spread("teacher_2") > 0.05 && spread("student_1") < 0.5 * spread("teacher_2"), "{scores}");
+    assert!(spread("teacher_2") > 0.1 && spread("student_1") < 0.5 * spread("teacher_2"), "{scores}");
 
     // The student is the teacher byte for byte, but for the UNet's weights, which moved and are 32-bit.
     for file in ["model_index.json", "unet/config.json", "vae/diffusion_pytorch_model.safetensors", "tokenizer/vocab.json"] {

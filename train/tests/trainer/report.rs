@@ -109,14 +109,14 @@ fn losses_are_smoothed() {
     assert!(pale.len() > 100 && pale[0] + 50 < bold[0] && bold[0] + 50 < pale[pale.len() - 1], "{pale:?} {bold:?}");
 }
 
-/// Against the definition by hand, values in [-1, 1] shown as 0 to 1.
+/// Against the definition by hand.
 #[test]
 fn spread_is_the_mean_distance_of_pictures_of_one_prompt() {
-    // Two prompts with three pictures of two values: pairs of the first are 0.5, 0.5 and 0 apart, of the second 0.
+    // Two prompts with three pictures of two values: pairs of the first are 1, 1 and 0 apart, of the second 0.
     let pictures = [-1.0, -1.0, 0.0, 0.0, 0.0, 0.0, 0.25, 0.5, 0.25, 0.5, 0.25, 0.5];
-    assert!((spread(&pictures, 3, 2) - 1.0 / 6.0).abs() < 1e-12);
+    assert!((spread(&pictures, 3, 2) - 1.0 / 3.0).abs() < 1e-12);
     // Beyond white is white.
-    assert!((spread(&[1.0, 5.0, 1.0, 1.0, 1.0, -1.0], 3, 2) - (0.0 + 2.0 * 0.5f64.sqrt()) / 3.0).abs() < 1e-12);
+    assert!((spread(&[1.0, 5.0, 1.0, 1.0, 1.0, -1.0], 3, 2) - (0.0 + 2.0 * 2.0f64.sqrt()) / 3.0).abs() < 1e-12);
     assert_eq!((spread(&[0.5; 4], 1, 2), spread(&[], 8, 12)), (0.0, 0.0));
 }
 
