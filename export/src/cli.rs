@@ -12,7 +12,7 @@ use dmdx_export::{
 use dmdx_importer::path::located;
 use dmdx_importer::source::SourceOptions;
 use dmdx_importer::{ImportOptions, Imported, Pipeline, import_any};
-use dmdx_runtime::bundle::StudentInfo;
+use dmdx_runtime::StudentInfo;
 use dmdx_runtime::manifest::Verification;
 use dmdx_runtime::process::Parameterisation;
 use dmdx_runtime::scheduler;
@@ -157,25 +157,25 @@ fn bundle(
         let advice = "--guidance and --teacher-steps are for teachers, but this checkpoint is a student; leave them out";
         return Err(ExportError::Options(advice.into()));
     }
-    let steps = match (&cli.steps, &student) {
-        (Some(steps), _) => steps.clone(),
-        (None, Some(student)) => student.steps.clone(),
-        (None, None) => teacher_steps(pipeline, cli.teacher_steps.map_or(TEACHER_STEPS, usize::from))?,
+    let mut made = match (&student, &cli.steps) {
+        (Some(student), _) => BundleOptions::student(student, progress),
+        (None, Some(steps)) => {
+            BundleOptions::new(if is_student { Role::Student } else { Role::Teacher }, steps.clone(), progress)
+        }
+        (None, None) => {
+            let steps = teacher_steps(pipeline, cli.teacher_steps.map_or(TEACHER_STEPS, usize::from))?;
+            BundleOptions::new(Role::Teacher, steps, progress)
+        }
     };
-    let options = BundleOptions {
-        target,
-        sampler: student.as_ref().map(|student| student.sampler).unwrap_or_default(),
-        guidance: student.as_ref().and_then(|student| student.guidance),
-        parameterisation: cli.parameterisation.or(student.as_ref().map(|student| student.parameterisation)),
-        guidance_scale: cli.guidance,
-        frames: cli.frames,
-        verifier,
-        force: cli.force,
-        licence: student.map(|student| student.licence),
-        cancelled: Some(&STOP),
-        ..BundleOptions::new(if is_student { Role::Student } else { Role::Teacher }, steps, progress)
-    };
-    export_bundle(pipeline, source, &cli.output, options)
+    made.target = target;
+    made.steps = cli.steps.clone().unwrap_or(made.steps);
+    made.parameterisation = cli.parameterisation.or(made.parameterisation);
+    made.guidance_scale = cli.guidance;
+    made.frames = cli.frames;
+    made.verifier = verifier;
+    made.force = cli.force;
+    made.cancelled = Some(&STOP);
+    export_bundle(pipeline, source, &cli.output, made)
 }
 
 /// The times of a teacher as its network is told them.

@@ -21,5 +21,6 @@ pub use error::{ExportError, Result};
 pub use imported::Imported;
 pub use model::{GraphReport, export_graph};
 pub use options::{GraphOptions, Names};
+pub use source::licence;
 pub use targets::{COMPAT, TARGETS, Target};
 pub use verify::Verifier;

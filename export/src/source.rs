@@ -7,9 +7,10 @@ use dmdx_graph::ir::{Output, Symbol};
 use dmdx_graph::{DType, Graph};
 use dmdx_importer::Pipeline;
 use dmdx_runtime::family::{self, Family, Geometry, Network, Size};
-use dmdx_runtime::manifest::{Unconditional, VaeScaling};
+use dmdx_runtime::manifest::{Manifest, Unconditional, VaeScaling};
 use dmdx_runtime::process::{NoiseSchedule, Parameterisation};
 use dmdx_runtime::scheduler;
+use dmdx_runtime::student::Layout;
 use serde_json::Value;
 
 use crate::error::{ExportError, Result};
@@ -32,8 +33,6 @@ pub(crate) struct SourceModel {
 
 /// Facts for the manifest.
 pub(crate) struct Facts {
-    pub parameterisation: Parameterisation,
-    pub schedule: NoiseSchedule,
     pub unconditional: Unconditional,
     pub latent_shape: Vec<usize>,
     pub vae: VaeScaling,
@@ -64,26 +63,41 @@ impl<'p> Source<'p> {
         Ok(Self { name, pipeline, imported, family, geometry })
     }
 
-    /// What the manifest says about the process and the latents.
+    /// What the manifest says about the latents.
     pub fn facts(&self, root: &Path) -> Result<Facts> {
-        let scheduler = self
-            .pipeline
-            .scheduler
-            .as_ref()
-            .ok_or_else(|| ExportError::Source { source_name: self.name.into(), problem: "it has no scheduler".into() })?;
         let wrap = |error| unsuitable(self.name, error);
         let fixed = self.family.fixed(&self.imported, &self.geometry).map_err(wrap)?;
         let stated = fixed.per_sample.iter().find(|(input, _)| *input == "time_ids").map(|(_, ids)| ids.floats());
         let time_ids = stated.transpose().map_err(wrap)?.map(|ids| ids.iter().map(|&id| f64::from(id)).collect());
         Ok(Facts {
-            parameterisation: scheduler::parameterisation(scheduler).map_err(wrap)?,
-            schedule: scheduler::noise_schedule(scheduler).map_err(wrap)?,
             unconditional: self.family.unconditional(&self.imported),
             latent_shape: self.geometry.latent_shape.clone(),
             vae: self.family.vae_scaling(&self.imported).map_err(wrap)?,
             time_ids,
             licence: licence(root),
         })
+    }
+
+    /// The noise process that the pipeline's scheduler states.
+    pub fn schedule(&self) -> Result<NoiseSchedule> {
+        scheduler::noise_schedule(self.scheduler()?).map_err(|error| unsuitable(self.name, error))
+    }
+
+    /// What the network predicts, by the pipeline's scheduler.
+    pub fn parameterisation(&self) -> Result<Parameterisation> {
+        scheduler::parameterisation(self.scheduler()?).map_err(|error| unsuitable(self.name, error))
+    }
+
+    /// How diffusers finds the scheduler of a student with this manifest.
+    pub fn layout(&self, manifest: &Manifest) -> Result<Layout> {
+        let rollout = manifest.rollout().map_err(dmdx_runtime::Error::from)?;
+        let guidance = manifest.guidance.map(|range| (range, manifest.unconditional));
+        Ok(Layout::new(self.family, &self.pipeline.model_index, &rollout, &manifest.schedule, guidance))
+    }
+
+    fn scheduler(&self) -> Result<&Value> {
+        let missing = || ExportError::Source { source_name: self.name.into(), problem: "it has no scheduler".into() };
+        self.pipeline.scheduler.as_ref().ok_or_else(missing)
     }
 
     /// The models of the bundle in the family's order.
@@ -141,14 +155,25 @@ fn offer_hidden_states(graph: &mut Graph) {
     graph.set_outputs(outputs);
 }
 
-/// The licence that `card.json` or the front matter of `README.md` names.
-fn licence(root: &Path) -> String {
+/// The licence that the `card.json` or the front matter of the `README.md` of a checkpoint names, empty where neither does.
+/// A licence that the hub has no word for has a name and a place of its own.
+#[must_use]
+pub fn licence(root: &Path) -> String {
     let card = std::fs::read_to_string(root.join("card.json")).ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
     let named = card.and_then(|card| ["licence", "license"].iter().find_map(|key| card.get(key)?.as_str().map(str::to_string)));
     let readme = || {
         let text = std::fs::read_to_string(root.join("README.md")).ok()?;
-        let front = text.strip_prefix("---\n")?.split("\n---").next()?;
-        front.lines().find_map(|line| line.strip_prefix("license:")).map(|name| name.trim().to_string())
+        let front = text.strip_prefix("---\n")?.split("\n---").next()?.to_string();
+        let entry = |key: &str| {
+            let value = front.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+            Some(value.trim().trim_matches(['"', '\'']).to_string()).filter(|value| !value.is_empty())
+        };
+        match (entry("license")?, entry("license_name"), entry("license_link")) {
+            (word, Some(name), link) if word == "other" => {
+                Some(link.map_or_else(|| name.clone(), |link| format!("{name} ({link})")))
+            }
+            (word, _, _) => Some(word),
+        }
     };
     named.or_else(readme).unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect()
 }

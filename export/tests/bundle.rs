@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use dmdx_export::{BundleOptions, ExportError, Role, Stage, export_bundle};
 use dmdx_importer::{ImportOptions, Pipeline, import_pipeline};
-use dmdx_runtime::bundle::StudentInfo;
-use dmdx_runtime::manifest::{GuidanceRange, Manifest};
+use dmdx_runtime::StudentInfo;
+use dmdx_runtime::manifest::{GuidanceRange, Manifest, Unconditional};
 use dmdx_runtime::process::spacing::trailing;
-use dmdx_runtime::process::{Parameterisation, StepRule};
+use dmdx_runtime::process::{NoiseSchedule, Parameterisation, StepRule};
 use support::{fixtures, verifier};
 
 fn teacher() -> PathBuf {
@@ -188,14 +188,20 @@ fn a_student_folder_knows_its_steps() {
         steps: vec![999.0],
         parameterisation: Parameterisation::LineVelocity,
         sampler: StepRule::Ode,
+        schedule: NoiseSchedule::scaled_linear(0.00085, 0.012, 1000),
         guidance: None,
+        unconditional: None,
+        diffusers: None,
         teacher: "digits-sdxl".into(),
         teacher_sha256: "0".repeat(64),
         licence: "mit".into(),
     };
-    let plain =
-        "{\n  \"steps\": [\n    999.0\n  ],\n  \"parameterisation\": \"line_velocity\",\n  \"teacher\": \"digits-sdxl\",\n";
-    assert!(info.to_json().starts_with(plain), "what a plain student does not need is left out: {}", info.to_json());
+    // Its scheduler is no longer the teacher's, and of no use to us.
+    std::fs::remove_file(student.join("scheduler/scheduler_config.json")).unwrap();
+    let index = std::fs::read_to_string(teacher().join("model_index.json")).unwrap();
+    let without = index.replace("\"diffusers\",\n    \"EulerDiscreteScheduler\"", "null,\n    null");
+    assert_ne!(index, without);
+    std::fs::write(student.join("model_index.json"), without).unwrap();
     std::fs::write(student.join(StudentInfo::FILE_NAME), info.to_json()).unwrap();
     let (source, out) = (student.to_str().unwrap(), folder.path().join("bundle"));
     let done = command(&[source, "-o", out.to_str().unwrap(), "--no-verify"]);
@@ -204,6 +210,10 @@ fn a_student_folder_knows_its_steps() {
     assert_eq!((manifest.role, manifest.steps), (Role::Student, vec![999.0]));
     assert_eq!((manifest.parameterisation, manifest.provenance.licence.as_str()), (Parameterisation::LineVelocity, "mit"));
     assert!(manifest.verification.is_empty());
+    let read = |file: &str| std::fs::read_to_string(out.join(file)).unwrap();
+    let scheduler: serde_json::Value = serde_json::from_str(&read("scheduler/scheduler_config.json")).unwrap();
+    assert_eq!((&scheduler["_class_name"], &scheduler["flow_shift"]), (&"DPMSolverMultistepScheduler".into(), &1e6.into()));
+    assert!(read("model_index.json").contains("DPMSolverMultistepScheduler"), "{}", read("model_index.json"));
 
     // Several steps, fresh noise between them, and a guidance weight that callers choose.
     let guidance = Some(GuidanceRange { default: 2.0, range: [1.0, 4.0] });
@@ -212,6 +222,7 @@ fn a_student_folder_knows_its_steps() {
         parameterisation: Parameterisation::Epsilon,
         sampler: StepRule::Renoise,
         guidance,
+        unconditional: Some(Unconditional::EmptyPrompt),
         ..info.clone()
     };
     std::fs::write(student.join(StudentInfo::FILE_NAME), several.to_json()).unwrap();
@@ -219,6 +230,10 @@ fn a_student_folder_knows_its_steps() {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let manifest = Manifest::parse(&std::fs::read_to_string(out.join("dmdx.json")).unwrap()).unwrap();
     assert_eq!((manifest.sampler, manifest.guidance, manifest.steps), (StepRule::Renoise, guidance, vec![999.0, 499.0]));
+    assert_eq!(manifest.unconditional, Unconditional::EmptyPrompt, "what the student says, not what its pipeline would");
+    assert!(read("scheduler/scheduler_config.json").contains("LCMScheduler"));
+    let index: serde_json::Value = serde_json::from_str(&read("model_index.json")).unwrap();
+    assert_eq!(index["force_zeros_for_empty_prompt"], false);
 
     let refused = command(&[source, "-o", "unused", "--guidance", "3", "--no-verify"]);
     assert_eq!(refused.status.code(), Some(2));

@@ -19,6 +19,9 @@ use crate::provenance::Origin;
 /// Entries that no step from prompt to picture needs; they are left out with a note.
 const NOT_NEEDED: [&str; 3] = ["feature_extractor", "image_encoder", "safety_checker"];
 
+/// What a distilled student's folder says about how it is sampled.
+const STUDENT: &str = "dmdx_student.json";
+
 /// What an entry of `model_index.json` is.
 enum Kind {
     Network,
@@ -41,6 +44,8 @@ pub(crate) struct Contents {
     pub scheduler: Option<JsonFile>,
     /// What the user should know.
     pub notes: Vec<String>,
+    /// `dmdx_student.json`, where the pipeline is a distilled student.
+    pub student: Option<JsonFile>,
     /// The folder that they were read from.
     pub folder: PathBuf,
     /// Folder name and path of every tokenizer.
@@ -72,6 +77,11 @@ impl Contents {
             }
         }
         contents.index = index;
+        contents.student = match config::read(folder, STUDENT, &options.limits, &options.files) {
+            Err(ImportError::NotFound { .. }) => None,
+            found => Some(found?),
+        };
+        contents.notes.extend(contents.student.iter().map(|json| student_note(&json.value)));
         Ok(contents)
     }
 
@@ -101,6 +111,7 @@ impl Contents {
             texts.push(("scheduler/scheduler_config.json".into(), json.text));
             json.value
         });
+        texts.extend(self.student.map(|json| (STUDENT.to_string(), json.text)));
         Ok(Pipeline {
             class: self.class,
             components,
@@ -112,6 +123,21 @@ impl Contents {
             origin: Origin::default(),
         })
     }
+}
+
+/// What a student's file says, in a sentence.
+fn student_note(info: &Value) -> String {
+    let text = |key: &str| match &info[key] {
+        Value::Null => "not stated".to_string(),
+        Value::String(text) => text.chars().filter(|c| !c.is_control()).take(80).collect(),
+        other => other.to_string().chars().take(200).collect(),
+    };
+    let (times, prediction, sampler) = (text("steps"), text("parameterisation"), text("sampler"));
+    let teacher = text("teacher");
+    format!(
+        "this is a student, distilled from {teacher}: its network is told the times {times}, predicts {prediction} and walks by \
+         {sampler}; {STUDENT} states it, the scheduler here is for other programs"
+    )
 }
 
 /// The entries that name a class, with their names checked.

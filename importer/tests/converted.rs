@@ -91,6 +91,27 @@ fn a_pipeline_becomes_a_pipeline() {
     );
 }
 
+#[test]
+fn a_student_is_described_and_stays_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let [student, copy] = ["student", "copy"].map(|name| folder.path().join(name));
+    convert(&fixture("digits-sdxl"), &student, &options(), WriteOptions::default()).unwrap();
+    let notes = || import_pipeline(&student, &options()).unwrap().notes;
+    assert!(notes().is_empty());
+    let info = r#"{"steps": [999.0], "parameterisation": "line_velocity", "sampler": "ode", "teacher": "digits-sdxl"}"#;
+    std::fs::write(student.join("dmdx_student.json"), info).unwrap();
+    assert_eq!(
+        notes(),
+        ["this is a student, distilled from digits-sdxl: its network is told the times [999.0], predicts line_velocity and \
+          walks by ode; dmdx_student.json states it, the scheduler here is for other programs"]
+    );
+    convert(&student, &copy, &options(), WriteOptions::default()).unwrap();
+    assert_eq!(std::fs::read_to_string(copy.join("dmdx_student.json")).unwrap(), info);
+    std::fs::write(student.join("dmdx_student.json"), "steps").unwrap();
+    let refused = sentence(import_pipeline(&student, &options()), folder.path());
+    assert!(refused.contains("dmdx_student.json"), "{refused}");
+}
+
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();

@@ -17,6 +17,7 @@ pub mod pipeline;
 pub mod process;
 pub mod scheduler;
 pub mod score;
+pub mod student;
 pub mod tensor;
 pub mod tokenizer;
 
@@ -24,5 +25,6 @@ pub use bundle::Bundle;
 pub use engine::{Engine, Session, run_model};
 pub use error::{Error, FamilyError, RequestError, SchedulerError, ScoreError};
 pub use pipeline::Pipeline;
+pub use student::StudentInfo;
 pub use tensor::{Data, Tensor};
 pub use tokenizer::Tokenizer;

@@ -10,11 +10,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use dmdx_importer::{ImportOptions, import_pipeline};
+use dmdx_runtime::engine::tract::TractEngine;
+use dmdx_runtime::pipeline::picture;
 use dmdx_train::TrainError;
 use dmdx_train::job::work::work;
 use dmdx_train::job::{Distillation, Drawer, Models, PictureSet};
 use dmdx_train::method::sections;
 use dmdx_train::recipe::LoadedRecipe;
+use dmdx_train::sample::{SampleArguments, sample};
 use dmdx_train::session::Interrupt;
 use dmdx_train::session::logs::read_metrics;
 
@@ -42,6 +45,35 @@ fn run(folder: &Path, resume: bool) -> Result<(), TrainError> {
     ];
     let loaded = loaded(&sets);
     work(&loaded, folder, resume, &Interrupt::default(), &Distillation::open(&loaded)?)
+}
+
+/// `dmdx-train sample` of a student walks its own steps: the picture is that of the bundle.
+fn draws_as_its_bundle_does(run: &Path) {
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        sample: SampleArguments,
+    }
+    let (student, output) = (run.join("student"), run.join("drawn.png"));
+    let line = ["sample", student.to_str().unwrap(), "--prompt", "a blue four", "--seed", "7", "-o", output.to_str().unwrap()];
+    let device = dmdx_train::device::open(dmdx_train::recipe::Device::Cpu).unwrap();
+    sample(&<Command as clap::Parser>::parse_from(line).sample, &device).unwrap();
+    let bundle = dmdx_runtime::Bundle::open(&run.join("bundle")).unwrap();
+    let pipeline = dmdx_runtime::Pipeline::open(&bundle, &TractEngine::new(1)).unwrap();
+    let noise = dmdx_runtime::noise::latents(7, 0, 1, &pipeline.manifest().latent_shape).unwrap();
+    let expected = picture::sheet(&pipeline.generate(&["a blue four".into()], &noise, &|_| ()).unwrap(), 1, 1).unwrap();
+    let drawn = image::open(&output).unwrap().to_rgb8();
+    let worst = drawn.iter().zip(&expected.rgb).map(|(a, b)| a.abs_diff(*b)).max();
+    // Burn and tract may round a value at the edge of two bytes differently.
+    assert!(worst <= Some(1), "{worst:?}");
+
+    let asked = [line.as_slice(), &["--force", "--steps", "4"]].concat();
+    let refused = sample(&<Command as clap::Parser>::parse_from(asked).sample, &device).unwrap_err();
+    assert!(refused.to_string().contains("is a student"), "{refused}");
+    let as_teacher = format!("teacher.path={:?}", student.display().to_string());
+    let loaded = LoadedRecipe::read(&teacher().join("dmdx.toml"), &[as_teacher], &sections()).unwrap();
+    let refused = Distillation::open(&loaded).err().unwrap();
+    assert!(refused.to_string().contains("is a student, distilled from digits-sdxl"), "{refused}");
 }
 
 /// Every file, but for what the clock says and the lock.
@@ -143,8 +175,16 @@ fn a_short_job_leaves_a_student_twice_the_same() {
     // Two steps of training leave a grey that hardly depends on the noise.
     assert!(spread("teacher_2") > 0.1 && spread("student_1") < 0.5 * spread("teacher_2"), "{scores}");
 
-    // The student is the teacher byte for byte, but for the UNet's weights, which moved and are 32-bit.
-    for file in ["model_index.json", "unet/config.json", "vae/diffusion_pytorch_model.safetensors", "tokenizer/vocab.json"] {
+    // The student is the teacher byte for byte, but for its scheduler, which stock pipelines draw with, and the UNet's
+    // weights, which moved and are 32-bit.
+    for place in ["student", "bundle"] {
+        let json = |file: &str| -> serde_json::Value { serde_json::from_slice(&first[&Path::new(place).join(file)]).unwrap() };
+        let config = json("scheduler/scheduler_config.json");
+        assert_eq!(json("model_index.json")["scheduler"], serde_json::json!(["diffusers", "DPMSolverMultistepScheduler"]));
+        assert_eq!((&config["prediction_type"], &config["flow_shift"]), (&"flow_prediction".into(), &1e6.into()));
+    }
+    draws_as_its_bundle_does(&folder.path().join("first"));
+    for file in ["unet/config.json", "vae/diffusion_pytorch_model.safetensors", "tokenizer/vocab.json"] {
         assert_eq!(first[&Path::new("student").join(file)], std::fs::read(teacher().join(file)).unwrap(), "{file}");
     }
     let student = import_pipeline(&folder.path().join("first/student"), &ImportOptions::default()).unwrap();

@@ -14,9 +14,10 @@ use dmdx_graph::ir::Bindings;
 use dmdx_graph::store::{hub, parts};
 use dmdx_importer::Pipeline;
 use dmdx_importer::hf::tokenizer;
+use dmdx_runtime::StudentInfo;
 pub use dmdx_runtime::manifest::Role;
-use dmdx_runtime::manifest::{self, GuidanceRange, Manifest, Provenance, Verification};
-use dmdx_runtime::process::{Parameterisation, StepRule};
+use dmdx_runtime::manifest::{self, GuidanceRange, Manifest, Provenance, Unconditional, Verification};
+use dmdx_runtime::process::{NoiseSchedule, Parameterisation, StepRule};
 
 use crate::error::{ExportError, Result, io};
 use crate::model::{GraphReport, export_graph};
@@ -38,6 +39,10 @@ pub struct BundleOptions<'a> {
     pub sampler: StepRule,
     /// What the output means; `None` takes the scheduler's `prediction_type`.
     pub parameterisation: Option<Parameterisation>,
+    /// The noise process; `None` takes the scheduler's.
+    pub schedule: Option<NoiseSchedule>,
+    /// What the unconditional half of guidance is fed; `None` takes the pipeline's.
+    pub unconditional: Option<Unconditional>,
     /// Weight of classifier-free guidance, for teachers.
     pub guidance_scale: Option<f64>,
     /// The guidance weights that a student may be run with.
@@ -60,6 +65,19 @@ pub struct BundleOptions<'a> {
 }
 
 impl BundleOptions<'_> {
+    /// A student as its file states it.
+    pub fn student<'a>(info: &StudentInfo, progress: &'a mut dyn FnMut(Stage<'_>)) -> BundleOptions<'a> {
+        BundleOptions {
+            sampler: info.sampler,
+            parameterisation: Some(info.parameterisation),
+            schedule: Some(info.schedule.clone()),
+            unconditional: info.unconditional,
+            guidance: info.guidance,
+            licence: Some(info.licence.clone()),
+            ..Self::new(Role::Student, info.steps.clone(), progress)
+        }
+    }
+
     /// The `compat` target, no guidance, no verification, no overwriting.
     pub fn new(role: Role, steps: Vec<f64>, progress: &mut dyn FnMut(Stage<'_>)) -> BundleOptions<'_> {
         BundleOptions {
@@ -68,6 +86,8 @@ impl BundleOptions<'_> {
             steps,
             sampler: StepRule::Ode,
             parameterisation: None,
+            schedule: None,
+            unconditional: None,
             guidance_scale: None,
             guidance: None,
             frames: None,
@@ -124,7 +144,8 @@ pub fn export_bundle(pipeline: &Pipeline, root: &Path, out: &Path, mut options: 
             manifest.verification.insert(model.folder, measured);
         }
     }
-    copy_files(pipeline, destination.path())?;
+    copy_tokenizers(pipeline, destination.path())?;
+    pipeline_files(&source, &manifest, pipeline, destination.path())?;
     stop_if(options.cancelled)?;
     (options.progress)(Stage::Hashing);
     manifest.provenance.source_sha256 = pipeline.hash()?;
@@ -182,12 +203,12 @@ fn draft(source: &Source<'_>, facts: Facts, options: &BundleOptions<'_>) -> Resu
         pipeline: source.pipeline.class.clone(),
         role: options.role,
         steps: options.steps.clone(),
-        parameterisation: options.parameterisation.unwrap_or(facts.parameterisation),
+        parameterisation: options.parameterisation.map_or_else(|| source.parameterisation(), Ok)?,
         sampler: options.sampler,
-        schedule: facts.schedule,
+        schedule: options.schedule.clone().map_or_else(|| source.schedule(), Ok)?,
         guidance_scale: options.guidance_scale,
         guidance: options.guidance,
-        unconditional: facts.unconditional,
+        unconditional: options.unconditional.unwrap_or(facts.unconditional),
         latent_shape: facts.latent_shape,
         vae: facts.vae,
         time_ids: facts.time_ids,
@@ -211,16 +232,30 @@ fn draft(source: &Source<'_>, facts: Facts, options: &BundleOptions<'_>) -> Resu
     Ok(manifest)
 }
 
-/// Tokenizers, scheduler and index, byte for byte.
-fn copy_files(pipeline: &Pipeline, bundle: &Path) -> Result<()> {
+/// Tokenizers, byte for byte.
+fn copy_tokenizers(pipeline: &Pipeline, bundle: &Path) -> Result<()> {
     for (name, from) in &pipeline.tokenizers {
         for file in tokenizer::file_names().filter(|file| from.join(file).is_file()) {
             copy(&from.join(file), &bundle.join(name).join(file))?;
         }
     }
-    for (file, text) in pipeline.texts() {
-        let place = bundle.join(file);
-        parts::put(&place, text.as_bytes()).map_err(io(&place, "written"))?;
+    Ok(())
+}
+
+/// Scheduler and index: a teacher's byte for byte, a student's as its steps need them.
+fn pipeline_files(source: &Source<'_>, manifest: &Manifest, pipeline: &Pipeline, bundle: &Path) -> Result<()> {
+    const FILES: [&str; 2] = ["model_index.json", "scheduler/scheduler_config.json"];
+    let texts: Vec<(&str, String)> = match manifest.role {
+        Role::Teacher => pipeline.texts().map(|(file, text)| (file, text.to_string())).collect(),
+        Role::Student => {
+            let layout = source.layout(manifest)?;
+            let texts = FILES.into_iter().zip([Some(layout.model_index), layout.scheduler]);
+            texts.filter_map(|(file, text)| Some((file, text?))).collect()
+        }
+    };
+    for (file, text) in texts {
+        let path = bundle.join(file);
+        parts::put(&path, text.as_bytes()).map_err(io(&path, "written"))?;
     }
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! Opens a bundle and checks it against its manifest before anything in it is used.
 
-mod student;
-
 use std::path::{Path, PathBuf};
 
 use dmdx_graph::store::{hash, hub};
@@ -9,8 +7,6 @@ use dmdx_graph::store::{hash, hub};
 use crate::Error;
 use crate::files::read_text;
 use crate::manifest::{self, FileRecord, Manifest};
-
-pub use self::student::StudentInfo;
 
 /// An opened bundle: every listed file is there, has its recorded size and hash, and lies inside the folder or, where this
 /// is a snapshot of the hub's cache, in the model's blobs.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::process::{NoiseSchedule, Parameterisation, Process, ProcessError, Rollout, StepRule};
+use crate::process::{NoiseSchedule, Parameterisation, ProcessError, Rollout, StepRule};
 
 /// The name of the manifest inside a bundle.
 pub const FILE_NAME: &str = "dmdx.json";
@@ -277,15 +277,7 @@ impl Manifest {
     /// # Errors
     /// [`ProcessError`] for a schedule, a parameterisation and steps that do not go together.
     pub fn rollout(&self) -> Result<Rollout, ProcessError> {
-        let process = match self.parameterisation {
-            // The first time stands for pure noise on the line, whatever the teacher's table has there.
-            Parameterisation::LineVelocity => Process::line(self.steps.first().copied().unwrap_or_default()),
-            own @ (Parameterisation::Epsilon
-            | Parameterisation::Sample
-            | Parameterisation::VPrediction
-            | Parameterisation::Flow) => self.schedule.process(own)?,
-        };
-        Rollout::new(process, &self.steps, self.sampler)
+        self.schedule.rollout(self.parameterisation, &self.steps, self.sampler)
     }
 
     fn validate_diffusion(&self) -> Result<(), ManifestError> {

@@ -16,6 +16,8 @@ use crate::tensor::ops::pick;
 use crate::{Bundle, Engine, Error, Tensor, noise};
 use networks::Loaded;
 
+pub use walk::walk;
+
 /// Prompts encoded at once.
 const PROMPTS: usize = 32;
 
@@ -210,7 +212,7 @@ impl Pipeline {
             let draw = |&picture: &usize| noise::between_steps(self.seed, picture as u64, step, noise.row_len());
             Tensor::f32([&[rows.len()], &noise.shape()[1..]].concat(), pictures.iter().flat_map(draw).collect())
         };
-        walk::walk(&self.rollout, pick(noise, pictures)?, predict, fresh)
+        walk(&self.rollout, pick(noise, pictures)?, predict, fresh)
     }
 }
 

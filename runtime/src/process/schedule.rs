@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::noise_table::{Betas, MOST_ENTRIES, NoiseTable};
+use super::rollout::{Rollout, StepRule};
 use super::{Parameterisation, Process, ProcessError, Rounding};
 
 /// What a noise process is stated by.
@@ -32,6 +33,22 @@ impl NoiseSchedule {
     #[must_use]
     pub fn flow() -> Self {
         Self::Flow { num_train_timesteps: 1000, shift: 1.0 }
+    }
+
+    /// The walk of a network on this process along `times`, as it is told them.
+    ///
+    /// # Errors
+    /// [`ProcessError`] for a prediction and times that do not go with the process, or with one another.
+    pub fn rollout(&self, parameterisation: Parameterisation, times: &[f64], rule: StepRule) -> Result<Rollout, ProcessError> {
+        let process = match parameterisation {
+            // The first time stands for pure noise on the line, whatever the teacher's table has there.
+            Parameterisation::LineVelocity => Process::line(times.first().copied().unwrap_or_default()),
+            own @ (Parameterisation::Epsilon
+            | Parameterisation::Sample
+            | Parameterisation::VPrediction
+            | Parameterisation::Flow) => self.process(own)?,
+        };
+        Rollout::new(process, times, rule)
     }
 
     /// The process of a teacher whose network predicts this.

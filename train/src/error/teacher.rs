@@ -23,6 +23,17 @@ pub enum TeacherError {
     /// A guidance weight that is no number.
     #[error("a guidance scale of {0} was asked for, but a finite number is needed")]
     Guidance(f64),
+    /// What a student is not sampled with.
+    #[error("{what} cannot be chosen: the pipeline is a student, whose dmdx_student.json states {states}; leave it out")]
+    Student {
+        /// What was asked for.
+        what: &'static str,
+        /// What the student has instead.
+        states: String,
+    },
+    /// A student in the place of a teacher.
+    #[error("{0} is a student, distilled from {1}; name its teacher, whose noise levels and weights are those of a whole walk")]
+    IsStudent(String, String),
     /// Latents that would not fit into memory.
     #[error("latents of shape {0:?} are too large")]
     TooLarge(Vec<usize>),

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use dmdx_export::{BundleOptions, Role, Target, Verifier, export_bundle};
+use dmdx_export::{BundleOptions, Target, Verifier, export_bundle};
 use dmdx_importer::{ImportOptions, Pipeline, import_pipeline};
-use dmdx_runtime::bundle::StudentInfo;
+use dmdx_runtime::StudentInfo;
 
 use super::distillation::Distillation;
 use super::student;
@@ -20,16 +20,12 @@ pub(super) fn check(loaded: &LoadedRecipe) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// How the student is sampled, for its folder and its bundles.
-fn info(job: &Distillation) -> Result<StudentInfo, TrainError> {
-    Ok(student::info(job.student()?.rollout(), job.student_guidance(), &job.path, &job.teacher_hash))
-}
-
 /// Writes the student as a pipeline in the reference library's layout.
 pub(super) fn save(job: &Distillation, state: &StoredState, folder: &Path) -> Result<(), TrainError> {
     let changed = job.path.is_file() || job.loaded.recipe.teacher.is_changed();
     let imported = changed.then_some(&job.teacher.pipeline);
-    student::save(job.teacher.family, &job.path, imported, &info(job)?, state, folder)
+    let (info, layout) = student::describe(job)?;
+    student::save(job.teacher.family, (&job.path, imported), (&info, &layout), state, folder)
 }
 
 /// The student's folder, read back for every export; its weights stay in their files until they are needed.
@@ -46,7 +42,7 @@ impl SavedStudent {
         let pipeline = import_pipeline(folder, &ImportOptions::default())
             .map_err(|error| TrainError::component("reading the student back", error))?;
         let verifier = Verifier::new(None, rayon::current_num_threads()).map_err(exporting)?;
-        Ok(Self { folder: folder.to_path_buf(), pipeline, info: info(job)?, verifier })
+        Ok(Self { folder: folder.to_path_buf(), pipeline, info: student::describe(job)?.0, verifier })
     }
 
     /// Writes and verifies the bundle for one target.
@@ -54,12 +50,9 @@ impl SavedStudent {
         let mut silent = |_: dmdx_export::Stage<'_>| {};
         let options = BundleOptions {
             target: Target::by_name(target).map_err(exporting)?,
-            parameterisation: Some(self.info.parameterisation),
-            sampler: self.info.sampler,
-            guidance: self.info.guidance,
             verifier: Some(&self.verifier),
             force: true,
-            ..BundleOptions::new(Role::Student, self.info.steps.clone(), &mut silent)
+            ..BundleOptions::student(&self.info, &mut silent)
         };
         export_bundle(&self.pipeline, &self.folder, folder, options).map(drop).map_err(exporting)
     }

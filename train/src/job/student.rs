@@ -5,12 +5,12 @@ use std::path::Path;
 
 use dmdx_graph::store::{hub, parts};
 use dmdx_importer::{ImportOptions, Pipeline, write_pipeline};
-use dmdx_runtime::bundle::StudentInfo;
 use dmdx_runtime::family::Family;
-use dmdx_runtime::manifest::GuidanceRange;
-use dmdx_runtime::process::Rollout;
+use dmdx_runtime::scheduler;
+use dmdx_runtime::student::{Layout, StudentInfo};
 
-use crate::error::TrainError;
+use super::distillation::Distillation;
+use crate::error::{TeacherError, TrainError};
 use crate::method::GENERATOR;
 use crate::store::atomic::{stream_atomically, write_atomically};
 use crate::store::tensor_file::{Entry, TensorWriter, Values};
@@ -19,29 +19,41 @@ use crate::store::{StoredState, hash};
 /// What the reference library calls a denoising network's weights.
 const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
 
-/// Copies the teacher's folder byte for byte but for the denoising network's weights, which become the student's in 32
-/// bits under the reference library's names, and adds `dmdx_student.json`. Nothing is held in memory as a whole. The
+/// What names the parts of a pipeline.
+const INDEX: &str = "model_index.json";
+
+/// What states a pipeline's scheduler.
+const SCHEDULER: &str = "scheduler/scheduler_config.json";
+
+/// Copies the teacher's folder byte for byte but for three things: the denoising network's weights, which become the
+/// student's in 32 bits under the reference library's names; the scheduler, which becomes one that makes the student's
+/// steps, with `model_index.json` to match; and `dmdx_student.json`, which is new. Nothing is held in memory as a whole. The
 /// networks of a teacher that is none of a folder's plain files are written as they were imported.
 ///
 /// # Errors
 /// [`TrainError::Read`], [`TrainError::Write`]; [`TrainError::NoStudent`] where the state holds no generator.
 pub(super) fn save(
     family: &dyn Family,
-    teacher: &Path,
-    imported: Option<&Pipeline>,
-    info: &StudentInfo,
+    (teacher, imported): (&Path, Option<&Pipeline>),
+    (info, layout): (&StudentInfo, &Layout),
     state: &StoredState,
     folder: &Path,
 ) -> Result<(), TrainError> {
     let network = family.denoiser().folder;
-    let is_weights = |file: &str| file.strip_prefix(network).is_some_and(|rest| rest.starts_with('/') && rest != "/config.json");
+    let in_network = |file: &str| file.strip_prefix(network).is_some_and(|rest| rest.starts_with('/') && rest != "/config.json");
+    let is_own = |file: &str| in_network(file) || file.starts_with("scheduler/") || file == INDEX;
     match imported {
         Some(pipeline) => {
             write_pipeline(pipeline, folder, network, &ImportOptions::default(), None)
                 .map_err(|error| TrainError::component("writing the student", error))?;
+            // The teacher's; the student's follows, where there is one.
+            let scheduler = folder.join(SCHEDULER);
+            if scheduler.exists() {
+                std::fs::remove_file(&scheduler).map_err(TrainError::write(&scheduler))?;
+            }
         }
         None => {
-            for file in hash::model_files(teacher)?.iter().filter(|file| !is_weights(file)) {
+            for file in hash::model_files(teacher)?.iter().filter(|file| !is_own(file)) {
                 let (from, to) = (teacher.join(file), folder.join(file));
                 parts::copy(&from, &to).map_err(TrainError::read(&from))?.map_err(TrainError::write(&to))?;
             }
@@ -50,8 +62,15 @@ pub(super) fn save(
     let path = folder.join(network).join(WEIGHTS);
     make_parent(&path)?;
     write_weights(state, &path)?;
-    let place = folder.join(StudentInfo::FILE_NAME);
-    write_atomically(&place, |writer| writer.write_all(info.to_json().as_bytes()))
+    let texts = [
+        (INDEX, Some(&layout.model_index)),
+        (SCHEDULER, layout.scheduler.as_ref()),
+        (StudentInfo::FILE_NAME, Some(&info.to_json())),
+    ];
+    texts.into_iter().filter_map(|(file, text)| Some((folder.join(file), text?))).try_for_each(|(path, text)| {
+        make_parent(&path)?;
+        write_atomically(&path, |writer| writer.write_all(text.as_bytes()))
+    })
 }
 
 /// The generator of a state, as the reference library stores networks.
@@ -75,17 +94,35 @@ fn make_parent(file: &Path) -> Result<(), TrainError> {
     file.parent().map_or(Ok(()), |parent| std::fs::create_dir_all(parent).map_err(TrainError::write(parent)))
 }
 
-/// How the student is sampled, for its checkpoint and its bundle.
-pub(super) fn info(rollout: &Rollout, guidance: Option<GuidanceRange>, teacher: &Path, hash: &str) -> StudentInfo {
-    let last = || teacher.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
-    let name = hub::model_name(teacher).or_else(last);
-    StudentInfo {
+/// How the student of a job is sampled and where it comes from, for its checkpoint and its bundles, and how diffusers finds
+/// its scheduler.
+///
+/// # Errors
+/// When the recipe's student is none of the teacher's, or the teacher's scheduler states no noise process.
+pub(super) fn describe(job: &Distillation) -> Result<(StudentInfo, Layout), TrainError> {
+    let student = job.student()?;
+    let (rollout, teacher) = (student.rollout(), &job.teacher);
+    let guidance = job.student_guidance();
+    let unconditional = guidance.map(|_| teacher.unconditional);
+    let schedule = scheduler::noise_schedule(teacher.pipeline.scheduler.as_ref().ok_or(TeacherError::NoScheduler)?)?;
+    let layout = Layout::new(teacher.family, &teacher.pipeline.model_index, rollout, &schedule, guidance.zip(unconditional));
+    let info = StudentInfo {
         steps: rollout.network_times(),
         parameterisation: rollout.process().parameterisation(),
         sampler: rollout.rule(),
+        schedule,
         guidance,
-        teacher: name.unwrap_or_else(|| "teacher".into()),
-        teacher_sha256: hash.to_string(),
-        licence: String::new(),
-    }
+        unconditional,
+        diffusers: Some(layout.diffusers.clone()),
+        teacher: name(&job.path),
+        teacher_sha256: job.teacher_hash.clone(),
+        licence: dmdx_export::licence(&job.path),
+    };
+    Ok((info, layout))
+}
+
+/// What a model is called: `owner/name` in the hub's cache, otherwise the last part of its path.
+fn name(model: &Path) -> String {
+    let last = || model.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    hub::model_name(model).or_else(last).unwrap_or_else(|| "teacher".into())
 }

@@ -1,4 +1,4 @@
-//! `dmdx-train sample`: one picture or video of a teacher, as a PNG file.
+//! `dmdx-train sample`: one picture or video of a teacher, or of a student, as a PNG file.
 
 use std::path::PathBuf;
 
@@ -7,15 +7,19 @@ use clap::Args;
 use dmdx_importer::source::SourceOptions;
 use dmdx_importer::{ImportOptions, import_pipeline};
 use dmdx_runtime::family::{self, Size};
-use dmdx_runtime::noise;
 use dmdx_runtime::pipeline::picture;
 use dmdx_runtime::scheduler::Scheduler;
 use dmdx_runtime::tensor::ops::map;
+use dmdx_runtime::{StudentInfo, noise};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Request, run};
-use crate::error::TrainError;
+use super::{Request, run, student};
+use crate::error::{TeacherError, TrainError};
 use crate::teacher::OnBurn;
+
+/// Steps of a teacher and the weight that guides it, where nothing is said.
+const TEACHER_STEPS: usize = 28;
+const TEACHER_GUIDANCE: f64 = 6.0;
 
 /// Frames of a video side by side at most.
 const COLUMNS: usize = 8;
@@ -24,7 +28,7 @@ const COLUMNS: usize = 8;
 #[derive(Clone, Debug, Args)]
 pub struct SampleArguments {
     /// Pipeline folder, or single file with the tokenizers of --config, of a Stable Diffusion 1.5, 2.1, XL, 3 or CogVideoX
-    /// teacher.
+    /// teacher, or folder of a student.
     pub pipeline: PathBuf,
     /// What is to be seen.
     #[arg(long)]
@@ -32,12 +36,12 @@ pub struct SampleArguments {
     /// What is not.
     #[arg(long)]
     pub negative_prompt: Option<String>,
-    /// Steps of the teacher's own scheduler.
-    #[arg(long, default_value_t = 28)]
-    pub steps: usize,
-    /// Weight of classifier-free guidance; 1 is none.
-    #[arg(long, default_value_t = 6.0)]
-    pub guidance_scale: f64,
+    /// Steps of the teacher's own scheduler, otherwise 28; a student has its own.
+    #[arg(long)]
+    pub steps: Option<usize>,
+    /// Weight of classifier-free guidance, otherwise 6, and a student's own; 1 is none.
+    #[arg(long)]
+    pub guidance_scale: Option<f64>,
     /// Let the weight grow as the time falls, as CogVideoX' `use_dynamic_cfg` does.
     #[arg(long)]
     pub dynamic_guidance: bool,
@@ -86,11 +90,20 @@ pub fn sample(arguments: &SampleArguments, device: &Device) -> Result<(), TrainE
     let geometry = family::of_class(&pipeline.class)?.geometry(&networks, &asked)?;
     let noise = noise::latents(arguments.seed, 0, 1, &geometry.latent_shape)?;
     let [height, width] = geometry.pixels;
+    let student = StudentInfo::read(&arguments.pipeline)?;
+    let (steps, guidance_scale) = match &student {
+        Some(_) if arguments.dynamic_guidance || arguments.guidance_rescale != 0.0 => {
+            let what = "--dynamic-guidance and --guidance-rescale";
+            return Err(TeacherError::Student { what, states: "neither".into() }.into());
+        }
+        Some(info) => student::chosen(info, arguments.steps, arguments.guidance_scale)?,
+        None => (arguments.steps.unwrap_or(TEACHER_STEPS), arguments.guidance_scale.unwrap_or(TEACHER_GUIDANCE)),
+    };
     let request = Request {
         prompt: arguments.prompt.clone(),
         negative_prompt: arguments.negative_prompt.clone(),
-        steps: arguments.steps,
-        guidance_scale: arguments.guidance_scale,
+        steps,
+        guidance_scale,
         dynamic_guidance: arguments.dynamic_guidance,
         guidance_rescale: arguments.guidance_rescale,
         height,
@@ -100,12 +113,16 @@ pub fn sample(arguments: &SampleArguments, device: &Device) -> Result<(), TrainE
     let style =
         ProgressStyle::with_template("{msg} {bar:40} {pos}/{len} {elapsed_precise}").unwrap_or(ProgressStyle::default_bar());
     let bar = ProgressBar::new(0).with_style(style).with_message("sampling");
-    let trace = run(&pipeline, &networks, &request, &noise, &|step, steps| {
+    let progress = |step: usize, steps: usize| {
         bar.set_length(steps as u64);
         bar.set_position(step as u64);
-    })?;
+    };
+    let pictures = match &student {
+        Some(info) => student::draw(&pipeline, &networks, &request, info, &noise, &progress)?,
+        None => map(&run(&pipeline, &networks, &request, &noise, &progress)?.result, |value| 2.0 * value - 1.0)?,
+    };
     bar.finish_and_clear();
-    let pictures = picture::frames_in_a_row(&map(&trace.result, |value| 2.0 * value - 1.0)?)?;
+    let pictures = picture::frames_in_a_row(&pictures)?;
     let count = pictures.shape().first().copied().unwrap_or(1);
     let sheet = picture::sheet(&pictures, count.min(COLUMNS), 1)?;
     Ok(picture::write_file(&arguments.output, &picture::png(&sheet)?, arguments.force)?)

@@ -1,15 +1,16 @@
-//! Pictures and videos of a teacher, made as its own diffusers pipeline makes them: tokenize, encode, guided steps of its
+//! Pictures and videos of a teacher or a student: a teacher's are made as its own diffusers pipeline makes them: tokenize, encode, guided steps of its
 //! own scheduler, decode. What training and bundles are measured against, and the check of a whole pipeline.
 
 mod command;
 mod denoise;
+mod prepare;
 mod reference;
 mod request;
+mod student;
 
 use dmdx_importer::Pipeline;
 use dmdx_runtime::Tensor;
-use dmdx_runtime::family::{self, Condition, Geometry, Networks, denoiser_inputs};
-use dmdx_runtime::manifest::Unconditional;
+use dmdx_runtime::family::{Condition, Networks, denoiser_inputs};
 use dmdx_runtime::scheduler::Scheduler;
 use dmdx_runtime::tensor::ops::map;
 
@@ -19,6 +20,7 @@ pub use request::{Progress, Request};
 
 use crate::error::{TeacherError, TrainError};
 use denoise::{Denoised, Start, denoise};
+use prepare::{Prepared, prepare};
 
 /// Everything on the way from a prompt to a picture.
 #[derive(Debug, Clone)]
@@ -47,23 +49,8 @@ pub fn run(
     noise: &Tensor,
     progress: Progress<'_>,
 ) -> Result<Trace, TrainError> {
-    let weight = request.guidance_scale;
-    if !weight.is_finite() {
-        return Err(TeacherError::Guidance(weight).into());
-    }
-    let family = family::of_class(&pipeline.class)?;
-    let latent_shape = noise.shape().get(1..).unwrap_or_default().to_vec();
-    family.check_latents(networks, &latent_shape)?;
-    let told = family.encode(networks, &[&request.prompt], 1)?;
-    let negative = match (&request.negative_prompt, family.unconditional(networks)) {
-        (None, Unconditional::Zeros) => told.zeros()?,
-        (None, Unconditional::EmptyPrompt) => family.encode(networks, &[""], 1)?,
-        (Some(text), _) => family.encode(networks, &[text], 1)?,
-    };
+    let Prepared { family, told, negative, fixed, tokens } = prepare(pipeline, networks, request, noise, None)?;
     let denoiser = family.denoiser();
-    let tokens = family.token_grid(networks.config(denoiser.folder), &latent_shape).map_or(0, |grid| grid.iter().product());
-    let geometry = Geometry { latent_shape, pixels: [request.height, request.width] };
-    let fixed = family.fixed(networks, &geometry)?;
     let mut scheduler = Scheduler::from_config(pipeline.scheduler.as_ref().ok_or(TeacherError::NoScheduler)?)?;
     let Denoised { timesteps, latents } =
         denoise(&mut scheduler, request, &Start { noise, tokens }, progress, |sample, time, with_prompt| {

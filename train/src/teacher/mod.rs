@@ -10,6 +10,7 @@ use dmdx_export::Imported;
 use dmdx_graph::Graph;
 use dmdx_importer::source::SourceOptions;
 use dmdx_importer::{ImportOptions, Nonfinite, Pipeline, import_pipeline};
+use dmdx_runtime::StudentInfo;
 use dmdx_runtime::family::{self, Family, Geometry, Size};
 use dmdx_runtime::manifest;
 use dmdx_runtime::process::{Rollout, StepRule};
@@ -95,6 +96,11 @@ impl Teacher {
     /// # Errors
     /// When the pipeline cannot be imported, or is of an unsupported kind.
     pub fn open(path: &Path, reading: &SourceOptions, unconditional: Unconditional, device: &Device) -> Result<Self, TrainError> {
+        if path.is_dir()
+            && let Some(student) = StudentInfo::read(path)?
+        {
+            return Err(TeacherError::IsStudent(path.display().to_string(), student.teacher).into());
+        }
         let pipeline = import_pipeline(path, &ImportOptions { nonfinite: Nonfinite::Deny, ..reading.import() })
             .and_then(|pipeline| pipeline.require_complete().map(|()| pipeline))
             .map_err(|error| TrainError::TeacherImport(error.into()))?;
