@@ -16,7 +16,9 @@ mod source;
 mod targets;
 pub mod verify;
 
-pub use bundle::{BundleOptions, BundleReport, ComponentOptions, ComponentReport, Role, Stage, export_bundle, export_component};
+pub use bundle::{
+    BundleOptions, BundleReport, ComponentOptions, ComponentReport, Role, Stage, check_bundle, export_bundle, export_component,
+};
 pub use error::{ExportError, Result};
 pub use imported::Imported;
 pub use model::{GraphReport, export_graph};

@@ -6,11 +6,12 @@ use std::path::Path;
 use dmdx_graph::ir::{Output, Symbol};
 use dmdx_graph::{DType, Graph};
 use dmdx_importer::Pipeline;
+use dmdx_runtime::card::{self, Notes};
 use dmdx_runtime::family::{self, Family, Geometry, Network, Size};
 use dmdx_runtime::manifest::{Manifest, Unconditional, VaeScaling};
 use dmdx_runtime::process::{NoiseSchedule, Parameterisation};
 use dmdx_runtime::scheduler;
-use dmdx_runtime::student::Layout;
+use dmdx_runtime::student::{Diffusers, Layout};
 use serde_json::Value;
 
 use crate::error::{ExportError, Result};
@@ -93,6 +94,12 @@ impl<'p> Source<'p> {
         let rollout = manifest.rollout().map_err(dmdx_runtime::Error::from)?;
         let guidance = manifest.guidance.map(|range| (range, manifest.unconditional));
         Ok(Layout::new(self.family, &self.pipeline.model_index, &rollout, &manifest.schedule, guidance))
+    }
+
+    /// The bundle's model card.
+    pub fn card(&self, manifest: &Manifest, diffusers: Option<&Diffusers>, notes: &Notes) -> Result<String> {
+        let text = card::bundle(self.family, manifest, diffusers, notes);
+        text.map_err(|error| ExportError::from(dmdx_runtime::Error::from(error)))
     }
 
     fn scheduler(&self) -> Result<&Value> {

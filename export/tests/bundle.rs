@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dmdx_export::{BundleOptions, ExportError, Role, Stage, export_bundle};
+use dmdx_export::{BundleOptions, ExportError, Role, Stage, check_bundle, export_bundle};
 use dmdx_importer::{ImportOptions, Pipeline, import_pipeline};
 use dmdx_runtime::StudentInfo;
 use dmdx_runtime::manifest::{GuidanceRange, Manifest, Unconditional};
@@ -162,6 +162,8 @@ fn impossible_steps_are_refused_before_any_work() {
     let folder = tempfile::tempdir().unwrap();
     let mut quiet = |_: Stage<'_>| {};
     let options = BundleOptions::new(Role::Student, vec![1000.0], &mut quiet);
+    let asked = check_bundle(&pipeline(), &teacher(), &options).unwrap_err();
+    assert!(asked.to_string().contains("no time of the schedule"), "{asked}");
     let error = export_bundle(&pipeline(), &teacher(), &folder.path().join("b"), options).unwrap_err();
     assert!(error.to_string().contains("no time of the schedule"), "{error}");
     assert_eq!(count(folder.path()), 0);
@@ -214,6 +216,13 @@ fn a_student_folder_knows_its_steps() {
     let scheduler: serde_json::Value = serde_json::from_str(&read("scheduler/scheduler_config.json")).unwrap();
     assert_eq!((&scheduler["_class_name"], &scheduler["flow_shift"]), (&"DPMSolverMultistepScheduler".into(), &1e6.into()));
     assert!(read("model_index.json").contains("DPMSolverMultistepScheduler"), "{}", read("model_index.json"));
+
+    let card = read("README.md");
+    assert!(card.contains("base_model: \"digits-sdxl\"\nlicense: mit\n") && card.contains("x0 = z - G(z, 999)"), "{card}");
+    assert!(card.contains("The files were not run") && !manifest.files.contains_key("README.md"), "{card}");
+    // People may write more into a card.
+    std::fs::write(out.join("README.md"), card + "\nMore.\n").unwrap();
+    dmdx_runtime::Bundle::open(&out).unwrap();
 
     // Several steps, fresh noise between them, and a guidance weight that callers choose.
     let guidance = Some(GuidanceRange { default: 2.0, range: [1.0, 4.0] });

@@ -6,6 +6,7 @@
 //! here trains or exports.
 
 pub mod bundle;
+pub mod card;
 pub mod engine;
 pub mod error;
 pub mod family;

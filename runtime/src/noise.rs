@@ -12,6 +12,13 @@ use crate::{Error, Tensor};
 /// Most values drawn at once: a manifest may be a stranger's.
 const MOST_VALUES: usize = 1 << 30;
 
+/// [`standard_normal`] in words, for model cards: picture `i` of seed `s`.
+pub const RULE: &str = "ChaCha12 (`rand_chacha`, `seed_from_u64(s)`, stream `i`), each value by `rand_distr::StandardNormal` as f64, \
+                        rounded to f32, in row-major order";
+
+/// [`between_steps`] in words.
+pub const RULE_BETWEEN_STEPS: &str = "that of stream `i xor ((k + 1) << 48)` after step `k`, counted from 0";
+
 /// `count` standard normal values of picture `index`: ChaCha12 seeded by `seed_from_u64(seed)`, stream `index`, each value
 /// drawn as `f64` by `rand_distr::StandardNormal` and rounded to `f32`.
 #[must_use]

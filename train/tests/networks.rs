@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use dmdx_importer::{ImportOptions, import_pipeline};
 use dmdx_runtime::engine::tract::TractEngine;
 use dmdx_runtime::pipeline::picture;
+use dmdx_runtime::process::{NoiseSchedule, Parameterisation};
 use dmdx_train::TrainError;
 use dmdx_train::job::work::work;
 use dmdx_train::job::{Distillation, Drawer, Models, PictureSet};
@@ -101,7 +102,16 @@ fn a_short_job_leaves_a_student_twice_the_same() {
     });
     let differing: Vec<_> = first.iter().filter(|(name, bytes)| second.get(*name) != Some(bytes)).map(|(name, _)| name).collect();
     assert!(differing.is_empty() && first.len() == second.len(), "{differing:?}");
-    for name in ["samples.png", "loss.png", "score.json", "manifest.json", "bundle/dmdx.json", "student/dmdx_student.json"] {
+    for name in [
+        "samples.png",
+        "loss.png",
+        "score.json",
+        "manifest.json",
+        "bundle/dmdx.json",
+        "student/dmdx_student.json",
+        "student/README.md",
+        "bundle/README.md",
+    ] {
         assert!(first.contains_key(Path::new(name)), "{name} is missing");
     }
     // The classifier is more than its description.
@@ -262,4 +272,60 @@ fn memory_of_a_score_does_not_grow_with_its_pictures() {
     eprintln!("{few} bytes for 64 prompts, {many} for 640");
     // Their pictures alone are 14 MB more. The block of features is not full yet: 0.6 MB, and as much again while it grows.
     assert!(many < few + (2 << 20), "{few} bytes were held for 64 prompts, {many} for 640");
+}
+
+/// Velocity teachers with zero terminal signal, as two classes of schedulers keep them: alpha is 0 at the last time, or 2^-12.
+#[test]
+fn a_velocity_teacher_without_signal_at_the_end_becomes_a_bundle() {
+    let folder = tempfile::tempdir().unwrap();
+    for (class, last) in [("DDIMScheduler", None), ("EulerDiscreteScheduler", Some(1.0 / 16_777_216.0))] {
+        let teacher = folder.path().join(class);
+        copy(&self::teacher(), &teacher);
+        let config = serde_json::json!({
+            "_class_name": class,
+            "num_train_timesteps": 1000,
+            "beta_schedule": "scaled_linear",
+            "beta_start": 0.00085,
+            "beta_end": 0.012,
+            "prediction_type": "v_prediction",
+            "rescale_betas_zero_snr": true,
+            "timestep_spacing": "trailing",
+        });
+        std::fs::write(teacher.join("scheduler/scheduler_config.json"), config.to_string()).unwrap();
+        let sets = [
+            format!("teacher.path={:?}", teacher.display().to_string()),
+            "pairs.count=4".into(),
+            "pairs.shard=4".into(),
+            "pairs.steps=2".into(),
+            "adp.iterations=0".into(),
+            "adm.iterations=1".into(),
+            "adm.batch=2".into(),
+            "score.count_per_prompt=1".into(),
+            "student.steps=2".into(),
+        ];
+        let loaded = LoadedRecipe::read(&self::teacher().join("dmdx.toml"), &sets, &sections()).unwrap();
+        let run = folder.path().join(format!("{class}-run"));
+        work(&loaded, &run, false, &Interrupt::default(), &Distillation::open(&loaded).unwrap()).unwrap();
+        let bundle = dmdx_runtime::Bundle::open(&run.join("bundle")).unwrap();
+        let NoiseSchedule::Table(table) = &bundle.manifest().schedule else { panic!("no table") };
+        assert_eq!((table.rescale_betas_zero_snr, table.last_alphas_cumprod), (true, last));
+        assert_eq!(bundle.manifest().parameterisation, Parameterisation::VPrediction);
+
+        // What a bundle cannot be made of is said before the first iteration.
+        let vae = teacher.join("vae/config.json");
+        let text = std::fs::read_to_string(&vae).unwrap().replace("1.43906", "0.0");
+        std::fs::write(&vae, text).unwrap();
+        let refused = Distillation::open(&loaded).err().unwrap().chain();
+        assert!(refused.contains("scaling_factor"), "{refused}");
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let mut found = BTreeMap::new();
+    files(from, from, &mut found);
+    for (name, bytes) in found {
+        let path = to.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
 }

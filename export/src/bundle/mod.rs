@@ -14,12 +14,14 @@ use dmdx_graph::ir::Bindings;
 use dmdx_graph::store::{hub, parts};
 use dmdx_importer::Pipeline;
 use dmdx_importer::hf::tokenizer;
-use dmdx_runtime::StudentInfo;
+use dmdx_runtime::card::{self, Notes};
 pub use dmdx_runtime::manifest::Role;
 use dmdx_runtime::manifest::{self, GuidanceRange, Manifest, Provenance, Unconditional, Verification};
 use dmdx_runtime::process::{NoiseSchedule, Parameterisation, StepRule};
+use dmdx_runtime::student::{Diffusers, StudentInfo};
 
 use crate::error::{ExportError, Result, io};
+use crate::lower::lower;
 use crate::model::{GraphReport, export_graph};
 use crate::onnx::WriteOptions;
 use crate::options::GraphOptions;
@@ -58,6 +60,8 @@ pub struct BundleOptions<'a> {
     pub write: WriteOptions,
     /// The licence of the weights, if the caller knows better than the source folder.
     pub licence: Option<String>,
+    /// What the bundle's card tells besides what its manifest states.
+    pub notes: Notes,
     /// Raised by an interrupt; the export then stops and leaves nothing behind.
     pub cancelled: Option<&'a AtomicBool>,
     /// Called at every step.
@@ -74,6 +78,7 @@ impl BundleOptions<'_> {
             unconditional: info.unconditional,
             guidance: info.guidance,
             licence: Some(info.licence.clone()),
+            notes: Notes { teacher: Some(info.teacher.clone()), ..Notes::default() },
             ..Self::new(Role::Student, info.steps.clone(), progress)
         }
     }
@@ -95,6 +100,7 @@ impl BundleOptions<'_> {
             force: false,
             write: WriteOptions::default(),
             licence: None,
+            notes: Notes::default(),
             cancelled: None,
             progress,
         }
@@ -145,16 +151,33 @@ pub fn export_bundle(pipeline: &Pipeline, root: &Path, out: &Path, mut options: 
         }
     }
     copy_tokenizers(pipeline, destination.path())?;
-    pipeline_files(&source, &manifest, pipeline, destination.path())?;
+    let diffusers = pipeline_files(&source, &manifest, pipeline, destination.path())?;
     stop_if(options.cancelled)?;
     (options.progress)(Stage::Hashing);
     manifest.provenance.source_sha256 = pipeline.hash()?;
     manifest.files = hash::records(destination.path())?;
     let path = destination.path().join(manifest::FILE_NAME);
     parts::put(&path, manifest.to_json()?.as_bytes()).map_err(io(&path, "written"))?;
+    // Not in the manifest: people may write more into a card.
+    let path = destination.path().join(card::FILE_NAME);
+    let text = source.card(&manifest, diffusers.as_ref(), &options.notes)?;
+    parts::put(&path, text.as_bytes()).map_err(io(&path, "written"))?;
     stop_if(options.cancelled)?;
     destination.publish()?;
     Ok(BundleReport { folder: out.into(), models, manifest })
+}
+
+/// Refuses everything that [`export_bundle`] would refuse of this pipeline with these options, but for what only the written
+/// files show. Nothing is written and no weight is read.
+///
+/// # Errors
+/// As [`export_bundle`].
+pub fn check_bundle(pipeline: &Pipeline, root: &Path, options: &BundleOptions<'_>) -> Result<()> {
+    let name = display_name(root);
+    let source = Source::new(&name, pipeline, options.frames)?;
+    let manifest = draft(&source, source.facts(root)?, options)?;
+    source.card(&manifest, None, &options.notes)?;
+    source.models()?.iter().try_for_each(|model| lower(&model.graph, &model.names, options.target).map(drop))
 }
 
 /// Writes, checks and verifies one model of the bundle.
@@ -242,22 +265,21 @@ fn copy_tokenizers(pipeline: &Pipeline, bundle: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Scheduler and index: a teacher's byte for byte, a student's as its steps need them.
-fn pipeline_files(source: &Source<'_>, manifest: &Manifest, pipeline: &Pipeline, bundle: &Path) -> Result<()> {
+/// Scheduler and index: a teacher's byte for byte, a student's as its steps need them, with what they come to.
+fn pipeline_files(source: &Source<'_>, manifest: &Manifest, pipeline: &Pipeline, bundle: &Path) -> Result<Option<Diffusers>> {
     const FILES: [&str; 2] = ["model_index.json", "scheduler/scheduler_config.json"];
-    let texts: Vec<(&str, String)> = match manifest.role {
-        Role::Teacher => pipeline.texts().map(|(file, text)| (file, text.to_string())).collect(),
-        Role::Student => {
-            let layout = source.layout(manifest)?;
-            let texts = FILES.into_iter().zip([Some(layout.model_index), layout.scheduler]);
-            texts.filter_map(|(file, text)| Some((file, text?))).collect()
-        }
-    };
-    for (file, text) in texts {
+    let put = |file: &str, text: &str| {
         let path = bundle.join(file);
-        parts::put(&path, text.as_bytes()).map_err(io(&path, "written"))?;
+        parts::put(&path, text.as_bytes()).map_err(io(&path, "written"))
+    };
+    if manifest.role == Role::Teacher {
+        return pipeline.texts().try_for_each(|(file, text)| put(file, text)).map(|()| None);
     }
-    Ok(())
+    let layout = source.layout(manifest)?;
+    for (file, text) in FILES.into_iter().zip([Some(layout.model_index), layout.scheduler]) {
+        text.map_or(Ok(()), |text| put(file, &text))?;
+    }
+    Ok(Some(layout.diffusers))
 }
 
 /// Copies contents only: a bundle's files are its own, whatever rights or links the source has.

@@ -110,6 +110,12 @@ pub trait Family: Debug + Sync {
     /// in which the network runs them.
     fn default_taps(&self, marks: &mut dyn Iterator<Item = &str>) -> Vec<String>;
 
+    /// `encode(text)` in Python for the example of a bundle's card: what the denoiser is told, by the names of its inputs.
+    /// `run`, `ids` and `last_but_one` of `card/onnxruntime.py` are at hand. `None` where no example is tested.
+    fn python(&self) -> Option<&'static str> {
+        None
+    }
+
     /// How the tokens of tapped features `[b, tokens, c]` lie: rows and columns, before them frames for videos. `None` for
     /// networks whose features are maps. `latent_shape` is without the batch.
     fn token_grid(&self, _denoiser_config: &Value, _latent_shape: &[usize]) -> Option<Vec<usize>> {

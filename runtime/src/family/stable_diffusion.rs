@@ -55,6 +55,10 @@ impl Family for StableDiffusion {
         decode::pictures(networks, scaling, latents, tile)
     }
 
+    fn python(&self) -> Option<&'static str> {
+        Some(include_str!("python/stable_diffusion.py"))
+    }
+
     fn default_taps(&self, marks: &mut dyn Iterator<Item = &str>) -> Vec<String> {
         unet::last_resnets(marks)
     }

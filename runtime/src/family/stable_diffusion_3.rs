@@ -92,6 +92,10 @@ impl Family for StableDiffusion3 {
         decode::pictures(networks, scaling, latents, tile)
     }
 
+    fn python(&self) -> Option<&'static str> {
+        Some(include_str!("python/stable_diffusion_3.py"))
+    }
+
     /// Every block.
     fn default_taps(&self, marks: &mut dyn Iterator<Item = &str>) -> Vec<String> {
         transformer::blocks(marks).into_iter().map(transformer::block).collect()

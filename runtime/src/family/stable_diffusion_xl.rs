@@ -72,6 +72,10 @@ impl Family for StableDiffusionXl {
         decode::pictures(networks, scaling, latents, tile)
     }
 
+    fn python(&self) -> Option<&'static str> {
+        Some(include_str!("python/stable_diffusion_xl.py"))
+    }
+
     fn default_taps(&self, marks: &mut dyn Iterator<Item = &str>) -> Vec<String> {
         unet::last_resnets(marks)
     }

@@ -2,20 +2,29 @@
 
 use std::path::{Path, PathBuf};
 
-use dmdx_export::{BundleOptions, Target, Verifier, export_bundle};
+use dmdx_export::{BundleOptions, Target, Verifier, check_bundle, export_bundle};
 use dmdx_importer::{ImportOptions, Pipeline, import_pipeline};
 use dmdx_runtime::StudentInfo;
+use dmdx_runtime::card::{self, Notes};
+use dmdx_runtime::manifest::{self, Manifest};
 
 use super::distillation::Distillation;
 use super::student;
 use crate::error::TrainError;
-use crate::recipe::LoadedRecipe;
+use crate::report::{Score, Scores};
 use crate::store::StoredState;
+use crate::store::atomic::write_atomically;
 
-/// What the export needs must not be missing after hours of training.
-pub(super) fn check(loaded: &LoadedRecipe) -> Result<(), TrainError> {
-    for target in &loaded.recipe.export.targets {
-        Target::by_name(target).map_err(|error| TrainError::component("reading export.targets", error))?;
+/// What the export would refuse must not be refused after hours of training: the student's networks are the teacher's.
+pub(super) fn check(job: &Distillation) -> Result<(), TrainError> {
+    let (info, _) = student::describe(job)?;
+    for name in &job.loaded.recipe.export.targets {
+        let target = Target::by_name(name).map_err(|error| TrainError::component("reading export.targets", error))?;
+        let mut silent = |_: dmdx_export::Stage<'_>| {};
+        let options = BundleOptions { target, ..BundleOptions::student(&info, &mut silent) };
+        check_bundle(&job.teacher.pipeline, &job.path, &options).map_err(|error| {
+            TrainError::component(format!("asking whether {name} bundles can be made of this teacher"), error)
+        })?;
     }
     Ok(())
 }
@@ -56,6 +65,29 @@ impl SavedStudent {
         };
         export_bundle(&self.pipeline, &self.folder, folder, options).map(drop).map_err(exporting)
     }
+}
+
+/// Writes the model cards of the student and its bundles, with what was measured of it.
+pub(super) fn cards(job: &Distillation, student: &Path, bundles: &[PathBuf], scores: &Scores) -> Result<(), TrainError> {
+    let (info, layout) = student::describe(job)?;
+    let numbers = |score: &Score| score.iter().map(|(name, value)| (name.clone(), *value)).collect();
+    let notes = Notes {
+        teacher: Some(info.teacher.clone()),
+        prompt: Some(job.prompts.get(0)?),
+        scores: scores.iter().map(|(who, score)| (who.clone(), numbers(score))).collect(),
+    };
+    let family = job.teacher.family;
+    let refused = |error| TrainError::from(dmdx_runtime::Error::from(error));
+    let write =
+        |folder: &Path, text: String| write_atomically(&folder.join(card::FILE_NAME), |writer| writer.write_all(text.as_bytes()));
+    write(student, card::student(family, &info, &notes).map_err(refused)?)?;
+    for bundle in bundles {
+        let path = bundle.join(manifest::FILE_NAME);
+        let text = std::fs::read_to_string(&path).map_err(TrainError::read(&path))?;
+        let manifest = Manifest::parse(&text).map_err(|error| TrainError::damaged(&path, error.to_string()))?;
+        write(bundle, card::bundle(family, &manifest, Some(&layout.diffusers), &notes).map_err(refused)?)?;
+    }
+    Ok(())
 }
 
 fn exporting(error: dmdx_export::ExportError) -> TrainError {

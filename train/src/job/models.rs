@@ -1,11 +1,12 @@
 //! What a job needs of the networks.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::pictures::{PictureSet, Pictures};
 use crate::data::{PairPlan, PairStore, ShardInputs};
 use crate::error::TrainError;
+use crate::report::Scores;
 use crate::session::Interrupt;
 use crate::store::StoredState;
 use crate::trainer::{Phase, PhaseSlot};
@@ -84,6 +85,12 @@ pub trait Models {
     /// # Errors
     /// When there is none of that id.
     fn prompt(&self, id: u32) -> Result<String, TrainError>;
+
+    /// Writes the model cards of the student's folder and of its bundles.
+    ///
+    /// # Errors
+    /// [`TrainError::Write`], or a bundle whose manifest cannot be read back.
+    fn write_cards(&self, student: &Path, bundles: &[PathBuf], scores: &Scores) -> Result<(), TrainError>;
 
     /// Height and width of a picture.
     fn picture_size(&self) -> (u32, u32);

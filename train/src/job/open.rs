@@ -32,13 +32,13 @@ impl Distillation {
         if taps.is_empty() {
             taps = teacher.default_taps()?;
         }
-        deliver::check(loaded)?;
         let scorer = evaluate::scorer(loaded)?;
         let teacher_hash = hash::pipeline(&teacher.pipeline)?;
         let layout = teacher.feature_layout();
         let loaded = loaded.clone();
         let job = Self { loaded, path, prompts, prompts_sha256, teacher, taps, layout, teacher_hash, scorer };
         job.student()?;
+        deliver::check(&job)?;
         job.materials().latent_taps()?;
         job.materials().pixel_discriminator("check", 1.0)?;
         Ok(job)

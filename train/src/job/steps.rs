@@ -1,7 +1,7 @@
 //! What the sequence of a job asks of the networks.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::deliver::{self, SavedStudent};
 use super::distillation::Distillation;
@@ -11,6 +11,7 @@ use super::{evaluate, record};
 use crate::data::{PairPlan, PairStore, ShardInputs, StoredConditions};
 use crate::error::TrainError;
 use crate::method::{self, Given, Method, Need};
+use crate::report::Scores;
 use crate::session::Interrupt;
 use crate::store::StoredState;
 use crate::trainer::PhaseSlot;
@@ -72,6 +73,10 @@ impl Models for Distillation {
 
     fn prompt(&self, id: u32) -> Result<String, TrainError> {
         self.prompts.get(id as usize)
+    }
+
+    fn write_cards(&self, student: &Path, bundles: &[PathBuf], scores: &Scores) -> Result<(), TrainError> {
+        deliver::cards(self, student, bundles, scores)
     }
 
     fn picture_size(&self) -> (u32, u32) {

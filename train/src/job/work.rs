@@ -62,7 +62,7 @@ pub fn work(
     let state = state.ok_or_else(|| TrainError::NoStudent { reason: "no phase of the recipe has an iteration".to_string() })?;
 
     write_folder(&folder.join(STUDENT), |place| models.save_student(&state, place))?;
-    bundles(&folder, &recipe.export.targets, interrupt, models)?;
+    let exported = bundles(&folder, &recipe.export.targets, interrupt, models)?;
     let losses = loss::draw(&read_metrics(&folder.metrics())?)?;
     samples::write_png(&folder.join("loss.png"), &losses)?;
 
@@ -73,7 +73,8 @@ pub fn work(
     samples::write_png(&folder.join("samples.png"), &picture)?;
     logs.image("samples", LoggedPicture { width: picture.width(), height: picture.height(), png: samples::png(&picture)? })?;
     logs.sync()?;
-    score::write(&folder.join("score.json"), &scores)
+    score::write(&folder.join("score.json"), &scores)?;
+    models.write_cards(&folder.join(STUDENT), &exported, &scores)
 }
 
 /// The ends of the phases before the last.
@@ -84,15 +85,21 @@ fn earlier(folder: &RunFolder, loaded: &LoadedRecipe, last: &StoredState) -> Res
 }
 
 /// The bundles of all targets, from the student's folder, which is opened once.
-fn bundles(folder: &RunFolder, targets: &[String], interrupt: &Interrupt, models: &impl Models) -> Result<(), TrainError> {
+fn bundles(
+    folder: &RunFolder,
+    targets: &[String],
+    interrupt: &Interrupt,
+    models: &impl Models,
+) -> Result<Vec<PathBuf>, TrainError> {
     if targets.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let student = models.open_student(&folder.join(STUDENT))?;
-    for target in targets {
+    let export = |target: &String| {
         interrupt.check(|| "the export".to_string())?;
         let name = if targets.len() == 1 { "bundle".to_string() } else { format!("bundle-{target}") };
-        models.export(&student, target, &folder.join(&name))?;
-    }
-    Ok(())
+        let place = folder.join(&name);
+        models.export(&student, target, &place).map(|()| place)
+    };
+    targets.iter().map(export).collect()
 }

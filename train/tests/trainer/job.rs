@@ -124,6 +124,12 @@ impl Models for Fake {
         Ok(format!("number {id}"))
     }
 
+    fn write_cards(&self, student: &Path, bundles: &[PathBuf], scores: &Scores) -> Result<(), TrainError> {
+        assert!(student.join("weights").is_file() && scores.values().all(|score| !score.is_empty()));
+        bundles.iter().map(|bundle| bundle.join("README.md")).for_each(|card| std::fs::write(card, "card").unwrap());
+        Ok(())
+    }
+
     fn picture_size(&self) -> (u32, u32) {
         (2, 2)
     }
