@@ -96,9 +96,10 @@ impl<'p> Source<'p> {
         Ok(Layout::new(self.family, &self.pipeline.model_index, &rollout, &manifest.schedule, guidance))
     }
 
-    /// The bundle's model card.
-    pub fn card(&self, manifest: &Manifest, diffusers: Option<&Diffusers>, notes: &Notes) -> Result<String> {
-        let text = card::bundle(self.family, manifest, diffusers, notes);
+    /// The model card of the bundle in a folder where its tokenizers are.
+    pub fn card(&self, bundle: &Path, manifest: &Manifest, diffusers: Option<&Diffusers>, notes: &Notes) -> Result<String> {
+        let ids = card::token_ids(self.family, bundle, &self.pipeline.model_index, notes)?;
+        let text = card::bundle(self.family, manifest, diffusers, &ids, notes);
         text.map_err(|error| ExportError::from(dmdx_runtime::Error::from(error)))
     }
 

@@ -113,7 +113,13 @@ fn a_bundle_shows_its_walk_in_python_and_its_errors() {
     let text = std::fs::read_to_string(folder.join("dmdx.json")).unwrap();
     let mut manifest = Manifest::parse(&text).unwrap();
     let family = family::of_class(&manifest.pipeline).unwrap();
-    let card = card::bundle(family, &manifest, None, &notes()).unwrap();
+    let index = serde_json::from_str(&std::fs::read_to_string(folder.join("model_index.json")).unwrap()).unwrap();
+    let ids = card::token_ids(family, &folder, &index, &notes()).unwrap();
+    assert_eq!(
+        ids.iter().map(|(name, ids)| (name.as_str(), ids.len())).collect::<Vec<_>>(),
+        [("tokenizer", 16), ("tokenizer_2", 16)]
+    );
+    let card = card::bundle(family, &manifest, None, &ids, &notes()).unwrap();
     has(
         &card,
         &["library_name: onnx", "dmdx-run generate . --prompt 'a \"blue\" four'", "## Errors", "onnxruntime.InferenceSession"],
@@ -126,7 +132,7 @@ fn a_bundle_shows_its_walk_in_python_and_its_errors() {
     manifest.unconditional = Unconditional::Zeros;
     manifest.parameterisation = Parameterisation::Epsilon;
     (manifest.steps, manifest.sampler) = (vec![999.0, 499.0], StepRule::Renoise);
-    let card = card::bundle(family, &manifest, None, &notes()).unwrap();
+    let card = card::bundle(family, &manifest, None, &ids, &notes()).unwrap();
     has(
         &card,
         &[
@@ -134,6 +140,15 @@ fn a_bundle_shows_its_walk_in_python_and_its_errors() {
             "    o = u + np.float32(2.5) * (c - u)\n",
             "np.float32(sigma) * noise.standard_normal(x.shape)",
             "from 1 to 4",
+            "u.map((value, i) => value + 2.5 * (c[i] - value))",
+            "alpha * (a * value + b * o[i]) + sigma * normal()",
         ],
     );
+    // A page has no room for more, and no ids of the empty prompt.
+    manifest.unconditional = Unconditional::EmptyPrompt;
+    assert!(!card::bundle(family, &manifest, None, &ids, &notes()).unwrap().contains("```js"));
+    manifest.guidance = None;
+    assert!(card::bundle(family, &manifest, None, &ids, &notes()).unwrap().contains("```js"));
+    manifest.files.values_mut().for_each(|file| file.bytes = 1 << 31);
+    assert!(!card::bundle(family, &manifest, None, &ids, &notes()).unwrap().contains("```js"));
 }

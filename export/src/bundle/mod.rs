@@ -160,7 +160,7 @@ pub fn export_bundle(pipeline: &Pipeline, root: &Path, out: &Path, mut options: 
     parts::put(&path, manifest.to_json()?.as_bytes()).map_err(io(&path, "written"))?;
     // Not in the manifest: people may write more into a card.
     let path = destination.path().join(card::FILE_NAME);
-    let text = source.card(&manifest, diffusers.as_ref(), &options.notes)?;
+    let text = source.card(destination.path(), &manifest, diffusers.as_ref(), &options.notes)?;
     parts::put(&path, text.as_bytes()).map_err(io(&path, "written"))?;
     stop_if(options.cancelled)?;
     destination.publish()?;
@@ -175,8 +175,7 @@ pub fn export_bundle(pipeline: &Pipeline, root: &Path, out: &Path, mut options: 
 pub fn check_bundle(pipeline: &Pipeline, root: &Path, options: &BundleOptions<'_>) -> Result<()> {
     let name = display_name(root);
     let source = Source::new(&name, pipeline, options.frames)?;
-    let manifest = draft(&source, source.facts(root)?, options)?;
-    source.card(&manifest, None, &options.notes)?;
+    draft(&source, source.facts(root)?, options)?;
     source.models()?.iter().try_for_each(|model| lower(&model.graph, &model.names, options.target).map(drop))
 }
 

@@ -1,15 +1,21 @@
 //! Model cards: the `README.md` of a student's checkpoint and of a bundle. The same facts give the same text.
 
+mod javascript;
 mod python;
 mod walk;
 
 use std::fmt::Write;
+use std::path::Path;
 
+use serde_json::Value;
+
+use crate::Error;
 use crate::family::Family;
 use crate::manifest::{GuidanceRange, Manifest, Role, Unconditional, Verification};
 use crate::noise;
 use crate::process::{NoiseSchedule, ProcessError, Rollout};
 use crate::student::{Diffusers, StudentInfo};
+use crate::tokenizer::{Padding, Tokenizer};
 
 /// The name of a card.
 pub const FILE_NAME: &str = "README.md";
@@ -26,6 +32,32 @@ pub struct Notes {
     pub prompt: Option<String>,
     /// What was measured of whom: numbers by name.
     pub scores: Vec<(String, Vec<(String, f64)>)>,
+}
+
+impl Notes {
+    /// The prompt of the examples.
+    #[must_use]
+    pub fn prompt(&self) -> &str {
+        self.prompt.as_deref().unwrap_or(PROMPT)
+    }
+}
+
+/// The token ids of the example's prompt, by tokenizer, for an example that has no tokenizer at hand: those in the folders
+/// beside a `model_index.json`. None for families without such an example.
+///
+/// # Errors
+/// When a tokenizer cannot be read.
+pub fn token_ids(family: &dyn Family, root: &Path, index: &Value, notes: &Notes) -> Result<Vec<(String, Vec<i64>)>, Error> {
+    let entries = index.as_object().filter(|_| family.javascript().is_some()).into_iter().flatten();
+    let tokenizers = entries.filter_map(|(name, entry)| Some((name, entry.get(1)?.as_str()?)));
+    tokenizers
+        .filter(|(_, class)| class.contains("Tokenizer"))
+        .map(|(name, class)| {
+            let reader = Tokenizer::of_class(&root.join(name), class)?;
+            let ids = reader.encode(notes.prompt(), reader.max_length(), Padding::MaxLength)?.ids;
+            Ok((name.clone(), ids))
+        })
+        .collect()
 }
 
 /// What a student and a bundle have in common.
@@ -69,7 +101,7 @@ pub fn student(family: &dyn Family, info: &StudentInfo, notes: &Notes) -> Result
     Ok(text)
 }
 
-/// The card of a bundle. `diffusers` is how diffusers' schedulers come to its steps, for students.
+/// The card of a bundle. `diffusers` is how diffusers' schedulers come to its steps, for students; `ids` are [`token_ids`].
 ///
 /// # Errors
 /// [`ProcessError`] for a manifest whose steps cannot be walked.
@@ -77,6 +109,7 @@ pub fn bundle(
     family: &dyn Family,
     manifest: &Manifest,
     diffusers: Option<&Diffusers>,
+    ids: &[(String, Vec<i64>)],
     notes: &Notes,
 ) -> Result<String, ProcessError> {
     let subject = Subject {
@@ -96,7 +129,7 @@ pub fn bundle(
     let mut text = subject.head("onnx");
     text += "The bundle holds every network as ONNX, tokenizers, and `dmdx.json`: how the networks are called, sizes and hashes of \
              all files but this one, and the measured errors.\n\n## Draw\n\n";
-    let prompt = subject.prompt();
+    let prompt = notes.prompt();
     let _ = write!(text, "```sh\ndmdx-run generate . --prompt {} --count 8 --seed 1 -o pictures.png\n```\n\n", shell(prompt));
     if let Some(code) = python::onnxruntime(&subject, manifest) {
         let _ = write!(text, "With onnxruntime, numpy, pillow and transformers alone:\n\n```python\n{code}```\n\n");
@@ -104,14 +137,30 @@ pub fn bundle(
     if let Some(code) = python::optimum(&subject) {
         let _ = write!(text, "With optimum-onnx:\n\n```python\n{code}```\n\n");
     }
+    if let Some(code) = javascript::onnxruntime_web(&subject, manifest, ids) {
+        let _ = write!(text, "In a browser, as a module with onnxruntime-web:\n\n```js\n{code}```\n\n");
+    }
     text += &subject.tail();
     text += &errors(manifest);
     Ok(text)
 }
 
 impl Subject<'_> {
-    fn prompt(&self) -> &str {
-        self.notes.prompt.as_deref().unwrap_or(PROMPT)
+    /// The weight of guidance, where there is any.
+    fn weight(&self) -> Option<f64> {
+        self.guidance_scale.or(self.guidance.map(|guidance| guidance.default))
+    }
+
+    /// What a bundle calls the denoiser, and its sample, time and output.
+    fn names(&self) -> [&'static str; 4] {
+        let (denoiser, networks) = (self.family.denoiser(), self.family.networks());
+        let network = networks.iter().find(|network| network.place == denoiser.place());
+        let named = |names: &[(&'static str, &'static str)], name: &'static str| {
+            names.iter().find(|(own, _)| *own == name).map_or(name, |(_, bundle)| bundle)
+        };
+        let (inputs, outputs) = network.map_or((&[][..], &[][..]), |network| (network.inputs, network.outputs));
+        let bundle = network.map_or(denoiser.part, |network| network.bundle);
+        [bundle, named(inputs, denoiser.sample), named(inputs, denoiser.time), named(outputs, denoiser.output)]
     }
 
     fn calls(&self) -> String {
@@ -156,7 +205,7 @@ impl Subject<'_> {
         match self.diffusers {
             Some(Diffusers::Scheduler { scheduler, call, note }) => {
                 let class = self.family.class();
-                let (prompt, arguments) = (quoted(self.prompt()), call.python());
+                let (prompt, arguments) = (quoted(self.notes.prompt()), call.python());
                 let note = note.as_ref().map_or_else(String::new, |note| format!(" Mind that {note}."));
                 format!(
                     "```python\nfrom diffusers import {class}\n\npipe = {class}.from_pretrained(\".\")  # this folder\n\

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{Subject, quoted};
 use crate::manifest::{Manifest, Unconditional, VaeScaling};
-use crate::process::{Level, Next};
+use crate::process::Level;
 use crate::student::Diffusers;
 
 const ONNXRUNTIME: &str = include_str!("onnxruntime.py");
@@ -12,35 +12,27 @@ const ONNXRUNTIME: &str = include_str!("onnxruntime.py");
 /// A whole walk from a prompt to a file, for families that say how prompts are encoded.
 pub(super) fn onnxruntime(subject: &Subject<'_>, manifest: &Manifest) -> Option<String> {
     let encode = subject.family.python()?;
-    let (denoiser, networks) = (subject.family.denoiser(), subject.family.networks());
-    let network = networks.iter().find(|network| network.place == denoiser.place())?;
-    let named = |names: &[(&'static str, &'static str)], name: &'static str| {
-        names.iter().find(|(own, _)| *own == name).map_or(name, |(_, bundle)| bundle)
-    };
+    let [network, sample, time, output] = subject.names();
     let shape: Vec<String> = manifest.latent_shape.iter().map(ToString::to_string).collect();
     let values = [
-        ("@PROMPT@", quoted(subject.prompt())),
         ("@ENCODE@", encode.to_owned()),
-        ("@NETWORK@", network.bundle.to_owned()),
-        ("@SAMPLE@", named(network.inputs, denoiser.sample).to_owned()),
-        ("@TIME@", named(network.inputs, denoiser.time).to_owned()),
-        ("@OUTPUT@", named(network.outputs, denoiser.output).to_owned()),
+        ("@NETWORK@", network.to_owned()),
+        ("@SAMPLE@", sample.to_owned()),
+        ("@TIME@", time.to_owned()),
+        ("@OUTPUT@", output.to_owned()),
         ("@CONDITIONS@", conditions(subject, manifest)),
         ("@SHAPE@", shape.join(", ")),
         ("@WALK@", walk(subject)),
         ("@LATENTS@", latents(&manifest.vae)),
+        // Last: it may hold anything.
+        ("@PROMPT@", quoted(subject.notes.prompt())),
     ];
     Some(values.iter().fold(ONNXRUNTIME.to_owned(), |text, (mark, value)| text.replace(mark, value)))
 }
 
-/// The weight of guidance, where there is any.
-fn weight(subject: &Subject<'_>) -> Option<f64> {
-    subject.guidance_scale.or(subject.guidance.map(|guidance| guidance.default))
-}
-
 fn conditions(subject: &Subject<'_>, manifest: &Manifest) -> String {
     let mut text = String::from("told = encode(prompt)");
-    if weight(subject).is_some() {
+    if subject.weight().is_some() {
         text += match subject.unconditional {
             Unconditional::Zeros => "\nnothing = {name: np.zeros_like(value) for name, value in told.items()}",
             Unconditional::EmptyPrompt => "\nnothing = encode(\"\")",
@@ -48,7 +40,7 @@ fn conditions(subject: &Subject<'_>, manifest: &Manifest) -> String {
     }
     if let Some(ids) = &manifest.time_ids {
         let _ = write!(text, "\ntold[\"time_ids\"] = np.array([{ids:?}], np.float32)");
-        if weight(subject).is_some() {
+        if subject.weight().is_some() {
             text += "\nnothing[\"time_ids\"] = told[\"time_ids\"]";
         }
     }
@@ -57,21 +49,14 @@ fn conditions(subject: &Subject<'_>, manifest: &Manifest) -> String {
 
 /// The steps with their coefficients, each rounded once.
 fn walk(subject: &Subject<'_>) -> String {
-    let mut text = String::new();
-    let draws = super::walk::draws(&subject.rollout);
-    for step in subject.rollout.steps() {
-        let (map, Level { alpha, sigma }) = match step.next {
-            Next::End => (step.original, Level::CLEAN),
-            Next::Ode(map) => (map, Level::CLEAN),
-            Next::Renoise(level) => (step.original, level),
-        };
-        let (time, a, b) = (step.network_time, map.of_sample, map.of_output);
+    let (draws, mut text) = (super::walk::draws(&subject.rollout), String::new());
+    for super::walk::Row { time, a, b, next: Level { alpha, sigma } } in super::walk::rows(&subject.rollout) {
         let _ = match draws {
-            true => write!(text, "    ({time:?}, {a:?}, {b:?}, {alpha:?}, {sigma:?}),\n"),
-            false => write!(text, "    ({time:?}, {a:?}, {b:?}),\n"),
+            true => writeln!(text, "    ({time:?}, {a:?}, {b:?}, {alpha:?}, {sigma:?}),"),
+            false => writeln!(text, "    ({time:?}, {a:?}, {b:?}),"),
         };
     }
-    let output = match weight(subject) {
+    let output = match subject.weight() {
         None => "    o = ask(x, time, told)\n".to_owned(),
         Some(weight) => {
             format!("    u, c = ask(x, time, nothing), ask(x, time, told)\n    o = u + np.float32({weight:?}) * (c - u)\n")
@@ -98,12 +83,12 @@ fn latents(vae: &VaeScaling) -> String {
 
 /// The same in optimum, for students that diffusers' schedulers walk without guidance.
 pub(super) fn optimum(subject: &Subject<'_>) -> Option<String> {
-    let Some(Diffusers::Scheduler { call, .. }) = subject.diffusers.filter(|_| weight(subject).is_none()) else { return None };
+    let Some(Diffusers::Scheduler { call, .. }) = subject.diffusers.filter(|_| subject.weight().is_none()) else { return None };
     let class = format!("ORT{}", subject.family.class());
     Some(format!(
         "from optimum.onnxruntime import {class}\n\npipe = {class}.from_pretrained(\".\")  # this folder\n\
          picture = pipe({}, {}).images[0]\npicture.save(\"optimum.png\")\n",
-        quoted(subject.prompt()),
+        quoted(subject.notes.prompt()),
         call.python()
     ))
 }

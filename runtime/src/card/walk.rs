@@ -12,6 +12,30 @@ pub(super) fn draws(rollout: &Rollout) -> bool {
     rollout.steps().iter().any(|step| matches!(step.next, Next::Renoise(_)))
 }
 
+/// One step in numbers: the sample `a x + b o`, and what it becomes with fresh noise.
+pub(super) struct Row {
+    /// What the network is told the time is.
+    pub time: f64,
+    /// Of the sample.
+    pub a: f64,
+    /// Of the network's output.
+    pub b: f64,
+    /// How that is noised anew.
+    pub next: Level,
+}
+
+/// Every step in numbers.
+pub(super) fn rows(rollout: &Rollout) -> impl Iterator<Item = Row> {
+    rollout.steps().iter().map(|step| {
+        let (map, next) = match step.next {
+            Next::End => (step.original, Level::CLEAN),
+            Next::Ode(map) => (map, Level::CLEAN),
+            Next::Renoise(level) => (step.original, level),
+        };
+        Row { time: step.network_time, a: map.of_sample, b: map.of_output, next }
+    })
+}
+
 /// What `G` predicts, and the steps from the noise `z` to the clean sample.
 pub(super) fn definition(rollout: &Rollout, schedule: &NoiseSchedule) -> String {
     let mut text =

@@ -116,6 +116,12 @@ pub trait Family: Debug + Sync {
         None
     }
 
+    /// `encode()` in JavaScript, in the same way, for `card/onnxruntime_web.js`: of the token ids that the example holds, with
+    /// `run`, `tokens`, `lastButOne` and `sideBySide`.
+    fn javascript(&self) -> Option<&'static str> {
+        None
+    }
+
     /// How the tokens of tapped features `[b, tokens, c]` lie: rows and columns, before them frames for videos. `None` for
     /// networks whose features are maps. `latent_shape` is without the batch.
     fn token_grid(&self, _denoiser_config: &Value, _latent_shape: &[usize]) -> Option<Vec<usize>> {

@@ -59,6 +59,10 @@ impl Family for StableDiffusion {
         Some(include_str!("python/stable_diffusion.py"))
     }
 
+    fn javascript(&self) -> Option<&'static str> {
+        Some(include_str!("javascript/stable_diffusion.js"))
+    }
+
     fn default_taps(&self, marks: &mut dyn Iterator<Item = &str>) -> Vec<String> {
         unet::last_resnets(marks)
     }

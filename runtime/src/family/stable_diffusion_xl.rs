@@ -76,6 +76,10 @@ impl Family for StableDiffusionXl {
         Some(include_str!("python/stable_diffusion_xl.py"))
     }
 
+    fn javascript(&self) -> Option<&'static str> {
+        Some(include_str!("javascript/stable_diffusion_xl.js"))
+    }
+
     fn default_taps(&self, marks: &mut dyn Iterator<Item = &str>) -> Vec<String> {
         unet::last_resnets(marks)
     }

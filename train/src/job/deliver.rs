@@ -85,7 +85,8 @@ pub(super) fn cards(job: &Distillation, student: &Path, bundles: &[PathBuf], sco
         let path = bundle.join(manifest::FILE_NAME);
         let text = std::fs::read_to_string(&path).map_err(TrainError::read(&path))?;
         let manifest = Manifest::parse(&text).map_err(|error| TrainError::damaged(&path, error.to_string()))?;
-        write(bundle, card::bundle(family, &manifest, Some(&layout.diffusers), &notes).map_err(refused)?)?;
+        let ids = card::token_ids(family, bundle, &job.teacher.pipeline.model_index, &notes)?;
+        write(bundle, card::bundle(family, &manifest, Some(&layout.diffusers), &ids, &notes).map_err(refused)?)?;
     }
     Ok(())
 }
