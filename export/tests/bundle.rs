@@ -397,3 +397,20 @@ fn an_interrupted_program_leaves_nothing() {
     assert_eq!(status.code(), Some(130));
     assert_eq!(count(folder.path()), 0);
 }
+
+#[test]
+fn the_licence_is_what_a_card_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let says = |readme: &str| {
+        std::fs::write(folder.path().join("README.md"), readme).unwrap();
+        dmdx_export::licence(folder.path())
+    };
+    assert_eq!(says("---\nlicense: openrail++\ntags:\n- x\n---\nlicense: mit\n"), "openrail++");
+    assert_eq!(says("---\ntags: []\nlicense: \"apache-2.0\"\n---\n"), "apache-2.0");
+    let other = "---\nlicense: other\nlicense_name: stabilityai-ai-community\nlicense_link: LICENSE.md\n---\n";
+    assert_eq!(says(other), "stabilityai-ai-community (LICENSE.md)");
+    assert_eq!(says("---\nlicense: other\n---\n"), "other");
+    assert_eq!(says("# No front matter\nlicense: mit\n"), "");
+    std::fs::write(folder.path().join("card.json"), r#"{"license": "mit"}"#).unwrap();
+    assert_eq!(says(other), "mit", "the card of a teacher made here comes first");
+}

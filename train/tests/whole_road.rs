@@ -119,8 +119,9 @@ fn same_picture(run: &Path) {
     let prompts = ["a red seven".to_string(), "a blue four".to_string()];
     let noise = dmdx_runtime::noise::latents(1, 0, prompts.len(), &[4, 8, 8]).unwrap();
     let device = Device::flex();
-    let student = Teacher::open(&run.join("student"), &SourceOptions::default(), Unconditional::Auto, &device).unwrap();
     let folder = tempfile::tempdir().unwrap();
+    let student =
+        Teacher::open(&in_a_teachers_place(run, folder.path()), &SourceOptions::default(), Unconditional::Auto, &device).unwrap();
     let listed = Prompts::list(prompts.to_vec());
     let plan = ConditionPlan {
         teacher_sha256: "student".to_string(),
@@ -151,6 +152,19 @@ fn same_picture(run: &Path) {
         assert!(worst <= 2e-3, "{} is {worst} away from Burn", engine.name());
         eprintln!("{}: at most {worst:.1e} from Burn", engine.name());
     }
+}
+
+/// The student's networks with its teacher's scheduler: a student as it is written is no teacher.
+fn in_a_teachers_place(run: &Path, folder: &Path) -> PathBuf {
+    let place = folder.join("networks");
+    let own = contents(&run.join("student")).into_iter().filter(|(name, _)| name != "dmdx_student.json");
+    let teachers = ["model_index.json", "scheduler/scheduler_config.json"]
+        .map(|name| (name.to_string(), std::fs::read(fixtures().join("digits-sdxl").join(name)).unwrap()));
+    for (name, bytes) in own.chain(teachers) {
+        std::fs::create_dir_all(place.join(&name).parent().unwrap()).unwrap();
+        std::fs::write(place.join(&name), bytes).unwrap();
+    }
+    place
 }
 
 /// What people do wrong with a run folder or a recipe gets one sentence and the right exit code.

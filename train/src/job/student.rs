@@ -126,3 +126,22 @@ fn name(model: &Path) -> String {
     let last = || model.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
     hub::model_name(model).or_else(last).unwrap_or_else(|| "teacher".into())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::name;
+
+    #[test]
+    fn a_teacher_in_the_hubs_cache_has_the_hubs_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let snapshot = folder.path().join("models--stabilityai--sdxl--turbo/snapshots/71153311d3dbb46851df1931d3ca6e939de83304");
+        std::fs::create_dir_all(&snapshot).unwrap();
+        assert_eq!(name(&snapshot), "stabilityai/sdxl--turbo");
+        let plain = folder.path().join("digits");
+        std::fs::create_dir_all(&plain).unwrap();
+        assert_eq!(name(&plain.join("../digits")), "digits");
+        assert_eq!(name(&folder.path().join("models--a--b")), "models--a--b", "no snapshot");
+    }
+}
