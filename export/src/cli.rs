@@ -7,13 +7,14 @@ use std::time::Duration;
 use clap::Parser;
 use dmdx_export::onnx::WriteOptions;
 use dmdx_export::{
-    BundleOptions, BundleReport, ComponentOptions, ExportError, Role, Stage, Target, Verifier, export_bundle, export_component,
+    BundleOptions, BundleReport, ComponentOptions, ExportError, Role, Stage, Target, Verifier, check_destination, export_bundle,
+    export_component,
 };
 use dmdx_importer::path::located;
 use dmdx_importer::source::SourceOptions;
 use dmdx_importer::{ImportOptions, Imported, Pipeline, import_any};
 use dmdx_runtime::StudentInfo;
-use dmdx_runtime::manifest::Verification;
+use dmdx_runtime::manifest::{self, Verification};
 use dmdx_runtime::process::Parameterisation;
 use dmdx_runtime::scheduler;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -94,6 +95,8 @@ pub fn run(cli: &Cli) -> u8 {
 
 fn export(cli: &Cli) -> Result<(), ExportError> {
     let target = Target::by_name(&cli.target)?;
+    // Before the work, not after it.
+    check_destination(&cli.output, cli.force, &[manifest::FILE_NAME, "config.json"])?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let verifier = if cli.no_verify { None } else { Some(Verifier::new(cli.onnxruntime.as_deref(), threads)?) };
     let options = ImportOptions { frames: cli.frames, ..cli.reading.import() };

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use dmdx_graph::GraphError;
+use dmdx_graph::store::PlaceError;
 
 /// Why an export failed; every message names the place and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -86,9 +87,9 @@ pub enum ExportError {
         /// Why.
         source: std::io::Error,
     },
-    /// The destination exists.
-    #[error("{} exists already; name another folder or pass --force to replace it", .0.display())]
-    Exists(PathBuf),
+    /// Nothing can be written where the export is to be.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The destination is something that must not be replaced.
     #[error("{} is not an export of this kind and will not be replaced; name another folder", .0.display())]
     NotABundle(PathBuf),
@@ -165,6 +166,7 @@ impl ExportError {
         match self {
             ExportError::UnknownTarget { .. } | ExportError::Options(_) => 2,
             ExportError::Io { .. } | ExportError::NoEngine { .. } => 3,
+            ExportError::Place(error) => error.exit_code(),
             ExportError::Import(error) => error.exit_code(),
             ExportError::Engine { source, .. } => source.exit_code(),
             ExportError::Runtime(source) => source.exit_code(),

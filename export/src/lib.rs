@@ -17,7 +17,8 @@ mod targets;
 pub mod verify;
 
 pub use bundle::{
-    BundleOptions, BundleReport, ComponentOptions, ComponentReport, Role, Stage, check_bundle, export_bundle, export_component,
+    BundleOptions, BundleReport, ComponentOptions, ComponentReport, Role, Stage, check_bundle, check_destination, export_bundle,
+    export_component,
 };
 pub use error::{ExportError, Result};
 pub use imported::Imported;

@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dmdx_export::{BundleOptions, ExportError, Role, Stage, check_bundle, export_bundle};
+use dmdx_graph::store::PlaceError;
 use dmdx_importer::{ImportOptions, Pipeline, import_pipeline};
 use dmdx_runtime::StudentInfo;
 use dmdx_runtime::manifest::{GuidanceRange, Manifest, Unconditional};
@@ -115,7 +116,7 @@ fn only_bundles_are_replaced_and_only_when_asked() {
     plain(&out, false).unwrap();
     std::fs::write(out.join("unet/stale"), "x").unwrap();
     let before = tree(&out);
-    assert!(matches!(plain(&out, false), Err(ExportError::Exists(_))));
+    assert!(matches!(plain(&out, false), Err(ExportError::Place(PlaceError::Exists(_)))));
     assert_eq!(tree(&out), before);
     plain(&out, true).unwrap();
     assert!(!out.join("unet/stale").exists());
@@ -347,6 +348,14 @@ fn exit_codes_tell_usage_input_and_environment_apart() {
     assert_eq!(code(&[source, "-o", out, "--steps", "5,9", "--no-verify"]).0, Some(1));
     let unet = format!("{source}/unet");
     assert_eq!(code(&[&unet, "-o", out, "--guidance", "2", "--no-verify"]).0, Some(2));
+    // The place comes before the source, which is not even there; the folders on the way are made by the work.
+    let (status, message) = code(&["nowhere", "-o", folder.path().to_str().unwrap(), "--no-verify"]);
+    assert!(status == Some(1) && message.contains("exists already"), "{message}");
+    let deep = format!("{out}/a/b");
+    let (status, message) = code(&["nowhere", "-o", &deep, "--no-verify"]);
+    assert!(status == Some(1) && message.contains("nowhere"), "{message}");
+    let (status, message) = code(&["nowhere", "-o", "/dev/null/a/b", "--no-verify"]);
+    assert!(status == Some(3) && message.contains("/dev/null is not a folder"), "{message}");
     // A file where a folder must be made.
     let (status, message) = code(&[source, "-o", "/dev/null/bundle", "--no-verify"]);
     assert!(status == Some(3) && message.lines().count() == 1, "{message}");

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dmdx_graph::store::{Existing, NewFolder, parts};
+use dmdx_graph::store::{self, Existing, NewFolder, parts};
 
 use crate::component::Component;
 use crate::error::{ImportError, Result};
@@ -21,6 +21,7 @@ use crate::pipeline::Pipeline;
 /// # Errors
 /// As [`crate::import`] and [`graph_file::write`].
 pub fn convert(from: &Path, to: &Path, options: &ImportOptions, write: WriteOptions<'_>) -> Result<Vec<PathBuf>> {
+    check_place(to, write.force)?;
     // Nothing is told about NaN values here: the weights are read once, while they are written.
     let mut options = options.clone();
     if options.nonfinite == Nonfinite::Count {
@@ -32,6 +33,17 @@ pub fn convert(from: &Path, to: &Path, options: &ImportOptions, write: WriteOpti
             graph_file::write(to, Model::from(&*component), write)?;
             Ok(vec![to.into()])
         }
+    }
+}
+
+/// Before the work, and before it is known whether a file or a folder is to be written.
+fn check_place(to: &Path, force: bool) -> Result<()> {
+    if to.is_dir() {
+        return Err(ImportError::FolderExists { path: to.into() });
+    }
+    match to.symlink_metadata() {
+        Ok(_) => Ok(store::check_file(to, if force { Existing::Replace } else { Existing::Keep })?),
+        Err(_) => Ok(store::check_folder(to, Existing::Keep)?),
     }
 }
 

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dmdx_graph::store::{Existing, NewFile};
+use dmdx_graph::store::{Existing, NewFile, PlaceError};
 use dmdx_graph::weights::byte_length;
 use dmdx_graph::{Graph, Weight, text};
 use indexmap::IndexMap;
@@ -68,7 +68,7 @@ impl<'a> From<&'a Component> for Model<'a> {
 /// nothing is left.
 pub fn write(path: &Path, model: Model<'_>, options: WriteOptions<'_>) -> Result<()> {
     let fail = |error: io::Error| match error.kind() {
-        io::ErrorKind::AlreadyExists => ImportError::Exists { path: path.into() },
+        io::ErrorKind::AlreadyExists => PlaceError::Exists(path.into()).into(),
         _ => ImportError::Write { path: path.into(), error },
     };
     let existing = if options.force { Existing::Replace } else { Existing::Keep };

@@ -63,6 +63,29 @@ fn check_passes_and_fails() {
     assert!(text(&output.stderr).starts_with("error: the reference file `"));
 }
 
+/// The place comes before the source, which is not even there.
+#[test]
+fn convert_looks_at_the_place_before_the_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    std::fs::write(place("file"), "x").unwrap();
+    std::fs::create_dir(place("folder")).unwrap();
+    for (target, force, code, sentence) in [
+        (place("no/model.safetensors"), false, 3, "no does not exist; make it first"),
+        (place("file/model.safetensors"), false, 3, "file is not a folder"),
+        (place("file"), false, 1, "exists already; choose another name or pass --force"),
+        (place("folder"), true, 1, "name a new folder, dmdx never replaces a whole one"),
+        ("/dev/null".to_string(), true, 1, "is a device or pipe"),
+    ] {
+        let force = if force { &["--force"][..] } else { &[] };
+        let output = run(&[&["convert", "/nowhere/at/all", "-o", &target], force].concat());
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(code) && said.contains(sentence) && said.lines().count() == 1, "{said}");
+    }
+    assert_eq!(std::fs::read(place("file")).unwrap(), b"x");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
 #[test]
 fn errors_are_one_line() {
     let output = run(&["inspect", "/nowhere/at/all"]);
@@ -108,14 +131,13 @@ fn only_files_are_replaced() {
     let [fifo, link] = ["fifo", "link"].map(|name| folder.path().join(name));
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     std::os::unix::fs::symlink(&fifo, &link).unwrap();
-    for place in [folder.path(), &fifo, &link] {
+    let own = "exists already; name a new folder, dmdx never replaces a whole one";
+    let special = "is a device or pipe and no regular file, so it is not written to; name a file";
+    for (place, sentence) in [(folder.path(), own), (&fifo, special), (&link, special)] {
         let output = run(&["convert", &path("zoo/clip_l"), "--force", "-o", &place.display().to_string()]);
-        let sentence = format!(
-            "error: cannot write `{}`: something other than a regular file is there; nothing was left there, give another \
-             place or make room\n",
-            place.display()
-        );
-        assert_eq!((output.status.code(), text(&output.stderr)), (Some(3), sentence));
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains(sentence) && said.lines().count() == 1, "{said}");
+        assert!(said.contains(&place.display().to_string()), "{said}");
     }
     assert!(link.is_symlink() && !fifo.is_file());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);

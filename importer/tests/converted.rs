@@ -127,7 +127,7 @@ fn existing_files_are_kept_without_force() {
     let old = folder.path().join("old");
     assert_eq!(
         sentence(write(&old, model, WriteOptions::default()), folder.path()),
-        "`DIR/old` exists already; give --force to replace it"
+        "DIR/old exists already; choose another name or pass --force to replace it"
     );
     assert_eq!(std::fs::read(&old).unwrap(), b"old");
     write(&old, model, WriteOptions { force: true, stop: None }).unwrap();

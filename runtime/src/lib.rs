@@ -13,6 +13,7 @@ pub mod family;
 mod files;
 pub mod manifest;
 pub mod noise;
+pub mod noise_file;
 mod parallel;
 pub mod pipeline;
 pub mod process;

@@ -3,7 +3,9 @@
 
 use std::fs;
 
-use dmdx_runtime::pipeline::picture::{Picture, png, quantise, sheet, write_file};
+use dmdx_graph::store::PlaceError;
+use dmdx_runtime::pipeline::format::Format;
+use dmdx_runtime::pipeline::picture::{Picture, quantise, sheet, write_file};
 use dmdx_runtime::{Error, Tensor};
 
 #[test]
@@ -43,14 +45,14 @@ fn sheets_that_cannot_be_drawn() {
     let grey = Tensor::f32([1, 1, 2, 2], vec![0.0; 4]).unwrap();
     assert!(matches!(sheet(&grey, 1, 1), Err(Error::Shape(_))));
     let torn = Picture { width: 2, height: 2, rgb: vec![0; 11] };
-    assert!(matches!(png(&torn), Err(Error::Shape(_))));
+    assert!(matches!(Format::Png.encode(&torn, &[]), Err(Error::Shape(_))));
 }
 
 #[test]
 fn the_same_picture_gives_the_same_bytes_and_reads_back() {
     let picture = sheet(&pictures(), 2, 5).unwrap();
-    let bytes = png(&picture).unwrap();
-    assert_eq!(png(&picture).unwrap(), bytes);
+    let bytes = Format::Png.encode(&picture, &[]).unwrap();
+    assert_eq!(Format::Png.encode(&picture, &[]).unwrap(), bytes);
     let back = image::load_from_memory(&bytes).unwrap().to_rgb8();
     assert_eq!((back.width() as usize, back.height() as usize), (picture.width, picture.height));
     assert_eq!(back.into_raw(), picture.rgb);
@@ -61,7 +63,7 @@ fn files_are_written_whole_and_never_over_another() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.png");
     write_file(&path, b"first", false).unwrap();
-    assert!(matches!(write_file(&path, b"second", false), Err(Error::Exists(_))));
+    assert!(matches!(write_file(&path, b"second", false), Err(Error::Place(PlaceError::Exists(_)))));
     let source =
         std::error::Error::source(&write_file(path.parent().unwrap(), b"third", true).unwrap_err()).map(ToString::to_string);
     assert_eq!(source.as_deref(), Some("something other than a regular file is there"));

@@ -133,10 +133,10 @@ fn a_pipeline_decodes_in_tiles() {
     for engine in engines() {
         let whole = Pipeline::open(&bundle, engine.as_ref()).unwrap();
         let pictures = whole.generate(&prompts, &noise, &|_| {}).unwrap();
-        let tiled = Pipeline::open(&bundle, engine.as_ref()).unwrap().with_vae_tiling(4);
+        let tiled = Pipeline::open(&bundle, engine.as_ref()).unwrap().with_vae_tiling(4).unwrap();
         let difference = difference(&tiled.generate(&prompts, &noise, &|_| {}).unwrap(), &pictures);
         assert!(difference < 1e-5, "{difference}");
-        let impossible = Pipeline::open(&bundle, engine.as_ref()).unwrap().with_vae_tiling(3);
+        let impossible = Pipeline::open(&bundle, engine.as_ref()).unwrap().with_vae_tiling(3).unwrap();
         assert!(matches!(impossible.generate(&prompts, &noise, &|_| {}), Err(Error::Request(_))));
     }
 }

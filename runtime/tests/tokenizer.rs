@@ -48,6 +48,46 @@ fn assert_equal_to_transformers(folder: &str, expected: &Path) {
     }
 }
 
+/// What diffusers 0.36 says that it cuts: `batch_decode(untruncated_ids[:, length - 1 : -1])` of transformers 4.57.3, the same
+/// by the slow and the fast class.
+#[test]
+fn the_part_that_is_cut_is_the_one_that_diffusers_names() {
+    let numbers: Vec<String> = (0..14).map(|i| format!("a photo of the lazy dog, number {i}")).collect();
+    let text = format!("{} riding a Horse", numbers.join(" "));
+    let spaced = |i: u32| i.to_string().chars().map(String::from).collect::<Vec<_>>().join(" ");
+    let rest: Vec<String> = (6..14).map(|i| format!(" a photo of the lazy dog , number {}", spaced(i))).collect();
+    let wanted = format!("ber 5{} riding a horse", rest.concat());
+    let parts = Parts::of("pipelines/sdxl/tokenizer");
+    for class in [Class::Clip, Class::ClipFast] {
+        let tokenizer = parts.build(class).unwrap();
+        let loss = tokenizer.loss(&text, 77).unwrap();
+        assert_eq!((loss.cut.as_deref(), loss.unknown.len()), (Some(wanted.as_str()), 0), "{class:?}");
+        assert_eq!(tokenizer.loss(&text, 191).unwrap().cut, None, "191 tokens");
+        assert_eq!(tokenizer.loss(&text, 190).unwrap().cut.as_deref(), Some("horse"));
+        assert_eq!(tokenizer.loss("", 77).unwrap(), Default::default());
+    }
+    let digits = Parts::of("digits-sdxl/tokenizer").build(Class::Clip).unwrap();
+    let loss = digits.loss("a red seven and a blue four and a green nine beside a yellow zero", 16).unwrap();
+    assert_eq!(loss.cut.as_deref(), Some("nine beside a yellow zero"));
+}
+
+/// transformers gives `<|endoftext|>` for k and 7 and `<unk>` for the Chinese characters.
+#[test]
+fn words_without_a_token_are_named() {
+    let parts = Parts::of("digits-sdxl/tokenizer");
+    for class in [Class::Clip, Class::ClipFast] {
+        let loss = parts.build(class).unwrap().loss("a kiwi four 7", 16).unwrap();
+        assert_eq!(loss.unknown, ["kiwi", "7"], "{class:?}");
+        assert_eq!(parts.build(class).unwrap().loss("a zorgle four <|endoftext|>", 16).unwrap().unknown, [""; 0], "{class:?}");
+    }
+    let t5 = Tokenizer::open(&common::fixture("pipelines/sd3/tokenizer_3"), Some(Class::T5Fast)).unwrap();
+    assert_eq!(t5.loss("a photo of 猫猫 and x", 256).unwrap().unknown, ["猫猫"]);
+    assert_eq!(t5.loss("a photo of an astronaut", 256).unwrap(), Default::default());
+    let slow = Tokenizer::open(&common::fixture("t5-tokenizer"), Some(Class::T5)).unwrap();
+    let loss = slow.loss("a photo of 猫 and x", 4).unwrap();
+    assert_eq!((loss.unknown.as_slice(), loss.cut.is_some()), (&["猫".to_string()][..], true), "{loss:?}");
+}
+
 #[test]
 fn ids_of_the_first_tokenizer_of_sdxl() {
     assert_equal_to_transformers("clip-tokenizers/tokenizer", &common::fixture("clip-tokenizers/tokenizer/ids.json"));

@@ -40,7 +40,7 @@ fn drawn(folder: &Path, frames: Option<usize>, steps: Vec<f64>, request: &Reques
     let mut pipeline =
         dmdx_runtime::Pipeline::open(&bundle, &TractEngine::new(2)).unwrap_or_else(|error| panic!("{}", error.chain()));
     if let Some(text) = &request.negative_prompt {
-        pipeline = pipeline.with_negative_prompt(text.clone());
+        pipeline = pipeline.with_negative_prompt(text.clone()).unwrap();
     }
     let made = pipeline
         .generate(std::slice::from_ref(&request.prompt), noise, &|_| {})
@@ -85,6 +85,46 @@ fn a_bundle_of_stable_diffusion_3_draws_what_diffusers_draws() {
     };
     let found = drawn(&folder, None, steps, &asked, &tensor(&reference["latents.0"]));
     assert_close(&found, &tensor(&reference["out.image"]));
+}
+
+/// What diffusers draws at a size that the networks were not trained for (`fixtures/pipelines/make_sizes.py`), every fourth
+/// pixel: sizes that the networks are told, and positions, follow.
+fn draws_another_size(name: &str, size: [usize; 2]) {
+    let folder = pipeline(name);
+    let (reference, metadata) = read_tensors(&folder.join("../sizes.safetensors")).unwrap();
+    let get = |part: &str| tensor(&reference[&format!("{name}.{part}")]);
+    let temporary = tempfile::tempdir().unwrap();
+    let out = temporary.path().join("bundle");
+    let imported = import_pipeline(&folder, &ImportOptions::default()).unwrap();
+    let mut quiet = |_: Stage<'_>| {};
+    let steps = get("times").floats().unwrap().iter().map(|&time| f64::from(time)).collect();
+    let options = BundleOptions { guidance_scale: Some(5.0), ..BundleOptions::new(Role::Teacher, steps, &mut quiet) };
+    export_bundle(&imported, &folder, &out, options).unwrap();
+    let bundle = Bundle::open(&out).unwrap();
+    let open = || dmdx_runtime::Pipeline::open(&bundle, &TractEngine::new(2)).unwrap();
+    let [height, width] = size;
+    let drawn = open().with_size(Some(height), Some(width)).unwrap();
+    assert_eq!(drawn.pixels(), Some(size));
+    let drawn = drawn.with_negative_prompt(metadata["negative_prompt"].clone()).unwrap();
+    let made = drawn.generate(std::slice::from_ref(&metadata["prompt"]), &get("noise"), &|_| {}).unwrap();
+    assert_eq!(made.shape()[2..], size);
+    let rows = made.floats().unwrap().chunks(width).enumerate().filter(|(row, _)| row.is_multiple_of(4));
+    let values = rows.flat_map(|(_, row)| row.iter().step_by(4).map(|value| (value / 2.0 + 0.5).clamp(0.0, 1.0))).collect();
+    assert_close(&Tensor::f32([1, 3, height / 4, width / 4], values).unwrap(), &get("image"));
+    // A side that is left out is the trained one, and one that the networks do not take is refused before the work.
+    assert_eq!(open().with_size(None, Some(96)).unwrap().pixels(), Some([64, 96]));
+    let error = open().with_size(Some(36), None).err().unwrap().to_string();
+    assert!(error.contains("36 pixels was asked for; multiples of"), "{error}");
+}
+
+#[test]
+fn a_bundle_of_sdxl_draws_other_sizes_as_diffusers_does() {
+    draws_another_size("sdxl", [32, 96]);
+}
+
+#[test]
+fn a_bundle_of_stable_diffusion_3_draws_other_sizes_as_diffusers_does() {
+    draws_another_size("sd3", [48, 32]);
 }
 
 /// Four steps divide the times evenly, so that diffusers' DDIM ends every step where the next one begins.

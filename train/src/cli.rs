@@ -13,7 +13,7 @@ use crate::job::{Distillation, work};
 use crate::method;
 use crate::recipe::{self, LoadedRecipe};
 use crate::sample::{self, SampleArguments};
-use crate::session::Interrupt;
+use crate::session::{Interrupt, RunFolder};
 use crate::{check, device, replay};
 
 /// Distils a diffusion teacher into a one-step student.
@@ -108,8 +108,10 @@ pub fn run(cli: &Cli) -> ExitCode {
 fn train(arguments: &TrainArguments) -> Result<bool, TrainError> {
     let loaded = LoadedRecipe::read(&arguments.recipe, &arguments.set, &method::sections())?;
     let interrupt = Interrupt::on_signal()?;
-    let networks = Distillation::open(&loaded)?;
     let path = arguments.out.clone().unwrap_or_else(|| work::default_folder(&arguments.recipe));
+    // Before the teacher is read and hashed, not after it.
+    RunFolder::check(&path, arguments.resume)?;
+    let networks = Distillation::open(&loaded)?;
     work::work(&loaded, &path, arguments.resume, &interrupt, &networks)?;
     eprintln!("done: {}", path.display());
     Ok(true)

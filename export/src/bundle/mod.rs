@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use component::{ComponentOptions, ComponentReport, export_component};
 use destination::Destination;
+pub use destination::check_destination;
 use dmdx_graph::ir::Bindings;
 use dmdx_graph::store::{hub, parts};
 use dmdx_importer::Pipeline;

@@ -7,9 +7,11 @@ mod folder;
 pub mod hash;
 pub mod hub;
 pub mod parts;
+mod place;
 mod temporary;
 
 pub use existing::Existing;
 pub use file::{NewFile, write_file};
 pub use folder::NewFolder;
+pub use place::{PlaceError, check_file, check_folder, check_new_folder};
 pub use temporary::remove_unfinished;

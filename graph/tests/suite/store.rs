@@ -5,7 +5,9 @@ use std::fs;
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use dmdx_graph::store::{Existing, NewFile, NewFolder, hash, remove_unfinished, write_file};
+use dmdx_graph::store::{
+    Existing, NewFile, NewFolder, PlaceError, check_file, check_folder, hash, remove_unfinished, write_file,
+};
 
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> =
@@ -32,6 +34,35 @@ fn a_file_appears_only_when_it_is_published() {
         assert_eq!(fs::read(&path).unwrap(), b"Contents, all of them");
         assert_eq!(names(folder.path()), ["file"]);
     }
+}
+
+#[test]
+fn places_are_looked_at_and_left_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("file"), "x").unwrap();
+    fs::create_dir(path("folder")).unwrap();
+    for existing in [Existing::Keep, Existing::Replace] {
+        check_file(&path("new"), existing).unwrap();
+        check_folder(&path("new"), existing).unwrap();
+        assert!(matches!(check_file(&path("folder"), existing), Err(PlaceError::Folder(_))));
+        assert!(matches!(check_file(&path("new/"), existing), Err(PlaceError::Folder(_))));
+        assert!(matches!(check_file(Path::new(".."), existing), Err(PlaceError::Folder(_))));
+        assert!(matches!(check_file(&path("no/file"), existing), Err(PlaceError::NoFolder { .. })));
+        assert!(matches!(check_folder(&path("no/folder"), existing), Err(PlaceError::NoFolder { .. })));
+        assert!(matches!(check_file(&path("file/new"), existing), Err(PlaceError::NotAFolder { .. })));
+        assert!(matches!(check_file(&path("file/new/newer"), existing), Err(PlaceError::NotAFolder { .. })));
+        #[cfg(unix)]
+        assert!(matches!(check_file(Path::new("/dev/null"), existing), Err(PlaceError::Special(_))));
+        // A folder of the kernel's in which nobody may make anything.
+        #[cfg(target_os = "linux")]
+        assert!(matches!(check_file(Path::new("/proc/self/new"), existing), Err(PlaceError::Refused { .. })));
+    }
+    assert!(matches!(check_file(&path("file"), Existing::Keep), Err(PlaceError::Exists(_))));
+    assert!(matches!(check_folder(&path("folder"), Existing::Keep), Err(PlaceError::Exists(_))));
+    check_file(&path("file"), Existing::Replace).unwrap();
+    check_folder(&path("folder"), Existing::Replace).unwrap();
+    assert_eq!((names(folder.path()), fs::read(path("file")).unwrap()), (vec!["file".into(), "folder".into()], b"x".to_vec()));
 }
 
 #[test]

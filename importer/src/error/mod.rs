@@ -12,6 +12,7 @@ mod safetensors;
 use std::path::{Path, PathBuf};
 
 use dmdx_graph::GraphError;
+use dmdx_graph::store::PlaceError;
 use dmdx_graph::store::hub::HubError;
 
 pub use self::converted::ConvertedFault;
@@ -50,12 +51,9 @@ pub enum ImportError {
         /// The operating system's reason.
         error: std::io::Error,
     },
-    /// The destination is taken.
-    #[error("`{}` exists already; give --force to replace it", .path.display())]
-    Exists {
-        /// The destination.
-        path: PathBuf,
-    },
+    /// Nothing can be written where the output is to be.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The destination folder is taken.
     #[error("`{}` exists already; name a new folder, dmdx never replaces a whole one", .path.display())]
     FolderExists {
@@ -454,6 +452,7 @@ impl ImportError {
     pub fn exit_code(&self) -> u8 {
         match self {
             ImportError::Write { .. } => 3,
+            ImportError::Place(error) => error.exit_code(),
             ImportError::Read { error, .. } | ImportError::Hub(HubError::Read { error, .. })
                 if error.kind() == std::io::ErrorKind::PermissionDenied =>
             {

@@ -1,5 +1,7 @@
 //! Opens a bundle and checks it against its manifest before anything in it is used.
 
+mod place;
+
 use std::path::{Path, PathBuf};
 
 use dmdx_graph::store::{hash, hub};
@@ -17,22 +19,14 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Opens the bundle in `folder` and compares every file with `dmdx.json`.
+    /// Opens the bundle in `folder`, or the one in a run folder, and compares every file with `dmdx.json`.
     ///
     /// # Errors
     /// [`Error::Read`] for what cannot be read, [`Error::Manifest`] for a bad manifest, [`Error::Bundle`] for a file that is
     /// missing, outside the folder, unlisted beside a model, or not what the manifest says.
     pub fn open(folder: &Path) -> Result<Self, Error> {
-        let folder = &hub::snapshot(folder)?;
-        let root = folder.canonicalize().map_err(Error::read(folder))?;
-        if !root.is_dir() {
-            return Err(Error::bundle(folder, "is not a folder; name the bundle's folder itself"));
-        }
-        let path = root.join(manifest::FILE_NAME);
-        if !path.exists() {
-            return Err(Error::bundle(folder, "has no dmdx.json, so it is no bundle of dmdx; export it with dmdx-export"));
-        }
-        let text = read_text(&path, manifest::MAX_BYTES)?;
+        let root = place::find(folder)?;
+        let text = read_text(&root.join(manifest::FILE_NAME), manifest::MAX_BYTES)?;
         let manifest = Manifest::parse(&text).map_err(|source| Error::Manifest { bundle: folder.into(), source })?;
         let bundle = Self { root, manifest };
         for (name, record) in &bundle.manifest.files {

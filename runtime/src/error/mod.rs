@@ -1,16 +1,20 @@
 //! The one error of this crate.
 
 mod family;
+mod noise_file;
 mod request;
 mod scheduler;
 mod score;
 
 use std::path::PathBuf;
 
+use dmdx_graph::store::PlaceError;
+
 use crate::manifest::ManifestError;
 use crate::process::ProcessError;
 
 pub use family::FamilyError;
+pub use noise_file::NoiseFileError;
 pub use request::RequestError;
 pub use scheduler::SchedulerError;
 pub use score::ScoreError;
@@ -37,9 +41,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// The output is there already.
-    #[error("{0} exists already; choose another name or pass --force to replace it")]
-    Exists(PathBuf),
+    /// Nothing can be written where the output is to be.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The manifest of a bundle is bad.
     #[error("the bundle {bundle} cannot be used")]
     Manifest {
@@ -108,6 +112,9 @@ pub enum Error {
     /// Something that the noise process cannot do.
     #[error(transparent)]
     Process(#[from] ProcessError),
+    /// A file of noise that cannot be used.
+    #[error(transparent)]
+    NoiseFile(#[from] NoiseFileError),
     /// A request that makes no sense: an empty prompt list, a prompt that the classifier cannot judge, no pictures.
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -122,6 +129,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Library(_) | Self::Write { .. } => 3,
+            Self::Place(error) => error.exit_code(),
             _ => 1,
         }
     }

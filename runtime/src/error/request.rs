@@ -7,6 +7,49 @@ pub enum RequestError {
     /// No prompt.
     #[error("there is no prompt; give at least one")]
     NoPrompt,
+    /// A negative prompt for networks that run without guidance.
+    #[error("this bundle runs without guidance, so a negative prompt changes nothing; leave it out")]
+    NoNegativePrompt,
+    /// A seed for a generator that is given its noise and draws none itself.
+    #[error("the noise is given and this bundle draws none between its steps, so a seed changes nothing; leave it out")]
+    NoSeed,
+    /// A number of columns for videos, whose frames lie in a row.
+    #[error("the frames of a video lie in a row, one video below the other; leave the columns out")]
+    NoColumns,
+    /// Pixels of pictures from a bundle that does not say how its latents relate to them.
+    #[error("the size of this bundle's pictures cannot be chosen, because it has no {folder}/config.json; export it again")]
+    NoSize {
+        /// The folder of the component.
+        folder: &'static str,
+    },
+    /// A file name that names no format of pictures.
+    #[error("{path} cannot be written as a picture: {ending}; end the name in .png, .jpg or .webp")]
+    Format {
+        /// As asked for.
+        path: String,
+        /// How the name ends, as a sentence.
+        ending: String,
+    },
+    /// A picture that its format cannot hold.
+    #[error("a picture of {width}x{height} pixels is more than the {most} a side that {format} can hold; choose .png")]
+    LargePicture {
+        /// In pixels.
+        width: usize,
+        /// In pixels.
+        height: usize,
+        /// Its name.
+        format: &'static str,
+        /// The limit.
+        most: usize,
+    },
+    /// No scorer was named.
+    #[error(
+        "no scorer was named, and {usual} is not here; give --scorer DIR, a folder with the config.json of a classifier and its model"
+    )]
+    NoScorer {
+        /// Where one is looked for.
+        usual: &'static str,
+    },
     /// A guidance weight for networks that run without.
     #[error("this bundle runs without guidance; leave the weight out")]
     NoGuidance,

@@ -1,13 +1,20 @@
 //! What pipelines with two CLIP encoders share.
 
 use super::networks::{Network, Networks};
-use super::text::encoded;
+use super::text::{Reader, encoded};
 use crate::tensor::ops::join;
 use crate::{Error, Tensor};
 
-/// Both encoders and their tokenizers' folders.
-const ENCODERS: [(Network, &str); 2] =
-    [(Network::clip("text_encoder"), "tokenizer"), (Network::clip("text_encoder_2"), "tokenizer_2")];
+/// Both encoders and what they read through.
+const ENCODERS: [(Network, Reader); 2] = [
+    (Network::clip("text_encoder"), Reader::whole("tokenizer")),
+    (Network::clip("text_encoder_2"), Reader::whole("tokenizer_2")),
+];
+
+/// What both read through.
+pub(super) fn readers() -> Vec<Reader> {
+    ENCODERS.iter().map(|(_, reader)| *reader).collect()
+}
 
 /// Both encoders' penultimate states side by side `[texts, tokens, width]`, and side by side the projections of those that
 /// are `projected` `[texts, width]`.
@@ -18,9 +25,9 @@ pub(super) fn pair(
     projected: [bool; 2],
 ) -> Result<(Tensor, Tensor), Error> {
     let (mut states, mut pooled) = (Vec::new(), Vec::new());
-    for ((encoder, tokenizer), projected) in ENCODERS.into_iter().zip(projected) {
+    for ((encoder, reader), projected) in ENCODERS.into_iter().zip(projected) {
         let wanted = if projected { &["penultimate_hidden_state", "text_embeds"][..] } else { &["penultimate_hidden_state"] };
-        let mut results = encoded(networks, encoder.place, (tokenizer, None), texts, batch, wanted)?.into_iter();
+        let mut results = encoded(networks, encoder.place, reader, texts, batch, wanted)?.into_iter();
         states.extend(results.next());
         pooled.extend(results.next());
     }

@@ -9,7 +9,7 @@ use super::geometry::{Geometry, Size, channels, check, scale, side};
 use super::networks::{Network, Networks};
 use super::rotary::Rotary;
 use super::settings::{Config, Settings, as_size};
-use super::text::encoded;
+use super::text::{Reader, encoded};
 use super::transformer::{self, PATCH};
 use super::vae::VAE;
 use crate::error::FamilyError;
@@ -39,6 +39,11 @@ const NETWORKS: [Network; 3] = [
 
 /// Every so many blocks a discriminator reads (distillation.md, 3.8.1).
 const TAPPED: usize = 3;
+
+/// The transformer says how much it reads of a text.
+fn reader(settings: &dyn Settings) -> Result<Reader, Error> {
+    Ok(Reader::of("tokenizer", Config::of(settings, TRANSFORMER).size("max_text_seq_length", 226)?))
+}
 
 #[derive(Debug)]
 pub(super) struct CogVideoX;
@@ -77,9 +82,12 @@ impl Family for CogVideoX {
         &NETWORKS
     }
 
+    fn readers(&self, networks: &dyn Networks) -> Result<Vec<Reader>, Error> {
+        Ok(vec![reader(networks)?])
+    }
+
     fn encode(&self, networks: &dyn Networks, texts: &[&str], batch: usize) -> Result<Condition, Error> {
-        let length = Config::of(networks, TRANSFORMER).size("max_text_seq_length", 226)?;
-        let states = encoded(networks, ENCODER.place, ("tokenizer", Some(length)), texts, batch, &["last_hidden_state"])?;
+        let states = encoded(networks, ENCODER.place, reader(networks)?, texts, batch, &["last_hidden_state"])?;
         Ok(Condition::new(std::iter::once("encoder_hidden_states").zip(states).collect()))
     }
 

@@ -8,6 +8,8 @@ use super::condition::{Condition, Fixed};
 use super::geometry::{Geometry, Size, check};
 use super::networks::{Network, Networks};
 use super::settings::{Place, Settings};
+use super::text::Reader;
+use super::vae::VAE;
 use crate::manifest::{Unconditional, VaeScaling};
 use crate::{Error, Tensor};
 
@@ -48,6 +50,12 @@ pub trait Family: Debug + Sync {
     /// bundles give to files, inputs and outputs.
     fn networks(&self) -> &'static [Network];
 
+    /// What texts are read through, for whoever has to know how much of them.
+    ///
+    /// # Errors
+    /// For a configuration that cannot be used.
+    fn readers(&self, networks: &dyn Networks) -> Result<Vec<Reader>, Error>;
+
     /// What the denoiser is told about texts, one row each. Each encoder reads `batch` texts at once.
     ///
     /// # Errors
@@ -84,13 +92,18 @@ pub trait Family: Debug + Sync {
     /// For values of the VAE's configuration that cannot be used.
     fn vae_scaling(&self, settings: &dyn Settings) -> Result<VaeScaling, Error>;
 
-    /// Refuses latents `[..latent_shape]` that the networks do not take, before any work.
+    /// Refuses latents `[..latent_shape]` that the denoiser or, where there is one, the decoder does not take, before any
+    /// work.
     ///
     /// # Errors
     /// [`FamilyError::Latents`](crate::error::FamilyError::Latents).
     fn check_latents(&self, settings: &dyn Settings, latent_shape: &[usize]) -> Result<(), Error> {
         let denoiser = self.denoiser();
-        check(denoiser.folder, &settings.input_sizes(denoiser.place(), denoiser.sample)?, latent_shape)
+        check(denoiser.folder, &settings.input_sizes(denoiser.place(), denoiser.sample)?, latent_shape)?;
+        match settings.input_sizes(self.decoder(), "latent") {
+            Ok(sizes) => check(VAE, &sizes, latent_shape),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Pictures `[b, 3, H, W]`, about -1 to 1, of latents `[b, c, h, w]`, or videos `[b, f, 3, H, W]` of latents

@@ -18,6 +18,7 @@ mod text;
 pub mod tiling;
 mod transformer;
 mod unet;
+mod unread;
 mod vae;
 
 use crate::Error;
@@ -28,6 +29,8 @@ pub use definition::{Denoiser, Family, denoiser_inputs};
 pub use geometry::{Geometry, Size};
 pub use networks::{Network, Networks};
 pub use settings::{Place, Settings};
+pub use text::Reader;
+pub use unread::Unread;
 
 /// Every family.
 static FAMILIES: &[&dyn Family] = &[

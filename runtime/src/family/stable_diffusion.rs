@@ -5,12 +5,14 @@ use super::definition::{Denoiser, Family};
 use super::geometry::{Geometry, Size};
 use super::networks::{Network, Networks};
 use super::settings::Settings;
-use super::text::encoded;
+use super::text::{Reader, encoded};
 use super::{decode, unet};
 use crate::manifest::VaeScaling;
 use crate::{Error, Tensor};
 
 const ENCODER: Network = Network::clip("text_encoder");
+
+const READER: Reader = Reader::whole("tokenizer");
 
 const NETWORKS: [Network; 3] = [unet::NETWORK, Network::DECODER, ENCODER];
 
@@ -30,8 +32,12 @@ impl Family for StableDiffusion {
         &NETWORKS
     }
 
+    fn readers(&self, _networks: &dyn Networks) -> Result<Vec<Reader>, Error> {
+        Ok(vec![READER])
+    }
+
     fn encode(&self, networks: &dyn Networks, texts: &[&str], batch: usize) -> Result<Condition, Error> {
-        let states = encoded(networks, ENCODER.place, ("tokenizer", None), texts, batch, &["last_hidden_state"])?;
+        let states = encoded(networks, ENCODER.place, READER, texts, batch, &["last_hidden_state"])?;
         Ok(Condition::new(std::iter::once("encoder_hidden_states").zip(states).collect()))
     }
 

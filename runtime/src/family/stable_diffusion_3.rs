@@ -7,9 +7,10 @@ use super::definition::{Denoiser, Family};
 use super::geometry::{Geometry, Size, channels, sample_size, scale, side};
 use super::networks::{Network, Networks};
 use super::settings::{Config, Settings, as_size};
-use super::text::encoded;
+use super::text::{Reader, encoded};
 use super::transformer::{self, PATCH};
 use super::{clip, decode};
+use crate::error::FamilyError;
 use crate::manifest::VaeScaling;
 use crate::tensor::ops::{join, padded};
 use crate::{Error, Tensor};
@@ -30,6 +31,8 @@ const DENOISER: Denoiser = Denoiser {
 };
 
 const T5: Network = Network { is_optional: true, ..Network::text_encoder("text_encoder_3") };
+
+const T5_READER: Reader = Reader::of("tokenizer_3", T5_TOKENS);
 
 const NETWORKS: [Network; 5] = [
     Network { outputs: &[("sample", "out_hidden_states")], ..Network::new(TRANSFORMER, "transformer") },
@@ -55,12 +58,16 @@ impl Family for StableDiffusion3 {
         &NETWORKS
     }
 
+    fn readers(&self, networks: &dyn Networks) -> Result<Vec<Reader>, Error> {
+        Ok(clip::readers().into_iter().chain(networks.has(T5.place).then_some(T5_READER)).collect())
+    }
+
     /// CLIP's states, padded to T5's width, before T5's states; and both projections of CLIP.
     fn encode(&self, networks: &dyn Networks, texts: &[&str], batch: usize) -> Result<Condition, Error> {
         let (states, pooled) = clip::pair(networks, texts, batch, [true, true])?;
         let width = Config::of(networks, TRANSFORMER).size("joint_attention_dim", 4096)?;
         let t5 = if networks.has(T5.place) {
-            encoded(networks, T5.place, ("tokenizer_3", Some(T5_TOKENS)), texts, batch, &["last_hidden_state"])?
+            encoded(networks, T5.place, T5_READER, texts, batch, &["last_hidden_state"])?
         } else {
             // The pipeline runs without its largest encoder, in whose place stand zeros.
             vec![Tensor::f32([texts.len(), T5_TOKENS, width], vec![0.0; texts.len() * T5_TOKENS * width])?]
@@ -75,6 +82,12 @@ impl Family for StableDiffusion3 {
         let ([rows, columns], patch) =
             (sample_size(settings, TRANSFORMER, Some(128))?, Config::of(settings, TRANSFORMER).size("patch_size", PATCH)?);
         let (rows, columns) = (side(asked.height, rows, scale, patch)?, side(asked.width, columns, scale, patch)?);
+        // The default of the transformer's class.
+        let positions = Config::of(settings, TRANSFORMER).size("pos_embed_max_size", 96)?;
+        let grid = [rows / patch, columns / patch];
+        if grid.iter().any(|&patches| patches > positions) {
+            return Err(FamilyError::FewPositions { grid, base: [positions, positions] }.into());
+        }
         Ok(Geometry { latent_shape: vec![channels, rows, columns], pixels: [rows * scale, columns * scale] })
     }
 

@@ -7,6 +7,7 @@ use super::definition::{Denoiser, Family};
 use super::geometry::{Geometry, Size};
 use super::networks::{Network, Networks};
 use super::settings::Settings;
+use super::text::Reader;
 use super::{clip, decode, unet};
 use crate::manifest::{Unconditional, VaeScaling};
 use crate::{Error, Tensor};
@@ -30,6 +31,10 @@ impl Family for StableDiffusionXl {
 
     fn networks(&self) -> &'static [Network] {
         &NETWORKS
+    }
+
+    fn readers(&self, _networks: &dyn Networks) -> Result<Vec<Reader>, Error> {
+        Ok(clip::readers())
     }
 
     fn encode(&self, networks: &dyn Networks, texts: &[&str], batch: usize) -> Result<Condition, Error> {

@@ -22,14 +22,16 @@ pub(super) fn channels(settings: &dyn Settings) -> Result<usize, Error> {
     geometry::channels(settings, UNET, 4, 4)
 }
 
-/// The latents of a UNet pipeline; whatever their size, it is halved and doubled once per level.
+/// The latents of a UNet pipeline, which are halved and doubled again between its levels.
 pub(super) fn geometry(settings: &dyn Settings, asked: &Size) -> Result<Geometry, Error> {
     let (channels, scale) = (channels(settings)?, scale(settings, 1));
+    let levels = settings.config(UNET)["block_out_channels"].as_array().map_or(1, Vec::len);
+    let step = 1 << levels.saturating_sub(1).min(16);
     let sides = match (asked.height, asked.width) {
         (Some(_), Some(_)) => [0, 0],
         _ => sample_size(settings, UNET, None)?,
     };
-    let (rows, columns) = (side(asked.height, sides[0], scale, 1)?, side(asked.width, sides[1], scale, 1)?);
+    let (rows, columns) = (side(asked.height, sides[0], scale, step)?, side(asked.width, sides[1], scale, step)?);
     Ok(Geometry { latent_shape: vec![channels, rows, columns], pixels: [rows * scale, columns * scale] })
 }
 

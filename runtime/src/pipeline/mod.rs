@@ -1,5 +1,6 @@
 //! From prompts and noise to pictures: tokenize, encode, a few steps, decode.
 
+pub mod format;
 pub mod guidance;
 mod networks;
 pub mod picture;
@@ -7,11 +8,11 @@ mod walk;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::error::RequestError;
-use crate::family::{self, Condition, Family, Fixed, Geometry, Networks, Size, denoiser_inputs};
+use crate::error::{FamilyError, RequestError};
+use crate::family::{self, Condition, Family, Fixed, Geometry, Networks, Settings, Size, Unread, denoiser_inputs};
 use crate::manifest::{Manifest, Unconditional};
 use crate::parallel::in_parallel;
-use crate::process::Rollout;
+use crate::process::{Next, Rollout};
 use crate::tensor::ops::pick;
 use crate::{Bundle, Engine, Error, Tensor, noise};
 use networks::Loaded;
@@ -33,6 +34,10 @@ pub struct Pipeline {
     manifest: Manifest,
     family: &'static dyn Family,
     networks: Loaded,
+    /// Without the batch.
+    latent_shape: Vec<usize>,
+    /// Height and width in pixels, where the bundle's configurations say how latents relate to them.
+    pixels: Option<[usize; 2]>,
     fixed: Fixed,
     rollout: Rollout,
     threads: usize,
@@ -67,8 +72,12 @@ impl Pipeline {
         let family = family::of_class(class)?;
         let networks = Loaded::open(bundle, family, index, engine)?;
         family.check_latents(&networks, &manifest.latent_shape)?;
+        let geometry = family.geometry(&networks, &Size::default()).ok();
+        let is_stated = |geometry: &Geometry| geometry.latent_shape.ends_with(sides(&manifest.latent_shape));
         Ok(Self {
             fixed: fixed(&manifest, family, &networks)?,
+            latent_shape: manifest.latent_shape.clone(),
+            pixels: geometry.filter(is_stated).map(|geometry| geometry.pixels),
             family,
             networks,
             rollout: manifest.rollout()?,
@@ -84,10 +93,38 @@ impl Pipeline {
     /// Decodes pictures that are larger than `side` latent rows or columns in tiles of that side, a multiple of 4 (see
     /// [`crate::family::tiling`]), which takes less memory and changes pictures a little. Diffusers uses the VAE's `sample_size` divided by
     /// its enlargement.
-    #[must_use]
-    pub fn with_vae_tiling(mut self, side: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`FamilyError::TiledVideo`].
+    pub fn with_vae_tiling(mut self, side: usize) -> Result<Self, Error> {
+        if self.makes_videos() {
+            return Err(FamilyError::TiledVideo.into());
+        }
         self.tile = Some(side);
-        self
+        Ok(self)
+    }
+
+    /// Makes pictures of another size in pixels than the bundle's own; a side that is left out is the one that the network was
+    /// trained for. Inputs that depend on the size (SDXL's `time_ids`, rotary tables) follow.
+    ///
+    /// # Errors
+    /// [`Error::Family`] for a size that the networks do not take, [`RequestError::NoSize`] for a bundle without the
+    /// configurations that say how latents relate to pixels.
+    pub fn with_size(mut self, height: Option<usize>, width: Option<usize>) -> Result<Self, Error> {
+        for folder in [self.family.denoiser().folder, self.family.decoder().0] {
+            if self.networks.config(folder).is_null() {
+                return Err(RequestError::NoSize { folder }.into());
+            }
+        }
+        let geometry = self.family.geometry(&self.networks, &Size { height, width, frames: None })?;
+        // What comes before rows and columns (channels, frames) is the bundle's.
+        let own = self.latent_shape.len() - sides(&self.latent_shape).len();
+        let latent_shape = [&self.latent_shape[..own], sides(&geometry.latent_shape)].concat();
+        self.family.check_latents(&self.networks, &latent_shape)?;
+        let geometry = Geometry { latent_shape, pixels: geometry.pixels };
+        self.fixed = self.family.fixed(&self.networks, &geometry)?;
+        (self.latent_shape, self.pixels) = (geometry.latent_shape, Some(geometry.pixels));
+        Ok(self)
     }
 
     /// Seeds the fresh noise of students that draw between their steps.
@@ -97,11 +134,16 @@ impl Pipeline {
         self
     }
 
-    /// Guides away from this text; bundles without guidance have no use for it.
-    #[must_use]
-    pub fn with_negative_prompt(mut self, text: String) -> Self {
+    /// Guides away from this text.
+    ///
+    /// # Errors
+    /// [`RequestError::NoNegativePrompt`] where the networks run without guidance.
+    pub fn with_negative_prompt(mut self, text: String) -> Result<Self, Error> {
+        if self.guidance.is_none() {
+            return Err(RequestError::NoNegativePrompt.into());
+        }
         self.negative = Some(text);
-        self
+        Ok(self)
     }
 
     /// Guides by this weight.
@@ -129,6 +171,46 @@ impl Pipeline {
         &self.manifest
     }
 
+    /// The sizes of one latent, without the batch.
+    #[must_use]
+    pub fn latent_shape(&self) -> &[usize] {
+        &self.latent_shape
+    }
+
+    /// Height and width of a picture in pixels, where the bundle says so before one is made.
+    #[must_use]
+    pub fn pixels(&self) -> Option<[usize; 2]> {
+        self.pixels
+    }
+
+    /// Whether the results have frames.
+    #[must_use]
+    pub fn makes_videos(&self) -> bool {
+        self.latent_shape.len() > 3
+    }
+
+    /// Whether the walk draws noise between its steps.
+    #[must_use]
+    pub fn draws_noise(&self) -> bool {
+        self.rollout.steps().iter().any(|step| matches!(step.next, Next::Renoise(_)))
+    }
+
+    /// The weight of guidance, where the networks run with one.
+    #[must_use]
+    pub fn guidance(&self) -> Option<f64> {
+        self.guidance
+    }
+
+    /// What of these prompts, and of the negative one, does not reach the networks: a sentence for every kind of loss.
+    ///
+    /// # Errors
+    /// When a prompt cannot be tokenized.
+    pub fn unread(&self, prompts: &[String]) -> Result<Vec<String>, Error> {
+        let mut unread = Unread::open(self.family, &self.networks)?;
+        prompts.iter().chain(&self.negative).try_for_each(|prompt| unread.look(prompt))?;
+        Ok(unread.sentences())
+    }
+
     /// Makes one picture or video per prompt from `noise` `[prompts, ..latent_shape]`: RGB `[prompts, 3, H, W]` or
     /// `[prompts, frames, 3, H, W]`, about -1 to 1, not clamped. `progress` is told the number of finished ones after each
     /// batch.
@@ -140,7 +222,7 @@ impl Pipeline {
         if prompts.is_empty() {
             return Err(RequestError::NoPrompt.into());
         }
-        let wanted = [&[prompts.len()], self.manifest.latent_shape.as_slice()].concat();
+        let wanted = [&[prompts.len()], self.latent_shape.as_slice()].concat();
         if noise.shape() != wanted {
             return Err(Error::Shape(format!(
                 "the noise has shape {:?} but {} prompts of this bundle need {wanted:?}",
@@ -214,6 +296,11 @@ impl Pipeline {
         };
         walk(&self.rollout, pick(noise, pictures)?, predict, fresh)
     }
+}
+
+/// Rows and columns of latents.
+fn sides(latent_shape: &[usize]) -> &[usize] {
+    &latent_shape[latent_shape.len().saturating_sub(2)..]
 }
 
 /// Inputs that no prompt changes: those that the manifest states, or those that follow from the sizes.

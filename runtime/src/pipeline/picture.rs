@@ -1,10 +1,8 @@
-//! Pictures to PNG files.
+//! Pictures in sheets and files.
 
 use std::path::Path;
 
-use dmdx_graph::store::{self, Existing};
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder};
+use dmdx_graph::store::{self, Existing, PlaceError};
 
 use crate::error::RequestError;
 use crate::{Error, Tensor};
@@ -43,6 +41,21 @@ pub fn frames_in_a_row(results: &Tensor) -> Result<Tensor, Error> {
     }
 }
 
+/// Width and height in pixels of a sheet of `count` pictures.
+///
+/// # Errors
+/// [`RequestError::Sheet`] for no pictures, a zero or a sheet beyond 2^28 pixels.
+pub fn sheet_size(count: usize, [height, width]: [usize; 2], columns: usize, scale: usize) -> Result<[usize; 2], Error> {
+    let columns = columns.min(count);
+    let rows = if columns == 0 { 0 } else { count.div_ceil(columns) };
+    let sheet_width = width.saturating_mul(columns).saturating_mul(scale);
+    let sheet_height = height.saturating_mul(rows).saturating_mul(scale);
+    match sheet_width.checked_mul(sheet_height) {
+        Some(1..=MAX_PIXELS) => Ok([sheet_width, sheet_height]),
+        _ => Err(RequestError::Sheet { width: sheet_width, height: sheet_height, most: MAX_PIXELS }.into()),
+    }
+}
+
 /// Lays pictures `[N, 3, H, W]` in rows of `columns`, left to right, each pixel enlarged to `scale` x `scale`; empty cells are black.
 ///
 /// # Errors
@@ -53,13 +66,7 @@ pub fn sheet(pictures: &Tensor, columns: usize, scale: usize) -> Result<Picture,
     };
     let values = pictures.floats()?;
     let columns = columns.min(count);
-    let rows = if columns == 0 { 0 } else { count.div_ceil(columns) };
-    let sheet_width = width.saturating_mul(columns).saturating_mul(scale);
-    let sheet_height = height.saturating_mul(rows).saturating_mul(scale);
-    match sheet_width.checked_mul(sheet_height) {
-        Some(1..=MAX_PIXELS) => {}
-        _ => return Err(RequestError::Sheet { width: sheet_width, height: sheet_height, most: MAX_PIXELS }.into()),
-    }
+    let [sheet_width, sheet_height] = sheet_size(count, [height, width], columns, scale)?;
     let mut rgb = vec![0; 3 * sheet_width * sheet_height];
     for (position, pixel) in rgb.chunks_exact_mut(3).enumerate() {
         let (x, y) = (position % sheet_width / scale, position / sheet_width / scale);
@@ -74,36 +81,27 @@ pub fn sheet(pictures: &Tensor, columns: usize, scale: usize) -> Result<Picture,
     Ok(Picture { width: sheet_width, height: sheet_height, rgb })
 }
 
-/// The bytes of a PNG file; the same picture gives the same bytes.
+/// What becomes of a file that is there.
+fn existing(force: bool) -> Existing {
+    if force { Existing::Replace } else { Existing::Keep }
+}
+
+/// Looks whether a file can be written to `path`, before the work.
 ///
 /// # Errors
-/// [`Error::Shape`] if the picture's size does not match its bytes.
-pub fn png(picture: &Picture) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::new();
-    let problem = |what: &dyn std::fmt::Display| {
-        Error::Shape(format!("a picture of {}x{} pixels cannot be written as PNG ({what})", picture.width, picture.height))
-    };
-    let (Ok(width), Ok(height)) = (u32::try_from(picture.width), u32::try_from(picture.height)) else {
-        return Err(problem(&"too large"));
-    };
-    if picture.rgb.len() != 3 * picture.width * picture.height {
-        return Err(problem(&"wrong number of bytes"));
-    }
-    PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::Adaptive)
-        .write_image(&picture.rgb, width, height, ExtendedColorType::Rgb8)
-        .map_err(|e| problem(&e))?;
-    Ok(bytes)
+/// [`Error::Place`].
+pub fn check_file(path: &Path, force: bool) -> Result<(), Error> {
+    Ok(store::check_file(path, existing(force))?)
 }
 
 /// Writes a file whole or not at all: a temporary file beside it, then a rename. Without `force` an existing file stays, and
 /// anything but a regular file always does.
 ///
 /// # Errors
-/// [`Error::Exists`], [`Error::Write`].
+/// [`Error::Place`] where something is there, [`Error::Write`].
 pub fn write_file(path: &Path, bytes: &[u8], force: bool) -> Result<(), Error> {
-    let existing = if force { Existing::Replace } else { Existing::Keep };
-    store::write_file(path, existing, bytes).map_err(|source| match source.kind() {
-        std::io::ErrorKind::AlreadyExists => Error::Exists(path.into()),
+    store::write_file(path, existing(force), bytes).map_err(|source| match source.kind() {
+        std::io::ErrorKind::AlreadyExists => PlaceError::Exists(path.into()).into(),
         _ => Error::Write { path: path.into(), source },
     })
 }

@@ -37,6 +37,11 @@ impl AddedTokens {
         self.tokens.get(content).map(|token| token.id)
     }
 
+    /// The token of an id.
+    pub(super) fn content(&self, id: u32) -> Option<&str> {
+        self.tokens.values().find(|token| token.id == id).map(|token| token.content.as_str())
+    }
+
     /// Whether the text is a special token.
     pub(super) fn is_special(&self, content: &str) -> bool {
         self.tokens.get(content).is_some_and(|token| token.special)

@@ -55,14 +55,27 @@ impl BytePairs {
 
     /// Appends the ids of one word.
     pub(super) fn encode(&self, word: &str, ids: &mut Vec<u32>) {
-        let Some((&last, first)) = word.as_bytes().split_last() else { return };
+        ids.extend(self.symbols(word).map(|id| id.unwrap_or(self.unknown)));
+    }
+
+    /// Whether the vocabulary has every symbol of a word.
+    pub(super) fn knows(&self, word: &str) -> bool {
+        self.symbols(word).all(|id| id.is_some())
+    }
+
+    /// The ids of the symbols that a word becomes, where the vocabulary has them.
+    fn symbols(&self, word: &str) -> impl Iterator<Item = Option<u32>> {
+        let symbols = word.as_bytes().split_last().map(|(&last, first)| self.merged(last, first)).unwrap_or_default();
+        symbols.into_iter().map(|symbol| self.ids.get(symbol as usize).copied().flatten())
+    }
+
+    fn merged(&self, last: u8, first: &[u8]) -> Vec<u32> {
         let mut symbols: Vec<u32> = first.iter().map(|&byte| self.bytes[0][usize::from(byte)]).collect();
         symbols.push(self.bytes[1][usize::from(last)]);
         while let Some((pair, merged)) = self.best(&symbols) {
             symbols = merge(&symbols, pair, merged);
         }
-        let id = |symbol: u32| self.ids.get(symbol as usize).copied().flatten().unwrap_or(self.unknown);
-        ids.extend(symbols.into_iter().map(id));
+        symbols
     }
 
     fn best(&self, symbols: &[u32]) -> Option<((u32, u32), u32)> {
@@ -87,6 +100,24 @@ fn merge(symbols: &[u32], (left, right): (u32, u32), merged: u32) -> Vec<u32> {
         }
     }
     output
+}
+
+/// The text that tokens of byte pairs spell, as transformers' decoder has it.
+pub(super) fn spelled<'t>(tokens: impl Iterator<Item = &'t str>) -> String {
+    let characters = byte_characters();
+    let byte = |character: char| characters.iter().position(|known| *known == character).map(|byte| byte as u8);
+    let mut bytes = Vec::new();
+    for token in tokens {
+        let (token, ends) = token.strip_suffix(END_OF_WORD).map_or((token, false), |token| (token, true));
+        for character in token.chars() {
+            match byte(character) {
+                Some(byte) => bytes.push(byte),
+                None => bytes.extend(character.to_string().as_bytes()),
+            }
+        }
+        bytes.extend(ends.then_some(b' '));
+    }
+    String::from_utf8_lossy(&bytes).trim().to_string()
 }
 
 /// The printable character that stands for each byte: itself, or one from U+0100 on.

@@ -3,7 +3,7 @@
 use regex::Regex;
 
 use super::added::{AddedTokens, Part};
-use super::byte_pair::BytePairs;
+use super::byte_pair::{BytePairs, spelled};
 use super::repair::{fix_text, is_space};
 use super::vocabulary::{Special, Vocabulary};
 
@@ -23,6 +23,7 @@ pub(super) struct Clip {
     words: Regex,
     pairs: BytePairs,
     whole: [u32; 2],
+    vocabulary: Vocabulary,
 }
 
 impl Clip {
@@ -31,7 +32,7 @@ impl Clip {
         let id = |token: &str| added.id(token).or_else(|| vocabulary.id(token)).unwrap_or(special.unknown);
         let whole = WHOLE.map(id);
         let words = Regex::new(WORDS).map_err(|error| crate::error::one_line(&error.to_string()))?;
-        Ok(Self { words, pairs: BytePairs::new(&vocabulary, merges, special.unknown)?, whole, added })
+        Ok(Self { words, pairs: BytePairs::new(&vocabulary, merges, special.unknown)?, whole, added, vocabulary })
     }
 
     pub(super) fn encode(&self, text: &str) -> Vec<u32> {
@@ -46,12 +47,35 @@ impl Clip {
     }
 
     fn encode_text(&self, text: &str, ids: &mut Vec<u32>) {
+        self.each_word(text, |word| match WHOLE.iter().position(|whole| *whole == word) {
+            Some(whole) => ids.push(self.whole[whole]),
+            None => self.pairs.encode(word, ids),
+        });
+    }
+
+    fn each_word(&self, text: &str, mut see: impl FnMut(&str)) {
         let text = fix_text(text);
-        for word in self.words.find_iter(&text.trim_matches(is_space).to_lowercase()) {
-            match WHOLE.iter().position(|whole| *whole == word.as_str()) {
-                Some(whole) => ids.push(self.whole[whole]),
-                None => self.pairs.encode(word.as_str(), ids),
+        self.words.find_iter(&text.trim_matches(is_space).to_lowercase()).for_each(|word| see(word.as_str()));
+    }
+
+    /// The words of a text that the vocabulary cannot spell.
+    pub(super) fn unknown(&self, text: &str) -> Vec<String> {
+        let mut unknown = Vec::new();
+        for part in self.added.split(text) {
+            if let Part::Text(text) = part {
+                self.each_word(&text, |word| {
+                    if !WHOLE.contains(&word) && !self.pairs.knows(word) {
+                        unknown.push(word.to_string());
+                    }
+                });
             }
         }
+        unknown
+    }
+
+    /// The text of ids.
+    pub(super) fn spelled(&self, ids: &[u32]) -> String {
+        let token = |id: &u32| self.added.content(*id).or_else(|| self.vocabulary.token(*id)).unwrap_or_default();
+        spelled(ids.iter().map(token))
     }
 }

@@ -17,6 +17,7 @@ mod class;
 mod clip;
 mod clip_fast;
 mod config;
+mod fast;
 mod repair;
 mod sentencepiece;
 mod t5;
@@ -31,6 +32,7 @@ use crate::error::RequestError;
 use crate::files::read_bytes;
 pub use class::{Class, MAX_LENGTH};
 use config::Config;
+use fast::Spelling;
 
 /// Longest prompt, in bytes; encoders read a few hundred tokens of it.
 pub const MAX_TEXT: usize = 1 << 19;
@@ -67,6 +69,15 @@ pub struct Ids {
     pub mask: Vec<i64>,
 }
 
+/// What of a text does not reach the encoder.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Loss {
+    /// The end of it, where it is longer than the encoder reads, spelled as the tokens spell it.
+    pub cut: Option<String>,
+    /// Words for which there is no token, in order.
+    pub unknown: Vec<String>,
+}
+
 /// The contents of a tokenizer's files.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Files<'a> {
@@ -96,7 +107,7 @@ pub struct Tokenizer {
 enum Kind {
     Clip(Box<clip::Clip>),
     T5(Box<t5::T5>),
-    Fast(Box<tokenizers::Tokenizer>),
+    Fast(Box<fast::Fast>),
 }
 
 impl Tokenizer {
@@ -151,7 +162,9 @@ impl Tokenizer {
                 let kind = if class == Class::Clip {
                     Kind::Clip(Box::new(clip::Clip::new(vocabulary, &merges, &special)?))
                 } else {
-                    Kind::Fast(Box::new(clip_fast::build(&vocabulary, &merges, &special)?))
+                    let tokenizer = clip_fast::build(&vocabulary, &merges, &special)?;
+                    let unknown = Some(special.unknown);
+                    Kind::Fast(Box::new(fast::Fast { tokenizer, spelling: Spelling::BytePairs, unknown }))
                 };
                 let [begin, end, pad] = [special.begin, special.end, special.pad];
                 Ok(Self { kind, begin: Some(begin), end, pad, max_length: config.exact_length()? })
@@ -161,7 +174,7 @@ impl Tokenizer {
                 Ok(Self { kind: Kind::T5(Box::new(t5)), begin: None, end, pad, max_length: config.length()? })
             }
             Class::T5Fast => {
-                let (tokenizer, end, pad) = match (files.tokenizer, files.spiece) {
+                let (tokenizer, t5_fast::Ends { end, pad, unknown }) = match (files.tokenizer, files.spiece) {
                     (Some(tokenizer), _) if !config.needs_conversion()? => t5_fast::from_json(tokenizer, &config)?,
                     (_, Some(spiece)) => t5_fast::from_spiece(spiece, &config)?,
                     _ => {
@@ -170,7 +183,8 @@ impl Tokenizer {
                         );
                     }
                 };
-                Ok(Self { kind: Kind::Fast(Box::new(tokenizer)), begin: None, end, pad, max_length: config.length()? })
+                let kind = Kind::Fast(Box::new(fast::Fast { tokenizer, spelling: Spelling::Pieces, unknown }));
+                Ok(Self { kind, begin: None, end, pad, max_length: config.length()? })
             }
         }
     }
@@ -187,20 +201,9 @@ impl Tokenizer {
     /// [`Error::Request`] for a prompt longer than [`MAX_TEXT`], a `max_length` outside 2 to [`MAX_LENGTH`], or text that the
     /// library fails on.
     pub fn encode(&self, text: &str, max_length: usize, padding: Padding) -> Result<Ids, Error> {
-        if text.len() > MAX_TEXT {
-            return Err(RequestError::LongPrompt { bytes: text.len(), most: MAX_TEXT }.into());
-        }
-        if !(2..=MAX_LENGTH).contains(&max_length) {
-            return Err(RequestError::Length { length: max_length, most: MAX_LENGTH }.into());
-        }
-        let found = match &self.kind {
-            Kind::Clip(clip) => clip.encode(text),
-            Kind::T5(t5) => t5.encode(text),
-            Kind::Fast(tokenizer) => encode_fast(tokenizer, text)?,
-        };
-        let begin = self.begin.into_iter();
-        let room = max_length - 1 - begin.len();
-        let mut ids: Vec<i64> = begin.chain(found.into_iter().take(room)).map(i64::from).collect();
+        let found = self.found(text, max_length)?;
+        let room = self.room(max_length);
+        let mut ids: Vec<i64> = self.begin.into_iter().chain(found.into_iter().take(room)).map(i64::from).collect();
         let end = i64::from(self.end);
         // The slow T5 tokenizer adds no second end.
         if !matches!(self.kind, Kind::T5(_)) || ids.last() != Some(&end) {
@@ -215,16 +218,48 @@ impl Tokenizer {
     }
 }
 
-fn need<'a>(file: Option<&'a [u8]>, name: &str) -> Result<&'a [u8], String> {
-    file.ok_or_else(|| format!("{name} is missing"))
+impl Tokenizer {
+    /// The ids of a text without special tokens, none cut off.
+    fn found(&self, text: &str, max_length: usize) -> Result<Vec<u32>, Error> {
+        if text.len() > MAX_TEXT {
+            return Err(RequestError::LongPrompt { bytes: text.len(), most: MAX_TEXT }.into());
+        }
+        if !(2..=MAX_LENGTH).contains(&max_length) {
+            return Err(RequestError::Length { length: max_length, most: MAX_LENGTH }.into());
+        }
+        match &self.kind {
+            Kind::Clip(clip) => Ok(clip.encode(text)),
+            Kind::T5(t5) => Ok(t5.encode(text)),
+            Kind::Fast(fast) => fast.encode(text),
+        }
+    }
+
+    /// Tokens of `max_length` that are left for text.
+    fn room(&self, max_length: usize) -> usize {
+        max_length - 1 - self.begin.iter().len()
+    }
+
+    /// What [`Tokenizer::encode`] loses of a text without a word.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn loss(&self, text: &str, max_length: usize) -> Result<Loss, Error> {
+        let found = self.found(text, max_length)?;
+        let cut = found.get(self.room(max_length)..).unwrap_or_default();
+        let spelled = || match &self.kind {
+            Kind::Clip(clip) => clip.spelled(cut),
+            Kind::T5(t5) => t5.spelled(cut),
+            Kind::Fast(fast) => fast.spelled(cut),
+        };
+        let unknown = match &self.kind {
+            Kind::Clip(clip) => clip.unknown(text),
+            Kind::T5(t5) => t5.unknown(text),
+            Kind::Fast(fast) => fast.unknown(text)?,
+        };
+        Ok(Loss { cut: (!cut.is_empty()).then(spelled), unknown })
+    }
 }
 
-fn encode_fast(tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<Vec<u32>, Error> {
-    let failed = |problem: String| Error::from(RequestError::Prompt { bytes: text.len(), problem });
-    let encoding = crate::engine::guard::catch(|| tokenizer.encode_fast(text, false));
-    match encoding {
-        Ok(Ok(encoding)) => Ok(encoding.get_ids().to_vec()),
-        Ok(Err(error)) => Err(failed(crate::error::one_line(&error.to_string()))),
-        Err(_) => Err(failed("the library broke down".into())),
-    }
+fn need<'a>(file: Option<&'a [u8]>, name: &str) -> Result<&'a [u8], String> {
+    file.ok_or_else(|| format!("{name} is missing"))
 }

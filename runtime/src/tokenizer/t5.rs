@@ -57,6 +57,18 @@ impl T5 {
         pieces.iter().skip(skipped).map(|piece| self.id(piece)).collect()
     }
 
+    /// The parts of a text that no piece stands for.
+    pub(super) fn unknown(&self, text: &str) -> Vec<String> {
+        let unknown = |piece: &String| self.added.id(piece).is_none() && !self.unigram.has(piece);
+        self.pieces(text).into_iter().filter(unknown).map(|piece| plain_text(&piece)).collect()
+    }
+
+    /// The text of ids.
+    pub(super) fn spelled(&self, ids: &[u32]) -> String {
+        let text = |id: &u32| self.added.content(*id).or_else(|| self.unigram.text(*id)).unwrap_or_default();
+        plain_text(&ids.iter().map(text).collect::<String>())
+    }
+
     fn id(&self, piece: &str) -> u32 {
         self.added.id(piece).unwrap_or_else(|| self.unigram.id(piece))
     }
@@ -84,6 +96,11 @@ impl T5 {
         }
         pieces
     }
+}
+
+/// The text that pieces spell.
+pub(super) fn plain_text(pieces: &str) -> String {
+    pieces.replace(UNDERLINE, " ").trim().to_string()
 }
 
 fn is_underline(piece: &str) -> bool {

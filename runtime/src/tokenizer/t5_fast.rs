@@ -21,6 +21,13 @@ const SPACES: &str = " {2,}";
 /// No sequence of normalizers is longer.
 const MAX_STEPS: usize = 16;
 
+/// The ids of the special tokens; nothing is unknown to a tokenizer without a token for that.
+pub(super) struct Ends {
+    pub end: u32,
+    pub pad: u32,
+    pub unknown: Option<u32>,
+}
+
 /// The special tokens of T5.
 struct Names {
     end: String,
@@ -35,8 +42,8 @@ impl Names {
     }
 }
 
-/// Reads `tokenizer.json`, of which only what T5 uses is accepted; also the ids of the end and padding tokens.
-pub(super) fn from_json(bytes: &[u8], config: &Config) -> Result<(Tokenizer, u32, u32), String> {
+/// Reads `tokenizer.json`, of which only what T5 uses is accepted; also the ids of the special tokens.
+pub(super) fn from_json(bytes: &[u8], config: &Config) -> Result<(Tokenizer, Ends), String> {
     let whole: Value = serde_json::from_slice(bytes)
         .map_err(|error| format!("tokenizer.json is not JSON ({})", one_line(&error.to_string())))?;
     let names = Names::of(config)?;
@@ -70,7 +77,7 @@ pub(super) fn from_json(bytes: &[u8], config: &Config) -> Result<(Tokenizer, u32
 }
 
 /// Converts `spiece.model`.
-pub(super) fn from_spiece(bytes: &[u8], config: &Config) -> Result<(Tokenizer, u32, u32), String> {
+pub(super) fn from_spiece(bytes: &[u8], config: &Config) -> Result<(Tokenizer, Ends), String> {
     let model = Model::parse(bytes)?;
     let names = Names::of(config)?;
     let mut vocab: Vec<(String, f64)> = model.pieces.iter().map(|piece| (piece.text.clone(), f64::from(piece.score))).collect();
@@ -125,10 +132,10 @@ pub(super) fn from_spiece(bytes: &[u8], config: &Config) -> Result<(Tokenizer, u
     finish(tokenizer, &names)
 }
 
-fn finish(tokenizer: Tokenizer, names: &Names) -> Result<(Tokenizer, u32, u32), String> {
+fn finish(tokenizer: Tokenizer, names: &Names) -> Result<(Tokenizer, Ends), String> {
     let id = |token: &str| tokenizer.token_to_id(token).ok_or_else(|| format!("the token {token:?} has no id"));
-    let (end, pad) = (id(&names.end)?, id(&names.pad)?);
-    Ok((tokenizer, end, pad))
+    let ends = Ends { end: id(&names.end)?, pad: id(&names.pad)?, unknown: tokenizer.token_to_id(&names.unknown) };
+    Ok((tokenizer, ends))
 }
 
 fn kind(component: &Value) -> &str {

@@ -58,6 +58,11 @@ impl Unigram {
         self.ids.contains_key(piece)
     }
 
+    /// The text of a piece.
+    pub(super) fn text(&self, id: u32) -> Option<&str> {
+        self.model.pieces.get(id as usize).map(|piece| piece.text.as_str())
+    }
+
     /// The number of pieces.
     pub(super) fn len(&self) -> usize {
         self.model.pieces.len()

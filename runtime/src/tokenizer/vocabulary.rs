@@ -12,6 +12,7 @@ use crate::error::one_line;
 const MAX_MERGES: usize = 49_152 - 256 - 2;
 
 /// Tokens and their ids, which are 0 to n - 1.
+#[derive(Debug)]
 pub(super) struct Vocabulary {
     tokens: Vec<String>,
     ids: HashMap<String, u32>,
@@ -55,6 +56,11 @@ impl Vocabulary {
 
     pub(super) fn id(&self, token: &str) -> Option<u32> {
         self.ids.get(token).copied()
+    }
+
+    /// The token of an id.
+    pub(super) fn token(&self, id: u32) -> Option<&str> {
+        self.tokens.get(id as usize).map(String::as_str)
     }
 
     /// The tokens in the order of their ids.

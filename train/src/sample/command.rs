@@ -6,7 +6,9 @@ use burn::tensor::Device;
 use clap::Args;
 use dmdx_importer::source::SourceOptions;
 use dmdx_importer::{ImportOptions, import_pipeline};
-use dmdx_runtime::family::{self, Size};
+use dmdx_runtime::family::{self, Size, Unread};
+use dmdx_runtime::noise;
+use dmdx_runtime::pipeline::format::Format;
 use dmdx_runtime::pipeline::picture;
 use dmdx_runtime::scheduler::Scheduler;
 use dmdx_runtime::tensor::ops::map;
@@ -60,7 +62,7 @@ pub struct SampleArguments {
     /// Of the noise.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// PNG file to write; the frames of a video stand in rows.
+    /// The picture to write, .png, .jpg or .webp; the frames of a video stand in rows.
     #[arg(short, long)]
     pub output: PathBuf,
     /// Replace the file if it is there.
@@ -76,6 +78,9 @@ pub struct SampleArguments {
 /// # Errors
 /// When the pipeline cannot be imported or sampled, or the file not written.
 pub fn sample(arguments: &SampleArguments, device: &Device) -> Result<(), TrainError> {
+    // Before the work, not after it.
+    picture::check_file(&arguments.output, arguments.force)?;
+    let format = Format::of(&arguments.output)?;
     let options = ImportOptions { frames: Some(arguments.frames), ..arguments.reading.import() };
     let pipeline = import_pipeline(&arguments.pipeline, &options)
         .and_then(|pipeline| pipeline.require_complete().map(|()| pipeline))
@@ -86,6 +91,9 @@ pub fn sample(arguments: &SampleArguments, device: &Device) -> Result<(), TrainE
         }
     }
     let networks = OnBurn::new(&pipeline, device.clone());
+    let mut unread = Unread::open(family::of_class(&pipeline.class)?, &networks)?;
+    [Some(&arguments.prompt), arguments.negative_prompt.as_ref()].into_iter().flatten().try_for_each(|text| unread.look(text))?;
+    unread.sentences().iter().for_each(|sentence| eprintln!("note: {sentence}"));
     let asked = Size { height: arguments.height, width: arguments.width, frames: Some(arguments.frames) };
     let geometry = family::of_class(&pipeline.class)?.geometry(&networks, &asked)?;
     let noise = noise::latents(arguments.seed, 0, 1, &geometry.latent_shape)?;
@@ -125,5 +133,17 @@ pub fn sample(arguments: &SampleArguments, device: &Device) -> Result<(), TrainE
     let pictures = picture::frames_in_a_row(&pictures)?;
     let count = pictures.shape().first().copied().unwrap_or(1);
     let sheet = picture::sheet(&pictures, count.min(COLUMNS), 1)?;
-    Ok(picture::write_file(&arguments.output, &picture::png(&sheet)?, arguments.force)?)
+    Ok(picture::write_file(&arguments.output, &format.encode(&sheet, &texts(arguments))?, arguments.force)?)
+}
+
+/// What the file says of itself.
+fn texts(arguments: &SampleArguments) -> Vec<(&'static str, String)> {
+    let mut texts = vec![("prompt", arguments.prompt.clone())];
+    texts.extend(arguments.negative_prompt.clone().map(|text| ("negative_prompt", text)));
+    texts.push(("guidance", arguments.guidance_scale.to_string()));
+    texts.push(("steps", arguments.steps.to_string()));
+    texts.push(("seed", arguments.seed.to_string()));
+    texts.push(("model", arguments.pipeline.file_name().unwrap_or_default().to_string_lossy().into_owned()));
+    texts.push(("Software", concat!("dmdx-train ", env!("CARGO_PKG_VERSION")).to_string()));
+    texts
 }

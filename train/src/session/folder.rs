@@ -5,6 +5,8 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dmdx_graph::store::{Existing, check_new_folder};
+
 use crate::error::TrainError;
 use crate::store::atomic::remove_unfinished;
 
@@ -39,6 +41,24 @@ impl RunFolder {
             return Err(TrainError::NothingToResume { path: path.to_path_buf() });
         }
         Self::open(path)
+    }
+
+    /// Refuses what [`RunFolder::create`] or, with `resume`, [`RunFolder::resume`] would refuse, before any work: nothing is
+    /// made.
+    ///
+    /// # Errors
+    /// As theirs.
+    pub fn check(path: &Path, resume: bool) -> Result<(), TrainError> {
+        if resume {
+            return match path.join(LOCK).is_file() {
+                true => Ok(()),
+                false => Err(TrainError::NothingToResume { path: path.to_path_buf() }),
+            };
+        }
+        if path.is_dir() && std::fs::read_dir(path).map_err(TrainError::read(path))?.next().is_some() {
+            return Err(TrainError::RunFolderExists { path: path.to_path_buf() });
+        }
+        check_new_folder(&path.join(LOCK), Existing::Keep).map_err(|error| dmdx_runtime::Error::from(error).into())
     }
 
     fn open(path: &Path) -> Result<Self, TrainError> {

@@ -11,7 +11,7 @@ use dmdx_graph::Graph;
 use dmdx_importer::source::SourceOptions;
 use dmdx_importer::{ImportOptions, Nonfinite, Pipeline, import_pipeline};
 use dmdx_runtime::StudentInfo;
-use dmdx_runtime::family::{self, Family, Geometry, Size};
+use dmdx_runtime::family::{self, Family, Geometry, Size, Unread};
 use dmdx_runtime::manifest;
 use dmdx_runtime::process::{Rollout, StepRule};
 use dmdx_runtime::scheduler;
@@ -144,8 +144,12 @@ impl Teacher {
     ) -> Result<StoredConditions, TrainError> {
         let device = self.denoiser.module.device();
         let networks = OnBurn::new(&self.pipeline, device.clone());
-        let store =
-            conditions::collect(folder, plan, prompts, interrupt, |texts| prompts::encode(self.family, &networks, texts))?;
+        let mut unread = None;
+        let store = conditions::collect(folder, plan, prompts, interrupt, |texts| {
+            prompts::look(&mut unread, self.family, &networks, texts)?;
+            prompts::encode(self.family, &networks, texts)
+        })?;
+        unread.iter().flat_map(Unread::sentences).for_each(|sentence| eprintln!("note: {sentence}"));
         let geometry = Geometry { latent_shape: self.latent_shape.clone(), pixels: self.picture_size };
         let fixed = self.family.fixed(&networks, &geometry)?;
         let fixed = fixed.per_sample.iter().map(|(name, row)| prompts::rows(name, row)).collect::<Result<_, _>>()?;

@@ -1,7 +1,7 @@
 //! Prompts to conditions, by the pipeline's own text encoders.
 
 use dmdx_runtime::Tensor;
-use dmdx_runtime::family::{Family, Networks, Settings};
+use dmdx_runtime::family::{Family, Networks, Settings, Unread};
 use dmdx_runtime::manifest;
 
 use crate::data::conditions::InputRows;
@@ -21,6 +21,20 @@ pub(super) fn unconditional(family: &dyn Family, settings: &dyn Settings, asked:
 pub(super) fn encode(family: &dyn Family, networks: &dyn Networks, texts: &[String]) -> Result<Vec<InputRows>, TrainError> {
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     family.encode(networks, &texts, texts.len())?.inputs().map(|(name, tensor)| rows(name, tensor)).collect()
+}
+
+/// Counts what of the texts does not reach the network; the empty one loses nothing.
+pub(super) fn look(
+    unread: &mut Option<Unread>,
+    family: &dyn Family,
+    networks: &dyn Networks,
+    texts: &[String],
+) -> Result<(), TrainError> {
+    let open = match unread {
+        Some(open) => open,
+        None => unread.insert(Unread::open(family, networks)?),
+    };
+    Ok(texts.iter().filter(|text| !text.is_empty()).try_for_each(|text| open.look(text))?)
 }
 
 /// A tensor as rows.

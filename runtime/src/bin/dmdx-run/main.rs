@@ -2,6 +2,7 @@
 
 mod doctor;
 mod generate;
+mod output;
 mod score;
 
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make pictures from prompts and write them as one PNG sheet.
+    /// Make pictures from prompts and write them as one sheet or a file each.
     Generate(generate::Generate),
     /// Make pictures of every prompt that a scorer knows and print its numbers.
     Score(score::Score),

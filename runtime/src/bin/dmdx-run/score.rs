@@ -1,22 +1,25 @@
 //! `dmdx-run score`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use dmdx_runtime::pipeline::picture::write_file;
+use dmdx_runtime::pipeline::picture::{check_file, write_file};
 use dmdx_runtime::score;
 use dmdx_runtime::{Bundle, Error, Pipeline, RequestError, ScoreError, noise};
 
 use crate::{EngineOptions, progress_bar};
 
+/// Where a clone of the repository has a scorer, seen from its root.
+const USUAL_SCORER: &str = "fixtures/digits-classifier";
+
 /// The options of `score`.
 #[derive(Args)]
 pub struct Score {
-    /// The bundle's folder.
+    /// The bundle's folder, or the folder of a training run.
     bundle: PathBuf,
-    /// The scorer's folder.
-    #[arg(long, alias = "classifier", value_name = "DIR", default_value = "fixtures/digits-classifier")]
-    scorer: PathBuf,
+    /// The scorer's folder; fixtures/digits-classifier where that is here.
+    #[arg(long, alias = "classifier", value_name = "DIR")]
+    scorer: Option<PathBuf>,
     /// A prompt to score pictures of; may be given several times. Otherwise every prompt that the scorer knows.
     #[arg(long)]
     prompt: Vec<String>,
@@ -38,15 +41,18 @@ pub struct Score {
 
 impl Score {
     pub fn run(&self) -> Result<(), Error> {
-        if let Some(path) = &self.json
-            && !self.force
-            && path.symlink_metadata().is_ok()
-        {
-            return Err(Error::Exists(path.clone()));
+        if let Some(path) = &self.json {
+            check_file(path, self.force)?;
         }
+        let usual = Path::new(USUAL_SCORER);
+        let place = match &self.scorer {
+            Some(place) => place,
+            None if usual.is_dir() => usual,
+            None => return Err(RequestError::NoScorer { usual: USUAL_SCORER }.into()),
+        };
         let bundle = Bundle::open(&self.bundle)?;
         let engine = self.engine.start()?;
-        let scorer = score::open(&self.scorer, engine.as_ref())?;
+        let scorer = score::open(place, engine.as_ref())?;
         let pipeline = Pipeline::open(&bundle, engine.as_ref())?.with_seed(self.seed);
         // Picture i has prompt i modulo the number of prompts, as in the reference's evaluation.
         let known = match self.prompt.as_slice() {
@@ -54,7 +60,10 @@ impl Score {
             asked => asked,
         };
         let prompts: Vec<String> = (0..self.count_per_prompt).flat_map(|_| known.iter().cloned()).collect();
-        let noise = noise::latents(self.seed, 0, prompts.len(), &pipeline.manifest().latent_shape)?;
+        let noise = noise::latents(self.seed, 0, prompts.len(), pipeline.latent_shape())?;
+        for sentence in pipeline.unread(known)? {
+            eprintln!("note: {sentence}");
+        }
         let bar = progress_bar(prompts.len());
         let pictures = pipeline.generate(&prompts, &noise, &|done| bar.set_position(done as u64))?;
         bar.finish_and_clear();
