@@ -1,10 +1,13 @@
 //! The command line of `dmdx-export`.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use dmdx_export::onnx::WriteOptions;
 use dmdx_export::{
     BundleOptions, BundleReport, ComponentOptions, ExportError, Role, Stage, Target, Verifier, check_destination, export_bundle,
@@ -14,6 +17,8 @@ use dmdx_importer::path::located;
 use dmdx_importer::source::SourceOptions;
 use dmdx_importer::{ImportOptions, Imported, Pipeline, import_any};
 use dmdx_runtime::StudentInfo;
+use dmdx_runtime::engine::locate::MINIMUM_MINOR;
+use dmdx_runtime::engine::tract;
 use dmdx_runtime::manifest::{self, Verification};
 use dmdx_runtime::process::Parameterisation;
 use dmdx_runtime::scheduler;
@@ -25,6 +30,16 @@ static STOP: AtomicBool = AtomicBool::new(false);
 /// Steps of a teacher when nothing is said.
 const TEACHER_STEPS: usize = 25;
 
+/// What `--version` says; `-V` says the number alone.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "{}\ntargets: {}\nverifies with: tract {} (built in), onnxruntime 1.{MINIMUM_MINOR} or newer (loaded where it is found)",
+        env!("CARGO_PKG_VERSION"),
+        Target::names().join(", "),
+        tract::VERSION,
+    )
+});
+
 /// Turns a checkpoint into ONNX files and proves them equal to it.
 ///
 /// A whole pipeline becomes a bundle that dmdx-run, ONNX Runtime and diffusers' users know; a single network becomes a
@@ -33,8 +48,32 @@ const TEACHER_STEPS: usize = 25;
 #[command(
     name = "dmdx-export",
     version,
+    long_version = VERSION.as_str(),
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
     after_help = "Exit codes: 0 done, 1 the input is at fault, 2 wrong usage, 3 disk, rights or engine, 130 interrupted."
 )]
+pub struct CommandLine {
+    /// Another command than exporting.
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// What to export.
+    #[command(flatten)]
+    export: Option<Cli>,
+}
+
+/// The other commands.
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    /// Print the completions of a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// `dmdx-export SOURCE -o BUNDLE`.
+#[derive(Debug, Args)]
 pub struct Cli {
     /// A pipeline folder, a component folder, a file of weights, a converted file, a single-file checkpoint (with the
     /// tokenizers of --config), or a model's folder in the Hugging Face cache.
@@ -81,7 +120,19 @@ fn parameterisation(name: &str) -> Result<Parameterisation, String> {
 }
 
 /// Does what the command line says and returns the exit code.
-pub fn run(cli: &Cli) -> u8 {
+pub fn run(line: &CommandLine) -> u8 {
+    let cli = match (&line.command, &line.export) {
+        (Some(Command::Completions { shell }), _) => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut CommandLine::command(), "dmdx-export", &mut script);
+            // Nobody may be reading any more (`| head`).
+            let _ = std::io::stdout().write_all(&script);
+            return 0;
+        }
+        (None, Some(cli)) => cli,
+        // The parser asks for a source where there is no command.
+        (None, None) => return 2,
+    };
     // A handler can be set once per process; without one Ctrl-C still ends it, only less tidily.
     let _ = ctrlc::set_handler(|| STOP.store(true, Ordering::Relaxed));
     match export(cli) {

@@ -7,5 +7,5 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    ExitCode::from(cli::run(&cli::Cli::parse()))
+    ExitCode::from(cli::run(&cli::CommandLine::parse()))
 }

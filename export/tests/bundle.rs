@@ -329,6 +329,16 @@ fn the_command_has_every_option_for_its_source() {
 }
 
 #[test]
+fn completions_and_version_are_printed() {
+    let said = |arguments: &[&str]| String::from_utf8(command(arguments).stdout).unwrap();
+    assert!(said(&["completions", "bash"]).contains("--teacher-steps"));
+    assert!(said(&["completions", "fish"]).contains("complete -c dmdx-export"));
+    let version = said(&["--version"]);
+    assert!(version.starts_with("dmdx-export ") && version.contains("targets: compat"), "{version}");
+    assert!(version.contains("tract 0.23.9") && version.contains("onnxruntime 1.24"), "{version}");
+}
+
+#[test]
 fn exit_codes_tell_usage_input_and_environment_apart() {
     let folder = tempfile::tempdir().unwrap();
     let source = teacher();

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use dmdx_importer::graph_file::WriteOptions;
 use dmdx_importer::source::SourceOptions;
 use dmdx_importer::{ImportError, ImportOptions, Nonfinite, check, convert, inspect};
@@ -21,6 +22,11 @@ const LONGEST_MESSAGE: usize = 16_000;
 #[command(
     name = "dmdx-import",
     version,
+    long_version = concat!(
+        env!("CARGO_PKG_VERSION"),
+        "\nreads: safetensors, diffusers and transformers folders, single files, ONNX; pickle with --allow-pickle",
+        "\nruns networks by the reference interpreter; Burn runs them in dmdx-train, tract and onnxruntime in dmdx-run"
+    ),
     after_help = "Exit codes: 0 done, 1 the input is at fault, 2 wrong usage, 3 disk or rights."
 )]
 pub struct Cli {
@@ -69,6 +75,18 @@ enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// Prints the completions of a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// The script that completes the command in a shell.
+fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "dmdx-import", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }
 
 #[derive(Debug, Args)]
@@ -113,6 +131,11 @@ pub fn run(cli: &Cli) -> ExitCode {
 
 fn execute(cli: &Cli) -> Result<ExitCode, ImportError> {
     match &cli.command {
+        Command::Completions { shell } => {
+            // As it is: it holds no name of a file.
+            let _ = std::io::stdout().lock().write_all(completions(*shell).as_bytes());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Inspect { source, marks, json, scan } => {
             let description = inspect(&source.path, &source.options(), *scan)?;
             match (json, marks) {

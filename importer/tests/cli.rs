@@ -63,6 +63,15 @@ fn check_passes_and_fails() {
     assert!(text(&output.stderr).starts_with("error: the reference file `"));
 }
 
+#[test]
+fn completions_and_version_are_printed() {
+    let said = |arguments: &[&str]| text(&run(arguments).stdout).to_string();
+    assert!(said(&["completions", "bash"]).contains("--allow-pickle"));
+    assert!(said(&["completions", "zsh"]).starts_with("#compdef dmdx-import"));
+    let version = said(&["--version"]);
+    assert!(version.starts_with("dmdx-import ") && version.contains("safetensors") && version.lines().count() == 3, "{version}");
+}
+
 /// The place comes before the source, which is not even there.
 #[test]
 fn convert_looks_at_the_place_before_the_work() {

@@ -114,6 +114,34 @@ fn a_missing_or_wrong_onnxruntime_exits_with_3() {
     assert!(refusal(3, &[&arguments[..], &["--onnxruntime", text(&library)]].concat()).contains("not a shared library"));
 }
 
+/// Bash reads the script and completes by it.
+#[cfg(unix)]
+#[test]
+fn shells_complete_the_commands() {
+    let script = |shell: &str| String::from_utf8(run(&["completions", shell]).stdout).unwrap();
+    let ask = r#"
+        COMP_WORDS=("$1" "$2"); COMP_CWORD=1; COMPREPLY=(); _dmdx-run "$1" "$2" "$1"; echo "${COMPREPLY[@]}"
+        COMP_WORDS=("$1" generate "--save"); COMP_CWORD=2; COMPREPLY=(); _dmdx-run "$1" --save generate; echo "${COMPREPLY[@]}"
+    "#;
+    let program = format!("{}\n{ask}", script("bash"));
+    let output = Command::new("bash").args(["-c", &program, "bash", "dmdx-run", "gen"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text, "generate\n--save-noise\n", "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(script("zsh").starts_with("#compdef dmdx-run") && script("fish").contains("complete -c dmdx-run"));
+    refusal(2, &["completions", "cmd.exe"]);
+}
+
+#[test]
+fn the_version_names_the_engines() {
+    let text = |flag: &str| String::from_utf8(run(&[flag]).stdout).unwrap();
+    assert_eq!(text("-V"), concat!("dmdx-run ", env!("CARGO_PKG_VERSION"), "\n"));
+    let long = text("--version");
+    assert!(
+        long.starts_with(text("-V").as_str()) && long.contains("tract 0.23.9") && long.contains("onnxruntime 1.24"),
+        "{long}"
+    );
+}
+
 #[test]
 fn doctor_always_succeeds() {
     for arguments in [&["doctor"][..], &["doctor", "--onnxruntime", "/dev/null"]] {

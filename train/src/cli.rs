@@ -3,25 +3,41 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use dmdx_importer::ImportOptions;
 use dmdx_importer::source::SourceOptions;
 
 use crate::error::TrainError;
 use crate::job::{Distillation, work};
 use crate::method;
-use crate::recipe::{self, LoadedRecipe};
+use crate::recipe::{self, LoadedRecipe, explain};
 use crate::sample::{self, SampleArguments};
 use crate::session::{Interrupt, RunFolder};
 use crate::{check, device, replay};
+
+/// What `--version` says; `-V` says the number alone.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let methods: Vec<&str> = method::METHODS.iter().map(|method| method.section.name).collect();
+    let devices = if cfg!(feature = "cuda") { "cpu, cuda" } else { "cpu (cuda needs a build with --features cuda)" };
+    let (own, methods, burn) = (env!("CARGO_PKG_VERSION"), methods.join(", "), device::BURN);
+    format!("{own}\nengine: burn {burn}; devices: {devices}\nmethods: {methods}")
+});
 
 /// Distils a diffusion teacher into a one-step student.
 ///
 /// Exit codes: 0 done, 1 something is wrong with the input, 2 with the arguments, 3 with the machine, 130 interrupted
 /// and saved.
 #[derive(Debug, Parser)]
-#[command(name = "dmdx-train", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(
+    name = "dmdx-train",
+    version,
+    long_version = VERSION.as_str(),
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 pub struct Cli {
     /// Another command than training.
     #[command(subcommand)]
@@ -70,6 +86,16 @@ pub enum Command {
     },
     /// Draw one picture or video of a teacher with its own scheduler.
     Sample(SampleArguments),
+    /// Print every key of a recipe with its default, unit, meaning and source.
+    Keys {
+        /// Only keys that begin with this, such as `adm` or `discriminator.pixel`.
+        prefix: Option<String>,
+    },
+    /// Print the completions of a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
     /// Repeat a recorded training iteration and compare every number.
     Replay {
         /// The trace.
@@ -90,6 +116,8 @@ pub fn run(cli: &Cli) -> ExitCode {
             check(model, io, *tolerance, *interpreter, &reading.import())
         }
         (Some(Command::Sample(arguments)), _) => draw(arguments),
+        (Some(Command::Keys { prefix }), _) => keys(prefix.as_deref().unwrap_or_default()),
+        (Some(Command::Completions { shell }), _) => completions(*shell),
         (Some(Command::Replay { trace, zoo, tolerance }), _) => replay(trace, zoo.as_deref(), *tolerance),
         (None, Some(arguments)) => train(arguments),
         // The parser asks for a recipe where there is no command.
@@ -141,6 +169,23 @@ fn replay(trace: &Path, zoo: Option<&Path>, tolerance: f64) -> Result<bool, Trai
     let report = replay::run(trace, &zoo, tolerance, &device::open(recipe::Device::Cpu)?)?;
     print(&report.to_string());
     Ok(report.passed())
+}
+
+fn keys(prefix: &str) -> Result<bool, TrainError> {
+    let all = explain::explained(&method::sections())?;
+    let wanted: Vec<String> = all.iter().filter(|key| key.key.starts_with(prefix)).map(ToString::to_string).collect();
+    if wanted.is_empty() {
+        return Err(TrainError::recipe(prefix, "begins no key; `dmdx-train keys` prints all"));
+    }
+    print(&wanted.join("\n"));
+    Ok(true)
+}
+
+fn completions(shell: Shell) -> Result<bool, TrainError> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "dmdx-train", &mut script);
+    print(&String::from_utf8_lossy(&script));
+    Ok(true)
 }
 
 /// Prints, and stays quiet when nobody reads any more (`| head`).

@@ -5,6 +5,9 @@ use burn::tensor::Device;
 use crate::error::TrainError;
 use crate::recipe;
 
+/// The version of Burn that this is built with.
+pub const BURN: &str = "0.22.1";
+
 /// Opens the device, or says why it is not there.
 ///
 /// # Errors

@@ -36,3 +36,37 @@ fn places_are_looked_at_before_the_work() {
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
 }
+
+fn said(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_dmdx-train")).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn completions_and_version_are_printed() {
+    assert!(said(&["completions", "bash"]).contains("--guidance-rescale"));
+    assert!(said(&["completions", "zsh"]).starts_with("#compdef dmdx-train"));
+    let version = said(&["--version"]);
+    assert!(version.starts_with("dmdx-train ") && version.contains("methods: adp, adm"), "{version}");
+    // The pinned version of the workspace's manifest.
+    let manifest = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")).unwrap();
+    let pinned = manifest.split("burn = { version = \"=").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    assert!(version.contains(&format!("burn {pinned}; devices: cpu")), "{version}");
+}
+
+#[test]
+fn keys_are_printed_with_all_that_is_to_be_said_of_them() {
+    let all = said(&["keys"]);
+    let lines = [
+        "adm.dt_steps (default: 15.625)",
+        "    Δt, the length of the probability-flow step, in thousandths of the teacher's time; whole steps of a table.",
+        "    a number above 0 and at most 999; unit: thousandths of the teacher's time; source: DMDX, arXiv 2507.18569",
+    ];
+    assert!(all.contains(&lines.join("\n")), "{all}");
+    assert!(all.contains("teacher.path (default: required)\n") && all.contains("student.steps (default: none)\n"), "{all}");
+    let some = said(&["keys", "discriminator.pixel"]);
+    assert_eq!(some.lines().filter(|line| line.starts_with("discriminator.pixel.")).count(), 3, "{some}");
+    let (code, refused) = run(Path::new("."), &["keys", "adq"]);
+    assert!(code == Some(1) && refused.contains("adq begins no key"), "{refused}");
+}

@@ -18,10 +18,16 @@ impl Target {
     /// # Errors
     /// [`ExportError::UnknownTarget`], which lists the targets.
     pub fn by_name(name: &str) -> Result<&'static Target> {
-        TARGETS.iter().copied().find(|target| target.name == name).ok_or_else(|| ExportError::UnknownTarget {
-            name: name.into(),
-            known: TARGETS.iter().map(|target| target.name).collect::<Vec<_>>().join(", "),
-        })
+        TARGETS
+            .iter()
+            .copied()
+            .find(|target| target.name == name)
+            .ok_or_else(|| ExportError::UnknownTarget { name: name.into(), known: Self::names().join(", ") })
+    }
+
+    /// The names of all targets.
+    pub fn names() -> Vec<&'static str> {
+        TARGETS.iter().map(|target| target.name).collect()
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::distillation::Distillation;
 use crate::data::{ConditionPlan, PairPlan};
+use crate::device;
 use crate::error::TrainError;
 use crate::method;
 use crate::recipe::Sampler;
@@ -32,7 +33,7 @@ pub(super) fn inputs(job: &Distillation) -> Result<BTreeMap<String, String>, Tra
 
 /// Versions of the libraries that the numbers come from.
 pub(super) fn versions() -> BTreeMap<String, String> {
-    BTreeMap::from([("burn".to_string(), "0.22.1".to_string())])
+    BTreeMap::from([("burn".to_string(), device::BURN.to_string())])
 }
 
 /// Choices that are not the recipe's, by name.

@@ -77,7 +77,7 @@ pub(super) struct Keys<'a>(pub(super) &'a [SectionEntry]);
 
 impl Keys<'_> {
     /// Every dotted key that a recipe may have, with what it may hold.
-    fn all(&self) -> impl Iterator<Item = (String, Kind)> {
+    pub(super) fn all(&self) -> impl Iterator<Item = (String, Kind)> {
         let common = KEYS.iter().map(|(key, kind)| ((*key).to_string(), *kind));
         let of_methods = self
             .0

@@ -94,7 +94,7 @@ impl LoadedRecipe {
     }
 }
 
-fn lookup<'a>(table: &'a Table, dotted: &str) -> Option<&'a Value> {
+pub(super) fn lookup<'a>(table: &'a Table, dotted: &str) -> Option<&'a Value> {
     let mut names = dotted.split('.');
     let first = table.get(names.next()?)?;
     names.try_fold(first, |value, name| value.get(name))

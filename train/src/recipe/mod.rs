@@ -4,11 +4,13 @@
 //! register, and the manifest names each default that was used. Paths are relative to the recipe's own folder.
 
 mod check;
+pub mod explain;
 pub mod keys;
 mod kind;
 mod load;
 mod section;
 mod sections;
+pub mod texts;
 
 use std::collections::BTreeMap;
 

@@ -6,6 +6,7 @@ use toml::{Table, Value};
 
 use super::Recipe;
 use super::kind::Kind;
+use super::texts::KeyText;
 use crate::error::TrainError;
 
 /// The section of one method. Its struct has the method's defaults; `iterations`, 0 of which leave the method out, is a key
@@ -16,6 +17,9 @@ pub trait Section: Serialize + DeserializeOwned {
 
     /// Every key, with what it may hold.
     const KEYS: &'static [(&'static str, Kind)];
+
+    /// What every key is for.
+    const TEXTS: &'static [KeyText];
 
     /// Conditions between keys of this section and of others.
     ///
@@ -31,6 +35,8 @@ pub struct SectionEntry {
     pub name: &'static str,
     /// Every key, with what it may hold.
     pub keys: &'static [(&'static str, Kind)],
+    /// What every key is for.
+    pub texts: &'static [KeyText],
     pub(super) resolve: fn(&Table) -> Result<Table, toml::de::Error>,
     pub(super) check: fn(&Recipe) -> Result<(), TrainError>,
 }
@@ -38,7 +44,7 @@ pub struct SectionEntry {
 impl SectionEntry {
     /// The entry of a section.
     pub const fn of<S: Section>() -> Self {
-        Self { name: S::NAME, keys: S::KEYS, resolve: resolve::<S>, check: check::<S> }
+        Self { name: S::NAME, keys: S::KEYS, texts: S::TEXTS, resolve: resolve::<S>, check: check::<S> }
     }
 }
 

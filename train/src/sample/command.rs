@@ -7,7 +7,6 @@ use clap::Args;
 use dmdx_importer::source::SourceOptions;
 use dmdx_importer::{ImportOptions, import_pipeline};
 use dmdx_runtime::family::{self, Size, Unread};
-use dmdx_runtime::noise;
 use dmdx_runtime::pipeline::format::Format;
 use dmdx_runtime::pipeline::picture;
 use dmdx_runtime::scheduler::Scheduler;

@@ -5,19 +5,31 @@ mod generate;
 mod output;
 mod score;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::exit;
+use std::sync::LazyLock;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use dmdx_runtime::engine::locate::locate;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use dmdx_runtime::engine::locate::{MINIMUM_MINOR, locate};
 use dmdx_runtime::engine::ort::OrtEngine;
-use dmdx_runtime::engine::tract::TractEngine;
+use dmdx_runtime::engine::tract::{self, TractEngine};
 use dmdx_runtime::{Engine, Error};
 use indicatif::{ProgressBar, ProgressStyle};
 
+/// What `--version` says; `-V` says the number alone.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "{}\nengines: tract {} (built in), onnxruntime 1.{MINIMUM_MINOR} or newer (loaded where it is found)\npictures: png, jpg, webp",
+        env!("CARGO_PKG_VERSION"),
+        tract::VERSION,
+    )
+});
+
 /// Runs bundles of dmdx.
 #[derive(Parser)]
-#[command(version, propagate_version = true)]
+#[command(name = "dmdx-run", version, long_version = VERSION.as_str(), propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -31,6 +43,11 @@ enum Command {
     Score(score::Score),
     /// Say what this machine has: processor, engines, GPU libraries.
     Doctor(doctor::Doctor),
+    /// Print the completions of a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
 }
 
 /// Which engine, and how.
@@ -82,6 +99,13 @@ fn main() {
         Command::Generate(command) => command.run(),
         Command::Score(command) => command.run(),
         Command::Doctor(command) => command.run(),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "dmdx-run", &mut script);
+            // Nobody may be reading any more (`| head`).
+            let _ = std::io::stdout().write_all(&script);
+            Ok(())
+        }
     };
     // An exit, not a return: a loader that hangs must not keep the process alive.
     match result {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
 use crate::method::matching::{FakeTrainSource, GuidanceDraw};
+use crate::recipe::texts::{DMD2, KeyText, PAPER, READING};
 use crate::recipe::{Kind, MANY, Recipe, Section};
 
 /// `[adm]`: adversarial distribution matching (Algorithm 1).
@@ -83,6 +84,31 @@ impl Section for Adm {
         ("guidance_draw", Kind::Word(&["per_sample", "per_batch"])),
         ("ttur", Kind::Integer(1, 1000)),
         ("fake_train_source", Kind::Word(&["full_rollout", "same_as_generator"])),
+    ];
+
+    const TEXTS: &'static [KeyText] = &[
+        KeyText::new("iterations", "iterations", PAPER, "Generator iterations; 0 leaves the phase out."),
+        KeyText::new("batch", "samples", PAPER, "Samples per iteration."),
+        KeyText::new("lr_generator", "", PAPER, "Learning rate of the student."),
+        KeyText::new("lr_fake", "", PAPER, "Learning rate of the fake score."),
+        KeyText::new("lr_discriminator", "", PAPER, "Learning rate of the discriminator heads."),
+        KeyText::new(
+            "dt_steps",
+            "thousandths of the teacher's time",
+            PAPER,
+            "Δt, the length of the probability-flow step, in thousandths of the teacher's time; whole steps of a table.",
+        ),
+        KeyText::new("t_min", "thousandths of the teacher's time", DMD2, "Smallest t − Δt, in thousandths."),
+        KeyText::new("t_max", "thousandths of the teacher's time", DMD2, "Largest t, in thousandths."),
+        KeyText::new("adm_grad", "", PAPER, "Whether the generator's gradient passes through the fake score."),
+        KeyText::new(
+            "guidance_draw",
+            "",
+            READING,
+            "Whether every sample or every batch draws its guidance weight from the teacher's range.",
+        ),
+        KeyText::new("ttur", "updates", PAPER, "Fake-score updates per generator and discriminator update."),
+        KeyText::new("fake_train_source", "", PAPER, "What the fake score is trained on."),
     ];
 
     fn check(&self, _: &Recipe) -> Result<(), TrainError> {

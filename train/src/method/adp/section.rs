@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
+use crate::recipe::texts::{KeyText, PAPER, READING};
 use crate::recipe::{HeadReduce, Kind, MANY, Recipe, Section};
 
 /// `[adp]`: adversarial distillation pre-training.
@@ -80,6 +81,41 @@ impl Section for Adp {
         ("gan_share_t", Kind::Flag),
         ("gan_share_noise", Kind::Flag),
         ("head_reduce", Kind::Word(&["mean", "sum"])),
+    ];
+
+    const TEXTS: &'static [KeyText] = &[
+        KeyText::new(
+            "iterations",
+            "iterations",
+            PAPER,
+            "Iterations, each one generator and one discriminator step; 0 leaves the phase out.",
+        ),
+        KeyText::new("batch", "pairs", PAPER, "Pairs per iteration."),
+        KeyText::new("lr_generator", "", PAPER, "Learning rate of the student."),
+        KeyText::new("lr_discriminator", "", PAPER, "Learning rate of the discriminator heads."),
+        KeyText::new("lambda_latent", "weight", PAPER, "Weight λ₁ of the latent discriminator."),
+        KeyText::new("lambda_pixel", "weight", PAPER, "Weight λ₂ of the pixel discriminator; 0 needs no [discriminator.pixel]."),
+        KeyText::new(
+            "mse_weight",
+            "weight",
+            READING,
+            "Weight of a mean squared error against the pair's latent in the generator's loss.",
+        ),
+        KeyText::new(
+            "mse_warmup_steps",
+            "iterations",
+            READING,
+            "First iterations that train the student by the mean squared error alone.",
+        ),
+        KeyText::new("student_param", "", READING, "What the student's output means."),
+        KeyText::new(
+            "gan_share_t",
+            "",
+            PAPER,
+            "Whether real and fake are noised to the same time before the latent discriminator.",
+        ),
+        KeyText::new("gan_share_noise", "", READING, "Whether real and fake are noised by the same noise."),
+        KeyText::new("head_reduce", "", READING, "How the heads' losses are put together."),
     ];
 
     fn check(&self, recipe: &Recipe) -> Result<(), TrainError> {

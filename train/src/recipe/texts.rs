@@ -1,0 +1,144 @@
+//! What the keys of the common sections are for; those of the methods stand in their own sections. A test holds every meaning
+//! to the documentation of the field, and every field to an entry.
+
+/// The method's paper says it.
+pub const PAPER: &str = "DMDX, arXiv 2507.18569";
+/// The paper leaves it open; this is how we read it.
+pub const READING: &str = "our reading where DMDX, arXiv 2507.18569, is silent";
+/// Of another paper, which has the same step.
+pub const DMD2: &str = "DMD2, arXiv 2405.14867";
+/// A matter of this program.
+pub const OURS: &str = "dmdx";
+
+/// What a key is for.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyText {
+    /// Its name, dotted; in a method's section without the section.
+    pub key: &'static str,
+    /// What it counts or measures; empty for words and plain factors.
+    pub unit: &'static str,
+    /// Where key and default come from.
+    pub source: &'static str,
+    /// As the field's documentation has it.
+    pub meaning: &'static str,
+}
+
+impl KeyText {
+    /// One entry.
+    pub const fn new(key: &'static str, unit: &'static str, source: &'static str, meaning: &'static str) -> Self {
+        Self { key, unit, source, meaning }
+    }
+}
+
+/// In the order of the sections.
+pub(super) const COMMON: &[KeyText] = &[
+    KeyText::new("teacher.path", "folder", OURS, "Pipeline folder in the diffusers layout."),
+    KeyText::new(
+        "teacher.guidance",
+        "weight",
+        PAPER,
+        "Guidance weight of the teacher, standard form (uncond + w (cond − uncond)), drawn from this range.",
+    ),
+    KeyText::new("teacher.uncond", "", READING, "What the teacher is given where it is asked for nothing."),
+    KeyText::new(
+        "prompts.template",
+        "text",
+        OURS,
+        "A prompt with {name} placeholders; every combination of the values is a prompt, the last placeholder fastest.",
+    ),
+    KeyText::new("prompts.values", "texts", OURS, "The values of each placeholder."),
+    KeyText::new("prompts.list", "texts", OURS, "The prompts themselves."),
+    KeyText::new("prompts.file", "file", OURS, "A text file, one prompt a line; blank lines are skipped."),
+    KeyText::new("prompts.dtype", "number format", OURS, "Stored precision of the prompts' conditions."),
+    KeyText::new("pairs.count", "pairs", READING, "How many pairs."),
+    KeyText::new("pairs.steps", "steps", READING, "Sampler steps."),
+    KeyText::new("pairs.sampler", "", READING, "Sampler."),
+    KeyText::new(
+        "pairs.dtype",
+        "number format",
+        DMD2,
+        "Stored precision of noise and latents. The noise is rounded before the teacher sees it.",
+    ),
+    KeyText::new("pairs.shard", "pairs per file", OURS, "Pairs per file."),
+    KeyText::new("pairs.path", "folder", OURS, "Folder of the pairs; the run folder's pairs where left out."),
+    KeyText::new(
+        "student.steps",
+        "calls",
+        PAPER,
+        "How often its network is called, at times spaced as the teacher's; once where neither this nor times is given.",
+    ),
+    KeyText::new(
+        "student.times",
+        "times of the teacher",
+        PAPER,
+        "The times that its network is told, falling; the first stands for pure noise.",
+    ),
+    KeyText::new("student.sampler", "", PAPER, "What happens between two calls."),
+    KeyText::new(
+        "student.guidance_offset",
+        "weight",
+        PAPER,
+        "Makes the student a guided one, whose weight is the teacher's less this much (the paper's video variant: 2).",
+    ),
+    KeyText::new(
+        "discriminator.latent_taps",
+        "module paths",
+        PAPER,
+        "Module paths of the teacher whose outputs get a head each; empty for the teacher family's own choice (a UNet: the last ResNet of every block).",
+    ),
+    KeyText::new("discriminator.head_width", "channels", READING, "Channels of every head."),
+    KeyText::new("discriminator.head_groups", "groups", OURS, "Groups of the heads' group norms."),
+    KeyText::new(
+        "discriminator.head_min_size",
+        "latent rows and columns",
+        READING,
+        "The heads halve the picture until its side is at most this.",
+    ),
+    KeyText::new("discriminator.head_output", "", READING, "What a head ends in."),
+    KeyText::new(
+        "discriminator.logit_scale",
+        "factor",
+        READING,
+        "Factor on the initial weights of each head's last convolution.",
+    ),
+    KeyText::new("discriminator.pixel.path", "folder", PAPER, "Folder of the vision encoder (SAM's layout)."),
+    KeyText::new(
+        "discriminator.pixel.layers",
+        "layers, from 0",
+        PAPER,
+        "Encoder layers whose outputs get a head each, counted from 0.",
+    ),
+    KeyText::new("discriminator.pixel.input", "", READING, "What the encoder is given."),
+    KeyText::new("optimizer.beta1", "", PAPER, "Decay of the first moment; only 0, so that none is kept."),
+    KeyText::new("optimizer.beta2", "", PAPER, "Decay of the second moment."),
+    KeyText::new("optimizer.eps", "", READING, "Added to the root of the second moment."),
+    KeyText::new("optimizer.weight_decay", "", PAPER, "Decoupled weight decay."),
+    KeyText::new("checkpoint.every", "iterations", OURS, "Iterations between checkpoints; each phase's end is saved as well."),
+    KeyText::new("checkpoint.keep", "checkpoints", OURS, "How many to keep besides the ends of phases."),
+    KeyText::new(
+        "health.window",
+        "iterations",
+        OURS,
+        "Iterations of the window; nothing but finiteness is watched before the first window is full.",
+    ),
+    KeyText::new("health.latent_mean", "scaled latents", DMD2, "Largest absolute mean of generated latents."),
+    KeyText::new("health.latent_std", "scaled latents", DMD2, "Range of the standard deviation of generated latents."),
+    KeyText::new("health.brightness", "pixels in -1 to 1", DMD2, "Range of the mean of decoded pictures, black −1, white 1."),
+    KeyText::new(
+        "health.discriminator_accuracy",
+        "share of samples",
+        OURS,
+        "The discriminator has won where its accuracy is at least this over the window; above 1 turns the check off.",
+    ),
+    KeyText::new("export.targets", "names", OURS, "Targets by the exporter's names; none for no bundle."),
+    KeyText::new(
+        "score.classifier",
+        "folder",
+        OURS,
+        "Folder of the classifier that reads the pictures, with the real pictures' feature statistics.",
+    ),
+    KeyText::new("score.count_per_prompt", "pictures", OURS, "Pictures drawn of every prompt."),
+    KeyText::new("run.seed", "", OURS, "Seed of every random draw."),
+    KeyText::new("run.device", "", OURS, "Where the tensors live."),
+    KeyText::new("run.threads", "threads", OURS, "CPU threads; 0 for one per core."),
+];
