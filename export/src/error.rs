@@ -1,9 +1,9 @@
 //! The one error type of this crate.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dmdx_graph::GraphError;
-use dmdx_graph::store::PlaceError;
+use dmdx_graph::store::{self, PlaceError};
 
 /// Why an export failed; every message names the place and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -160,6 +160,19 @@ impl From<dmdx_importer::ImportError> for ExportError {
 }
 
 impl ExportError {
+    /// About files that were to be called otherwise: paths below `from` are named as if it were `to`.
+    pub(crate) fn renamed(mut self, from: &Path, to: &Path) -> Self {
+        match self {
+            Self::Io { ref mut path, .. } | Self::Invalid { ref mut path, .. } | Self::TooLarge { ref mut path, .. } => {
+                *path = store::renamed(path, from, to);
+                self
+            }
+            Self::Engine { component, source } => Self::Engine { component, source: Box::new(source.renamed(from, to)) },
+            Self::Runtime(error) => Self::Runtime(error.renamed(from, to)),
+            other => other,
+        }
+    }
+
     /// The exit code of a program that stops with this error: 1 for the input, 2 for impossible options, 3 for the
     /// environment, 130 after an interrupt.
     pub fn exit_code(&self) -> u8 {

@@ -70,3 +70,29 @@ fn keys_are_printed_with_all_that_is_to_be_said_of_them() {
     let (code, refused) = run(Path::new("."), &["keys", "adq"]);
     assert!(code == Some(1) && refused.contains("adq begins no key"), "{refused}");
 }
+
+/// The digits teacher reads 16 tokens; the rest is what transformers 4.57 decodes of the tokens that it cuts.
+#[test]
+fn what_of_the_prompts_is_not_read_is_counted_once() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").canonicalize().unwrap();
+    let teacher = fixtures.join("digits-sdxl").display().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let long = "a red seven and a blue four and a green nine beside a yellow zero";
+    let recipe = format!(
+        "[teacher]\npath = '{teacher}'\nguidance = [1, 1]\n[prompts]\nlist = ['a red one', '{long}', 'a kiwi four', '{long} two']\n\
+         [discriminator]\nhead_width = 8\nhead_groups = 4\nhead_min_size = 2\nhead_output = 'map'\n[adm]\niterations = 1\nbatch = 1\n"
+    );
+    std::fs::write(folder.path().join("r.toml"), recipe).unwrap();
+    let (code, said) = run(folder.path(), &["r.toml", "--out", "run"]);
+    assert_eq!(code, Some(0), "{said}");
+    let notes: Vec<&str> = said.lines().filter(|line| line.starts_with("note: ")).collect();
+    let read = "2 of 4 prompts are longer than the 16 tokens that tokenizer and tokenizer_2 read";
+    let unknown = |who: &str| format!("note: {who} has no token for \"kiwi\" (1 of 4 prompts), so the pictures cannot show it");
+    let cut = format!("note: {read}; of the first, this part was left out: \"nine beside a yellow zero\"");
+    assert_eq!(notes, [cut, unknown("tokenizer"), unknown("tokenizer_2")]);
+
+    let picture = ["sample", &teacher, "--prompt", long, "--steps", "1", "-o", "x.webp"];
+    let (code, said) = run(folder.path(), &picture);
+    assert!(code == Some(0) && said.contains("so this part was left out: \"nine beside a yellow zero\""), "{said}");
+    assert!(std::fs::read(folder.path().join("x.webp")).unwrap().starts_with(b"RIFF"));
+}

@@ -49,6 +49,12 @@ pub struct ComponentReport {
 /// As [`super::export_bundle`].
 pub fn export_component(component: &Component, out: &Path, options: ComponentOptions<'_>) -> Result<ComponentReport> {
     let destination = Destination::prepare(out, options.force, "config.json")?;
+    // What is unfinished has a name that nobody will ever see.
+    let unfinished = destination.path().to_path_buf();
+    fill(component, destination, out, options).map_err(|error| error.renamed(&unfinished, out))
+}
+
+fn fill(component: &Component, destination: Destination, out: &Path, options: ComponentOptions<'_>) -> Result<ComponentReport> {
     let config = destination.path().join("config.json");
     parts::put(&config, component.config_text.as_bytes()).map_err(io(&config, "written"))?;
     let mut parts = BTreeMap::new();

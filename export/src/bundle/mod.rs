@@ -138,8 +138,20 @@ pub struct BundleReport {
 /// # Errors
 /// [`ExportError`]: an unsupported pipeline, a refused operation, an existing destination, a full disk, or a model that does
 /// not compute what its source does.
-pub fn export_bundle(pipeline: &Pipeline, root: &Path, out: &Path, mut options: BundleOptions<'_>) -> Result<BundleReport> {
+pub fn export_bundle(pipeline: &Pipeline, root: &Path, out: &Path, options: BundleOptions<'_>) -> Result<BundleReport> {
     let destination = Destination::prepare(out, options.force, manifest::FILE_NAME)?;
+    // What is unfinished has a name that nobody will ever see.
+    let unfinished = destination.path().to_path_buf();
+    fill(pipeline, root, destination, out, options).map_err(|error| error.renamed(&unfinished, out))
+}
+
+fn fill(
+    pipeline: &Pipeline,
+    root: &Path,
+    destination: Destination,
+    out: &Path,
+    mut options: BundleOptions<'_>,
+) -> Result<BundleReport> {
     let name = display_name(root);
     let source = Source::new(&name, pipeline, options.frames)?;
     let mut manifest = draft(&source, source.facts(root)?, &options)?;

@@ -13,5 +13,5 @@ mod temporary;
 pub use existing::Existing;
 pub use file::{NewFile, write_file};
 pub use folder::NewFolder;
-pub use place::{PlaceError, check_file, check_folder, check_new_folder};
+pub use place::{PlaceError, check_file, check_folder, check_new_folder, renamed};
 pub use temporary::remove_unfinished;

@@ -111,6 +111,17 @@ pub fn check_new_folder(path: &Path, existing: Existing) -> Result<(), PlaceErro
     })
 }
 
+/// A path below `from` as it will be called once `from` is called `to`: the name for messages about what has not got its name
+/// yet, and never will where there is something to say.
+#[must_use]
+pub fn renamed(path: &Path, from: &Path, to: &Path) -> PathBuf {
+    match path.strip_prefix(from) {
+        Ok(rest) if rest.as_os_str().is_empty() => to.into(),
+        Ok(rest) => to.join(rest),
+        Err(_) => path.into(),
+    }
+}
+
 fn check_parent(path: &Path) -> Result<(), PlaceError> {
     let folder = parent(path);
     match folder.metadata() {

@@ -6,9 +6,9 @@ mod request;
 mod scheduler;
 mod score;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use dmdx_graph::store::PlaceError;
+use dmdx_graph::store::{self, PlaceError};
 
 use crate::manifest::ManifestError;
 use crate::process::ProcessError;
@@ -145,6 +145,22 @@ impl Error {
             cause = inner.source();
         }
         one_line(&text)
+    }
+
+    /// About files that were to be called otherwise: paths below `from` are named as if it were `to`.
+    #[must_use]
+    pub fn renamed(mut self, from: &Path, to: &Path) -> Self {
+        match &mut self {
+            Self::Read { path, .. } | Self::Write { path, .. } | Self::Bundle { path, .. } | Self::Timeout { path, .. } => {
+                *path = store::renamed(path, from, to);
+            }
+            Self::Model { path, problem, .. } => {
+                *path = store::renamed(path, from, to);
+                *problem = problem.replace(&from.display().to_string(), &to.display().to_string());
+            }
+            _ => {}
+        }
+        self
     }
 
     /// For `map_err` on reading `path`.

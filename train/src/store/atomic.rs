@@ -38,8 +38,21 @@ pub fn stream_atomically(path: &Path, fill: impl FnOnce(&mut dyn Sink) -> Result
 /// [`TrainError::Write`], and those of `fill`; the unfinished folder is removed then.
 pub fn write_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<(), TrainError>) -> Result<(), TrainError> {
     let folder = NewFolder::create(path).map_err(TrainError::write(path))?;
-    fill(folder.path())?;
+    // What is unfinished has a name that nobody will ever see.
+    fill(folder.path()).map_err(|error| renamed(error, folder.path(), path))?;
     folder.publish(Existing::Replace).map_err(TrainError::write(path))
+}
+
+/// An error about files that were to be called otherwise: paths below `from` are named as if it were `to`.
+fn renamed(mut error: TrainError, from: &Path, to: &Path) -> TrainError {
+    match error {
+        TrainError::Write { ref mut path, .. } | TrainError::Read { ref mut path, .. } => {
+            *path = store::renamed(path, from, to);
+            error
+        }
+        TrainError::Runtime(error) => TrainError::Runtime(error.renamed(from, to)),
+        other => other,
+    }
 }
 
 /// Removes what killed processes left unfinished in `folder`.
