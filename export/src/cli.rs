@@ -1,16 +1,18 @@
 //! The command line of `dmdx-export`.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use dmdx_export::onnx::WriteOptions;
+use dmdx_export::verify::Engines;
 use dmdx_export::{
-    BundleOptions, BundleReport, ComponentOptions, ExportError, Role, Stage, Target, Verifier, check_destination, export_bundle,
+    BundleOptions, ComponentOptions, ExportError, GraphReport, Role, Stage, Target, Verifier, check_destination, export_bundle,
     export_component,
 };
 use dmdx_importer::path::located;
@@ -104,15 +106,53 @@ pub struct Cli {
     frames: Option<usize>,
     #[command(flatten)]
     reading: SourceOptions,
-    /// Keep the files without running them.
-    #[arg(long)]
+    /// The engine that runs every file against its source before it is kept.
+    #[arg(long, value_enum, default_value_t = Proof::All, value_name = "ENGINE")]
+    verify: Proof,
+    /// Keep the files without running them, as `--verify none` does.
+    #[arg(long, conflicts_with = "verify")]
     no_verify: bool,
+    /// The largest difference from the source that is accepted, relative to the largest value of an output; otherwise the
+    /// target's.
+    #[arg(long, value_name = "SHARE", value_parser = tolerance, conflicts_with = "no_verify")]
+    tolerance: Option<f64>,
     /// Replace an existing bundle.
     #[arg(long)]
     force: bool,
     /// The ONNX Runtime library to verify with; otherwise ORT_DYLIB_PATH or the one beside this program.
     #[arg(long, value_name = "PATH", conflicts_with = "no_verify")]
     onnxruntime: Option<PathBuf>,
+}
+
+/// What `--verify` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Proof {
+    /// Every engine of the target that is found; one that holds is enough, and what others differ by is recorded.
+    #[value(alias = "both")]
+    All,
+    /// tract alone.
+    Tract,
+    /// ONNX Runtime alone.
+    #[value(name = "onnxruntime", alias = "ort")]
+    OnnxRuntime,
+    /// Nothing is run.
+    None,
+}
+
+impl Proof {
+    fn engines(self) -> Option<Engines> {
+        match self {
+            Proof::All => Some(Engines::All),
+            Proof::Tract => Some(Engines::Tract),
+            Proof::OnnxRuntime => Some(Engines::OnnxRuntime),
+            Proof::None => None,
+        }
+    }
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "it is not a number".to_string())?;
+    if number > 0.0 && number < 1.0 { Ok(number) } else { Err("it does not lie between 0 and 1".into()) }
 }
 
 fn parameterisation(name: &str) -> Result<Parameterisation, String> {
@@ -149,7 +189,14 @@ fn export(cli: &Cli) -> Result<(), ExportError> {
     // Before the work, not after it.
     check_destination(&cli.output, cli.force, &[manifest::FILE_NAME, "config.json"])?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let verifier = if cli.no_verify { None } else { Some(Verifier::new(cli.onnxruntime.as_deref(), threads)?) };
+    let verifier = match cli.verify.engines().filter(|_| !cli.no_verify) {
+        Some(engines) => {
+            let mut verifier = Verifier::new(cli.onnxruntime.as_deref(), threads)?;
+            (verifier.engines, verifier.tolerance) = (engines, cli.tolerance);
+            Some(verifier)
+        }
+        None => None,
+    };
     let options = ImportOptions { frames: cli.frames, ..cli.reading.import() };
     let bar = ProgressBar::new_spinner();
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} [{elapsed}]") {
@@ -163,7 +210,7 @@ fn export(cli: &Cli) -> Result<(), ExportError> {
         Imported::Pipeline(pipeline) => {
             let report = bundle(cli, &source, &pipeline, target, verifier.as_ref(), &mut progress)?;
             bar.finish_and_clear();
-            print_bundle(&report);
+            print_models(&report.models, &report.manifest.verification);
             None
         }
     };
@@ -173,6 +220,7 @@ fn export(cli: &Cli) -> Result<(), ExportError> {
             return Err(ExportError::Options(advice.into()));
         }
         let options = ComponentOptions {
+            source: &cli.source,
             target,
             write: WriteOptions::default(),
             verifier: verifier.as_ref(),
@@ -182,11 +230,11 @@ fn export(cli: &Cli) -> Result<(), ExportError> {
         };
         let report = export_component(&component, &cli.output, options)?;
         bar.finish_and_clear();
-        report.parts.iter().for_each(|(name, (_, measured))| print_measured(name, measured));
+        print_models(&report.models, &report.record.verification);
     }
     println!("wrote {}", cli.output.display());
     match &verifier {
-        None => println!("nothing was verified (--no-verify)"),
+        None => println!("nothing was verified"),
         Some(verifier) => {
             if verifier.missing().is_some() {
                 println!("ONNX Runtime was not found, so tract verified alone (--onnxruntime or ORT_DYLIB_PATH names it)");
@@ -249,20 +297,25 @@ fn describe(stage: Stage<'_>) -> String {
     }
 }
 
-fn print_bundle(report: &BundleReport) {
-    for (name, model) in &report.models {
+fn print_models(models: &BTreeMap<String, GraphReport>, verification: &BTreeMap<String, Vec<Verification>>) {
+    for (name, model) in models {
         let megabytes = (model.written.model_bytes + model.written.data_bytes) as f64 / 1e6;
         println!("{name}: {} nodes, {} weights, {megabytes:.1} MB", model.checked.nodes, model.checked.initializers);
-        print_measured(name, report.manifest.verification.get(name).map(Vec::as_slice).unwrap_or_default());
+        print_measured(name, verification.get(name).map(Vec::as_slice).unwrap_or_default());
     }
 }
 
 fn print_measured(name: &str, measured: &[Verification]) {
     for one in measured {
-        println!(
-            "{name}: {} differs from the source by at most {:.1e} ({:.1e} of the largest value; limit {:.0e})",
-            one.engine, one.max_absolute, one.relative, one.tolerance
-        );
+        match &one.problem {
+            Some(problem) if one.relative == f64::MAX => println!("{name}: {} does not prove it: {problem}", one.engine),
+            problem => {
+                let (absolute, relative, limit) = (one.max_absolute, one.relative, one.tolerance);
+                let errors = format!("by at most {absolute:.1e} ({relative:.1e} of the largest value; limit {limit:.0e})");
+                let remark = problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
+                println!("{name}: {} differs from the source {errors}{remark}", one.engine);
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod bundle;
 pub mod error;
 mod imported;
+mod interface;
 mod lower;
 mod model;
 pub mod onnx;
@@ -14,16 +15,18 @@ mod options;
 mod recipes;
 mod source;
 mod targets;
+mod typing;
+mod uses;
 pub mod verify;
 
 pub use bundle::{
-    BundleOptions, BundleReport, ComponentOptions, ComponentReport, Role, Stage, check_bundle, check_destination, export_bundle,
-    export_component,
+    BundleOptions, BundleReport, ComponentOptions, ComponentRecord, ComponentReport, Role, Stage, check_bundle,
+    check_destination, export_bundle, export_component,
 };
 pub use error::{ExportError, Result};
 pub use imported::Imported;
 pub use model::{GraphReport, export_graph};
-pub use options::{GraphOptions, Names};
+pub use options::{About, GraphOptions, Names};
 pub use source::licence;
 pub use targets::{COMPAT, TARGETS, Target};
 pub use verify::Verifier;

@@ -3,25 +3,32 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dmdx_graph::rewrite::{RewriteOptions, apply_neutral};
-use dmdx_graph::{Graph, Op, Type, ValueId};
+use dmdx_graph::{DType, Dim, Graph, Op, Shape, Type, ValueId};
 
 use crate::error::{ExportError, Result};
 use crate::onnx::proto::{GraphProto, ValueInfoProto};
-use crate::onnx::{Model, value_info};
-use crate::options::Names;
+use crate::onnx::{Model, SizeNames, value_info};
+use crate::options::{About, GraphOptions};
 use crate::recipes::{
     Builder, Recipes, Site, activation, attention, dense, grid, pool, position, reduce, resample, shape, time, token, window,
 };
 use crate::targets::Target;
+use crate::typing::{self, Known};
+use crate::uses::{Uses, uses};
+
+/// What files call the number of times that they are given: one for all samples, or one for each.
+const TIMES: &str = "timesteps";
 
 /// Lowers a graph for a target. Its inputs and outputs keep their names, except those to which `names` gives others.
 ///
-/// Marks are not exported. Nodes are named after the reference library's modules, initializers after its weights.
+/// Marks are not exported. Nodes are named after the reference library's modules, initializers after its weights; those that
+/// are stored in another layout than the reference's have a suffix that says so.
 ///
 /// # Errors
 /// [`ExportError::Refused`] with every operation that the target cannot express; [`ExportError::NoWeight`] and
 /// [`ExportError::Name`] for graphs that are not ready to be exported.
-pub(crate) fn lower(graph: &Graph, names: &Names, target: &Target) -> Result<Model> {
+pub(crate) fn lower(graph: &Graph, options: &GraphOptions) -> Result<Model> {
+    let (names, target) = (&options.names, options.target);
     let mut graph = graph.clone();
     graph.retain_marks(|_| false);
     // Every parameter may be trained, which means that none is folded: initializers keep the checkpoint's names.
@@ -34,7 +41,10 @@ pub(crate) fn lower(graph: &Graph, names: &Names, target: &Target) -> Result<Mod
     let outputs: Vec<(ValueId, String)> = graph.outputs().iter().map(|o| (o.value, names.output(&o.name))).collect();
     check_names(&graph, &inputs, &outputs)?;
 
-    let mut builder = Builder::new(&graph, &inputs, outputs.iter().map(|(_, name)| name.as_str()));
+    let times = times(&graph);
+    let reserved = outputs.iter().map(|(_, name)| name.as_str());
+    let mut builder = Builder::new(&graph, &inputs, reserved, &times, target.stored);
+    times.iter().try_for_each(|&id| builder.spread(id))?;
     let mut wanted: BTreeMap<ValueId, &str> = BTreeMap::new();
     for (id, name) in &outputs {
         wanted.entry(*id).or_insert(name);
@@ -60,25 +70,112 @@ pub(crate) fn lower(graph: &Graph, names: &Names, target: &Target) -> Result<Mod
             builder.rename_last(&copy, name);
         }
     }
-    Ok(finish(builder, &inputs, &outputs, target))
+    Ok(finish(builder, &Ports { inputs, outputs, times }, target, &options.about))
 }
 
-fn finish(builder: Builder<'_>, inputs: &[(ValueId, String)], outputs: &[(ValueId, String)], target: &Target) -> Model {
-    let info = |(id, name): &(ValueId, String)| -> ValueInfoProto { value_info(name, &builder.graph.value(*id).ty) };
-    let graph = GraphProto {
-        name: builder.graph.name().into(),
-        input: inputs.iter().map(info).collect(),
-        output: outputs.iter().map(info).collect(),
-        node: builder.nodes,
+/// The inputs that are times: one for each sample of a batch that other inputs have as well.
+fn times(graph: &Graph) -> Vec<ValueId> {
+    let leads = |other: &ValueId, dim: &Dim| {
+        let dims = &graph.value(*other).ty.shape.0;
+        dims.len() > 1 && dims[0] == *dim
+    };
+    let users = graph.users();
+    let is_time = |id: &ValueId| match graph.value(*id).ty.shape.0.as_slice() {
+        [dim] if dim.as_scaled_symbol().is_some() => {
+            let read = users.get(id).into_iter().flatten().filter_map(|user| graph.op(*user));
+            let embedded = read.map(|(op, _)| op).all(|op| matches!(op, Op::TimestepEmbed { .. }));
+            embedded && users.contains_key(id) && graph.inputs().iter().any(|(_, other)| leads(other, dim))
+        }
+        _ => false,
+    };
+    graph.inputs().iter().map(|(_, id)| *id).filter(is_time).collect()
+}
+
+/// Inputs and outputs by their public names, and which inputs are times.
+struct Ports {
+    inputs: Vec<(ValueId, String)>,
+    outputs: Vec<(ValueId, String)>,
+    times: Vec<ValueId>,
+}
+
+impl Ports {
+    /// The shape of an input as the file declares it: times have a number of their own.
+    fn shape(&self, graph: &Graph, id: ValueId) -> Shape {
+        match self.times.contains(&id) {
+            true => Shape(vec![Dim::symbol(TIMES)]),
+            false => graph.value(id).ty.shape.clone(),
+        }
+    }
+}
+
+fn finish(builder: Builder<'_>, ports: &Ports, target: &Target, about: &About) -> Model {
+    let graph = builder.graph;
+    let sizes = SizeNames::of(graph, &ports.times);
+    let mut sources = BTreeMap::new();
+    for (id, name) in &ports.inputs {
+        sources.insert(name.clone(), Known::shaped(graph.value(*id).ty.dtype, &ports.shape(graph, *id)));
+    }
+    for (name, weight) in builder.weights.iter().chain(&builder.constants) {
+        sources.insert(name.clone(), Known::of_weight(weight));
+    }
+    let known = typing::results(&builder.nodes, sources, &builder.stated);
+    let info = |name: &String| known.get(name).map(|known| value_info(name, known.dtype, &known.dims, &sizes));
+    let output = |(id, name): &(ValueId, String)| {
+        let ty = &graph.value(*id).ty;
+        let dims: Vec<Option<Dim>> = ty.shape.0.iter().cloned().map(Some).collect();
+        value_info(name, ty.dtype, &dims, &sizes)
+    };
+    let users = graph.users();
+    let mut ranges = serde_json::Map::new();
+    let input = |(id, name): &(ValueId, String)| -> Option<ValueInfoProto> {
+        let (doc, range) = reading(graph.value(*id).ty.dtype, &uses(graph, &users, *id), ports.times.contains(id));
+        if let Some([from, to]) = range {
+            ranges.insert(name.clone(), serde_json::json!({ "min": from, "max": to }));
+        }
+        Some(ValueInfoProto { doc_string: doc, ..info(name)? })
+    };
+    let inputs = ports.inputs.iter().filter_map(input).collect();
+    let results = builder.nodes.iter().flat_map(|node| &node.output);
+    let between = results.filter(|result| !ports.outputs.iter().any(|(_, name)| name == *result));
+    let message = GraphProto {
+        name: graph.name().into(),
+        input: inputs,
+        output: ports.outputs.iter().map(output).collect(),
+        value_info: between.filter_map(info).collect(),
+        node: builder.nodes.clone(),
         initializer: Vec::new(),
     };
-    let mut metadata = BTreeMap::from([("dmdx.target".to_string(), target.name.to_string())]);
-    if !builder.transposed.is_empty() {
-        let names: Vec<String> = builder.transposed.into_iter().collect();
-        metadata.insert("dmdx.transposed_weights".into(), names.join(","));
+    let mut record = sizes.record();
+    if let Some(batch) = ports.times.first() {
+        record.push(format!("{TIMES}={}", graph.value(*batch).ty.shape.0[0]));
     }
-    let (opset, ir_version) = (target.opset, target.ir_version);
-    Model { graph, weights: builder.weights, constants: builder.constants, opset, ir_version, metadata }
+    let mut metadata = about.facts.clone();
+    metadata.insert("dmdx.target".into(), target.name.into());
+    for (key, value) in [("dmdx.sizes", record.join(",")), ("dmdx.inputs", serde_json::Value::Object(ranges).to_string())] {
+        metadata.insert(key.into(), value);
+    }
+    Model {
+        graph: message,
+        weights: builder.weights,
+        constants: builder.constants,
+        opset: target.opset,
+        ir_version: target.ir_version,
+        doc: about.doc.clone(),
+        metadata,
+    }
+}
+
+/// What an input takes, in words, and the range of its values where there is one.
+fn reading(dtype: DType, uses: &Uses, is_time: bool) -> (String, Option<[u64; 2]>) {
+    if is_time {
+        return ("Times from 0 to 1000: one for all samples, or one for each.".into(), Some([0, 1000]));
+    }
+    let last = uses.rows.saturating_sub(1) as u64;
+    match (dtype.is_float(), last) {
+        (true, _) => (String::new(), None),
+        (false, 1) => ("0 or 1.".into(), Some([0, 1])),
+        (false, last) => (format!("Ids from 0 to {last}."), Some([0, last])),
+    }
 }
 
 /// Every operation that the target refuses, in one error.

@@ -25,7 +25,7 @@ pub struct GraphReport {
 /// # Errors
 /// When the target refuses an operation, the graph lacks data or names, the disk refuses, or the written file is not sound.
 pub fn export_graph(graph: &Graph, path: &Path, options: &GraphOptions) -> Result<GraphReport> {
-    let model = lower(graph, &options.names, options.target)?;
+    let model = lower(graph, options)?;
     let written = write_model(&model, path, options.write)?;
     let checked = check_file(path, options.target)?;
     Ok(GraphReport { written, checked })

@@ -36,6 +36,15 @@ impl Names {
     }
 }
 
+/// What a file says about itself beside its graph.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// What it is, in words: the model's `doc_string`.
+    pub doc: String,
+    /// The model's `metadata_props`, by key.
+    pub facts: BTreeMap<String, String>,
+}
+
 /// How one graph is exported.
 #[derive(Clone, Debug)]
 pub struct GraphOptions {
@@ -43,12 +52,14 @@ pub struct GraphOptions {
     pub target: &'static Target,
     /// Public names of inputs and outputs.
     pub names: Names,
+    /// What the file says about itself.
+    pub about: About,
     /// When weights go to a file of their own.
     pub write: WriteOptions,
 }
 
 impl Default for GraphOptions {
     fn default() -> Self {
-        Self { target: &COMPAT, names: Names::default(), write: WriteOptions::default() }
+        Self { target: &COMPAT, names: Names::default(), about: About::default(), write: WriteOptions::default() }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use dmdx_graph::ir::{Output, Symbol};
+use dmdx_graph::ir::Symbol;
 use dmdx_graph::{DType, Graph};
 use dmdx_importer::Pipeline;
 use dmdx_runtime::card::{self, Notes};
@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::error::{ExportError, Result};
 use crate::imported::Imported;
+use crate::interface::published;
 use crate::options::Names;
 
 /// One model of a bundle.
@@ -28,6 +29,8 @@ pub(crate) struct SourceModel {
     pub graph: Graph,
     /// Public names.
     pub names: Names,
+    /// Whether it is the network that is asked at every step.
+    pub is_denoiser: bool,
     /// Sizes of symbols in the pipeline's own resolution.
     pub sizes: BTreeMap<Symbol, usize>,
 }
@@ -108,31 +111,34 @@ impl<'p> Source<'p> {
         self.pipeline.scheduler.as_ref().ok_or_else(missing)
     }
 
-    /// The models of the bundle in the family's order.
+    /// The models of the bundle in the family's order, then those for other programs.
     pub fn models(&self) -> Result<Vec<SourceModel>> {
         let latent = &self.geometry.latent_shape;
         let sides: Vec<usize> = latent.iter().rev().take(2).rev().map(|side| (*side).min(VERIFIED_LATENT)).collect();
         let there = |network: &&Network| !network.is_optional || self.pipeline.components.contains_key(network.place.0);
-        self.family.networks().iter().filter(there).map(|network| self.model(network, &sides)).collect()
+        self.family
+            .networks()
+            .iter()
+            .chain(self.family.companions())
+            .filter(there)
+            .map(|network| self.model(network, &sides))
+            .collect()
     }
 
     fn model(&self, network: &Network, latent: &[usize]) -> Result<SourceModel> {
         let folder = network.place.0;
-        let mut graph = self.imported.graph(network.place).map_err(|error| unsuitable(self.name, error))?.clone();
+        let graph = self.imported.graph(network.place).map_err(|error| unsuitable(self.name, error))?;
         if let Some((name, _)) =
             graph.inputs().iter().find(|(_, id)| !matches!(graph.value(*id).ty.dtype, DType::F32 | DType::I64))
         {
             let problem = format!("input {name} of its {folder} is neither float32 nor int64");
             return Err(ExportError::Source { source_name: self.name.into(), problem });
         }
-        let sizes = latent_sizes(&graph, latent);
-        if network.offers_hidden_states {
-            offer_hidden_states(&mut graph);
-        }
-        let owned = |pairs: &[(&str, &str)]| pairs.iter().map(|(from, to)| ((*from).into(), (*to).into())).collect();
+        let sizes = latent_sizes(graph, latent);
+        let (graph, names) = published(network.place.1, graph)?;
         let config_text = self.pipeline.components.get(folder).map(|component| component.config_text.clone()).unwrap_or_default();
-        let names = Names { inputs: owned(network.inputs), outputs: owned(network.outputs) };
-        Ok(SourceModel { folder: network.bundle.into(), config_text, graph, names, sizes })
+        let is_denoiser = network.place == self.family.denoiser().place();
+        Ok(SourceModel { folder: network.bundle.into(), config_text, graph, names, is_denoiser, sizes })
     }
 }
 
@@ -146,21 +152,6 @@ fn latent_sizes(graph: &Graph, latent: &[usize]) -> BTreeMap<Symbol, usize> {
     let pictures = graph.inputs().iter().map(|(_, id)| &graph.value(*id).ty.shape.0).find(|dims| dims.len() >= 4);
     let sides = pictures.into_iter().flat_map(|dims| dims[dims.len() - 2..].iter().zip(latent));
     sides.filter_map(|(dim, side)| dim.as_scaled_symbol().map(|(s, factor)| (s.clone(), (side / factor).max(1)))).collect()
-}
-
-/// Adds every marked hidden state as an output (`hidden_states.0` …), as optimum's exports do; the outputs that only
-/// repeat one of them go.
-fn offer_hidden_states(graph: &mut Graph) {
-    let mut outputs: Vec<Output> =
-        graph.outputs().iter().filter(|output| output.name != "penultimate_hidden_state").cloned().collect();
-    let states = (0..).map_while(|i| {
-        let name = format!("hidden_states.{i}");
-        graph.marks().get(&name).map(|&value| Output { name, value })
-    });
-    outputs.extend(states);
-    // The projected embedding comes first where there is one, as in the reference class.
-    outputs.sort_by_key(|output| output.name != "text_embeds");
-    graph.set_outputs(outputs);
 }
 
 /// The licence that the `card.json` or the front matter of the `README.md` of a checkpoint names, empty where neither does.

@@ -5,20 +5,24 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use dmdx_graph::store::parts;
-use dmdx_importer::Component;
-use dmdx_runtime::manifest::Verification;
+use dmdx_importer::{Component, provenance};
+use dmdx_runtime::manifest::Provenance;
 
 use super::destination::Destination;
-use super::{Stage, write_verified};
+use super::record::{self, ComponentRecord};
+use super::{Stage, about, hash, write_verified};
 use crate::error::{Result, io};
+use crate::interface::published;
 use crate::model::GraphReport;
 use crate::onnx::WriteOptions;
-use crate::options::{GraphOptions, Names};
+use crate::options::GraphOptions;
 use crate::targets::Target;
 use crate::verify::{Sizes, Verifier, WrittenModel, run_sizes};
 
 /// How one network is exported.
 pub struct ComponentOptions<'a> {
+    /// The folder or file that the component was imported from.
+    pub source: &'a Path,
     /// What the files are written for.
     pub target: &'static Target,
     /// When weights go to files of their own.
@@ -38,12 +42,14 @@ pub struct ComponentOptions<'a> {
 pub struct ComponentReport {
     /// The folder.
     pub folder: PathBuf,
-    /// By part (`unet`, `vae_encoder`, …): files, counts, measured errors.
-    pub parts: BTreeMap<String, (GraphReport, Vec<Verification>)>,
+    /// Written files and checker counts by part (`unet`, `vae_encoder`, …).
+    pub models: BTreeMap<String, GraphReport>,
+    /// What `dmdx_component.json` says: hashes, measured errors, source.
+    pub record: ComponentRecord,
 }
 
 /// Writes a network that is no whole pipeline: `config.json` and `model.onnx`, in a folder per part if it has several (an
-/// autoencoder). Names of inputs and outputs are those of [`Names::separated`].
+/// autoencoder). Inputs and outputs have optimum's names, as in bundles.
 ///
 /// # Errors
 /// As [`super::export_bundle`].
@@ -57,18 +63,33 @@ pub fn export_component(component: &Component, out: &Path, options: ComponentOpt
 fn fill(component: &Component, destination: Destination, out: &Path, options: ComponentOptions<'_>) -> Result<ComponentReport> {
     let config = destination.path().join("config.json");
     parts::put(&config, component.config_text.as_bytes()).map_err(io(&config, "written"))?;
-    let mut parts = BTreeMap::new();
+    (options.progress)(Stage::Hashing);
+    let provenance = Provenance {
+        tool: super::TOOL.into(),
+        source: super::display_name(options.source),
+        source_sha256: provenance::sha256(options.source)?,
+        licence: String::new(),
+    };
+    let mut record = ComponentRecord::new(&component.class, super::target_record(options.target), provenance);
+    let mut models = BTreeMap::new();
     for (name, graph) in &component.parts {
         let folder = if component.parts.len() == 1 { destination.path().to_path_buf() } else { destination.path().join(name) };
         std::fs::create_dir_all(&folder).map_err(io(&folder, "written"))?;
         let path = folder.join("model.onnx");
-        let graph_options = GraphOptions { target: options.target, names: Names::separated(graph), write: options.write };
-        let model = WrittenModel { component: name, graph, options: &graph_options, path: &path };
-        let runs = run_sizes(graph, &Sizes::new());
+        let (graph, names) = published(name, graph)?;
+        let about = about::of_source(name, &record.provenance.source, &record.provenance.source_sha256, "");
+        let graph_options = GraphOptions { target: options.target, names, about, write: options.write };
+        let model = WrittenModel { component: name, graph: &graph, options: &graph_options, path: &path };
+        let runs = run_sizes(&graph, &Sizes::new());
         let (report, measured) = write_verified(&model, options.verifier, &runs, options.cancelled, options.progress)?;
-        parts.insert(name.clone(), (report, measured.unwrap_or_default()));
+        models.insert(name.clone(), report);
+        record.verification.extend(measured.map(|measured| (name.clone(), measured)));
     }
     super::stop_if(options.cancelled)?;
+    (options.progress)(Stage::Hashing);
+    record.files = hash::records(destination.path())?;
+    let path = destination.path().join(record::FILE_NAME);
+    parts::put(&path, record.to_json().as_bytes()).map_err(io(&path, "written"))?;
     destination.publish()?;
-    Ok(ComponentReport { folder: out.into(), parts })
+    Ok(ComponentReport { folder: out.into(), models, record })
 }

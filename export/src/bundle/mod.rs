@@ -1,8 +1,10 @@
 //! A pipeline to a bundle: networks, tokenizers, configurations and `dmdx.json`, written aside and renamed into place.
 
+mod about;
 mod component;
 mod destination;
 mod hash;
+mod record;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,7 @@ pub use dmdx_runtime::manifest::Role;
 use dmdx_runtime::manifest::{self, GuidanceRange, Manifest, Provenance, Unconditional, Verification};
 use dmdx_runtime::process::{NoiseSchedule, Parameterisation, StepRule};
 use dmdx_runtime::student::{Diffusers, StudentInfo};
+pub use record::ComponentRecord;
 
 use crate::error::{ExportError, Result, io};
 use crate::lower::lower;
@@ -155,9 +158,11 @@ fn fill(
     let name = display_name(root);
     let source = Source::new(&name, pipeline, options.frames)?;
     let mut manifest = draft(&source, source.facts(root)?, &options)?;
+    (options.progress)(Stage::Hashing);
+    manifest.provenance.source_sha256 = pipeline.hash()?;
     let mut models = BTreeMap::new();
     for model in source.models()? {
-        let (report, measured) = write_model(&model, destination.path(), &mut options)?;
+        let (report, measured) = write_model(&model, &manifest, destination.path(), &mut options)?;
         models.insert(model.folder.clone(), report);
         if let Some(measured) = measured {
             manifest.verification.insert(model.folder, measured);
@@ -167,7 +172,6 @@ fn fill(
     let diffusers = pipeline_files(&source, &manifest, pipeline, destination.path())?;
     stop_if(options.cancelled)?;
     (options.progress)(Stage::Hashing);
-    manifest.provenance.source_sha256 = pipeline.hash()?;
     manifest.files = hash::records(destination.path())?;
     let path = destination.path().join(manifest::FILE_NAME);
     parts::put(&path, manifest.to_json()?.as_bytes()).map_err(io(&path, "written"))?;
@@ -195,6 +199,7 @@ pub fn check_bundle(pipeline: &Pipeline, root: &Path, options: &BundleOptions<'_
 /// Writes, checks and verifies one model of the bundle.
 fn write_model(
     model: &SourceModel,
+    manifest: &Manifest,
     bundle: &Path,
     options: &mut BundleOptions<'_>,
 ) -> Result<(GraphReport, Option<Vec<Verification>>)> {
@@ -203,7 +208,8 @@ fn write_model(
     let config = folder.join("config.json");
     parts::put(&config, model.config_text.as_bytes()).map_err(io(&config, "written"))?;
     let path = folder.join("model.onnx");
-    let graph_options = GraphOptions { target: options.target, names: model.names.clone(), write: options.write };
+    let about = about::in_bundle(manifest, model);
+    let graph_options = GraphOptions { target: options.target, names: model.names.clone(), about, write: options.write };
     let written = WrittenModel { component: &model.folder, graph: &model.graph, options: &graph_options, path: &path };
     let runs = run_sizes(&model.graph, &model.sizes);
     write_verified(&written, options.verifier, &runs, options.cancelled, options.progress)
@@ -221,18 +227,15 @@ fn write_verified(
     progress(Stage::Writing(model.component));
     let report = export_graph(model.graph, model.path, model.options)?;
     let Some(verifier) = verifier else { return Ok((report, None)) };
-    let mut measured = Vec::new();
-    for (seed, run) in runs.iter().enumerate() {
-        stop_if(cancelled)?;
+    let measured = verifier.verify(model, runs, &mut || {
         progress(Stage::Verifying(model.component));
-        verifier.run(&mut measured, model, run, seed as u64)?;
-    }
+        stop_if(cancelled)
+    })?;
     Ok((report, Some(measured)))
 }
 
 /// The manifest before anything is measured or hashed; impossible options are refused here, before any work.
 fn draft(source: &Source<'_>, facts: Facts, options: &BundleOptions<'_>) -> Result<Manifest> {
-    let target = options.target;
     let manifest = Manifest {
         format_version: manifest::FORMAT_VERSION,
         pipeline: source.pipeline.class.clone(),
@@ -247,17 +250,11 @@ fn draft(source: &Source<'_>, facts: Facts, options: &BundleOptions<'_>) -> Resu
         latent_shape: facts.latent_shape,
         vae: facts.vae,
         time_ids: facts.time_ids,
-        target: manifest::TargetRecord {
-            name: target.name.into(),
-            opset: target.opset as u32,
-            ir_version: target.ir_version as u32,
-            precision: target.precision(),
-            runtimes: target.runtimes.iter().map(|runtime| (*runtime).into()).collect(),
-        },
+        target: target_record(options.target),
         files: BTreeMap::new(),
         verification: BTreeMap::new(),
         provenance: Provenance {
-            tool: concat!("dmdx-export ", env!("CARGO_PKG_VERSION")).into(),
+            tool: TOOL.into(),
             source: source.name.into(),
             source_sha256: String::new(),
             licence: options.licence.clone().unwrap_or(facts.licence),
@@ -266,6 +263,20 @@ fn draft(source: &Source<'_>, facts: Facts, options: &BundleOptions<'_>) -> Resu
     manifest.validate()?;
     Ok(manifest)
 }
+
+/// What manifests say of a target.
+fn target_record(target: &Target) -> manifest::TargetRecord {
+    manifest::TargetRecord {
+        name: target.name.into(),
+        opset: target.opset as u32,
+        ir_version: target.ir_version as u32,
+        precision: target.precision(),
+        runtimes: target.runtimes.iter().map(|runtime| (*runtime).into()).collect(),
+    }
+}
+
+/// The program that writes manifests.
+const TOOL: &str = concat!("dmdx-export ", env!("CARGO_PKG_VERSION"));
 
 /// Tokenizers, byte for byte.
 fn copy_tokenizers(pipeline: &Pipeline, bundle: &Path) -> Result<()> {

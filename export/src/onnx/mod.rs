@@ -3,8 +3,10 @@
 pub mod attribute;
 mod model;
 pub mod proto;
+mod sizes;
 mod write;
 
-pub(crate) use model::{Model, element_type, value_info};
+pub(crate) use model::{Model, dtype_of, element_type, value_info};
+pub(crate) use sizes::SizeNames;
 pub(crate) use write::{DATA_ALIGNMENT, data_path, write_model};
 pub use write::{WriteOptions, WriteReport};

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use dmdx_graph::{DType, Type, Weight};
+use dmdx_graph::{DType, Dim, Weight};
 
 use super::proto::{
     DataType, DimensionProto, DimensionValue, GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto,
     TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
+use super::sizes::SizeNames;
 
 /// What a lowering makes and the writer streams to disk.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Model {
     pub(crate) opset: i64,
     /// ONNX IR version.
     pub(crate) ir_version: i64,
+    /// What it is, in words.
+    pub(crate) doc: String,
     /// Facts about the file, by key.
     pub(crate) metadata: BTreeMap<String, String>,
 }
@@ -34,6 +37,7 @@ impl Model {
             ir_version: Some(self.ir_version),
             producer_name: "dmdx".into(),
             producer_version: env!("CARGO_PKG_VERSION").into(),
+            doc_string: self.doc.clone(),
             graph: Some(graph),
             opset_import: vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(self.opset) }],
             metadata_props: self.metadata.iter().map(entry).collect(),
@@ -60,16 +64,22 @@ pub(crate) fn element_type(dtype: DType) -> DataType {
     }
 }
 
-/// A typed graph input or output; symbolic sizes become `dim_param` texts such as `8*h`.
-pub(crate) fn value_info(name: &str, ty: &Type) -> ValueInfoProto {
-    let dim = |dim: &dmdx_graph::Dim| {
-        let value = match dim.known() {
+/// The element type of an ONNX number.
+pub(crate) fn dtype_of(number: i64) -> Option<DType> {
+    let all = [DType::F64, DType::F32, DType::F16, DType::BF16, DType::I64, DType::I32, DType::U8, DType::Bool];
+    all.into_iter().find(|dtype| i64::from(element_type(*dtype) as i32) == number)
+}
+
+/// A typed value; a size is a number, a text such as `height/8`, or open where nothing is known of it.
+pub(crate) fn value_info(name: &str, dtype: DType, dims: &[Option<Dim>], names: &SizeNames) -> ValueInfoProto {
+    let dim = |dim: &Option<Dim>| {
+        let value = dim.as_ref().map(|dim| match dim.known() {
             Some(size) => DimensionValue::Value(size as i64),
-            None => DimensionValue::Param(dim.to_string()),
-        };
-        DimensionProto { value: Some(value) }
+            None => DimensionValue::Param(names.text(dim)),
+        });
+        DimensionProto { value }
     };
-    let shape = TensorShapeProto { dim: ty.shape.0.iter().map(dim).collect() };
-    let tensor = TensorTypeProto { elem_type: element_type(ty.dtype) as i32, shape: Some(shape) };
-    ValueInfoProto { name: name.into(), r#type: Some(TypeProto { tensor_type: Some(tensor) }) }
+    let shape = TensorShapeProto { dim: dims.iter().map(dim).collect() };
+    let tensor = TensorTypeProto { elem_type: element_type(dtype) as i32, shape: Some(shape) };
+    ValueInfoProto { name: name.into(), r#type: Some(TypeProto { tensor_type: Some(tensor) }), doc_string: String::new() }
 }

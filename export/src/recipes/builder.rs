@@ -7,9 +7,10 @@ use dmdx_graph::ir::Symbol;
 use dmdx_graph::weights::{WeightExpr, encode};
 use dmdx_graph::{DType, Def, Dim, Graph, GraphError, Shape, ValueId, Weight};
 
+use super::storage::Stored;
 use crate::error::{ExportError, Result};
-use crate::onnx::attribute;
 use crate::onnx::proto::{AttributeProto, NodeProto};
+use crate::onnx::{attribute, element_type};
 
 /// The layout in which an operation wants a weight.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,8 +29,12 @@ pub(crate) struct Builder<'g> {
     pub(crate) nodes: Vec<NodeProto>,
     pub(crate) weights: BTreeMap<String, Weight>,
     pub(crate) constants: BTreeMap<String, Weight>,
-    /// Initializers that are stored transposed under the reference name.
-    pub(crate) transposed: BTreeSet<String>,
+    /// Shapes of values, where they are known better than operations tell.
+    pub(crate) stated: BTreeMap<String, Shape>,
+    /// Inputs whose sizes say nothing of other sizes.
+    apart: BTreeSet<ValueId>,
+    /// Types that matrices may be stored in.
+    storage: &'static [DType],
     names: BTreeMap<ValueId, String>,
     taken: BTreeMap<String, usize>,
     forms: BTreeMap<(Arc<str>, Form), String>,
@@ -40,8 +45,15 @@ pub(crate) struct Builder<'g> {
 }
 
 impl<'g> Builder<'g> {
-    /// Starts with the graph's inputs under the given names; `reserved` names are not given to anything else.
-    pub(crate) fn new<'n>(graph: &'g Graph, inputs: &[(ValueId, String)], reserved: impl Iterator<Item = &'n str>) -> Self {
+    /// Starts with the graph's inputs under the given names; `reserved` names are not given to anything else. The sizes of
+    /// the inputs `apart` say nothing of others; weights may be stored in the types `storage`.
+    pub(crate) fn new<'n>(
+        graph: &'g Graph,
+        inputs: &[(ValueId, String)],
+        reserved: impl Iterator<Item = &'n str>,
+        apart: &[ValueId],
+        storage: &'static [DType],
+    ) -> Self {
         let names: BTreeMap<ValueId, String> = inputs.iter().cloned().collect();
         let params = graph.params().keys().map(|name| name.to_string());
         let taken = names.values().cloned().chain(params).chain(reserved.map(String::from)).map(|name| (name, 1)).collect();
@@ -50,7 +62,9 @@ impl<'g> Builder<'g> {
             nodes: Vec::new(),
             weights: BTreeMap::new(),
             constants: BTreeMap::new(),
-            transposed: BTreeSet::new(),
+            stated: BTreeMap::new(),
+            apart: apart.iter().copied().collect(),
+            storage,
             names,
             taken,
             forms: BTreeMap::new(),
@@ -105,7 +119,24 @@ impl<'g> Builder<'g> {
 
     /// Records the result of an operation.
     pub(crate) fn define(&mut self, id: ValueId, name: String) {
+        self.state(&name, &self.graph.value(id).ty.shape);
         self.names.insert(id, name);
+    }
+
+    /// States the shape of a value that a recipe computes on its way.
+    pub(crate) fn state(&mut self, name: &str, shape: &Shape) {
+        self.stated.insert(name.into(), shape.clone());
+    }
+
+    /// Repeats an input that may be given once to the size that the graph wants.
+    pub(crate) fn spread(&mut self, id: ValueId) -> Result<()> {
+        let name = self.value(id)?;
+        self.set_origin(&name);
+        let shape: Vec<Entry<'_>> = self.graph.value(id).ty.shape.0.iter().map(Entry::of).collect();
+        let shape = self.shape_vector(&shape)?;
+        let spread = self.node("Expand", &[&name, &shape], vec![]);
+        self.define(id, spread);
+        Ok(())
     }
 
     /// The ONNX name of a value; a parameter becomes an initializer in its plain form.
@@ -125,8 +156,8 @@ impl<'g> Builder<'g> {
         }
     }
 
-    /// The initializer that holds the parameter `id` in that form, or `None` if the value is not a parameter. The first
-    /// form asked for carries the reference name.
+    /// The parameter `id` in that form, or `None` if the value is not a parameter. The reference's tensor carries the
+    /// reference's name; another form of it says so in its name.
     pub(crate) fn param(&mut self, id: ValueId, form: Form) -> Result<Option<String>> {
         let value = self.graph.value(id);
         let Def::Param(name) = &value.def else { return Ok(None) };
@@ -135,28 +166,38 @@ impl<'g> Builder<'g> {
             return Ok(Some(known.clone()));
         }
         let missing = || ExportError::NoWeight { graph: self.graph.name().into(), name: name.to_string() };
-        let mut weight = self.graph.params().get(name).and_then(|p| p.weight.clone()).ok_or_else(missing)?;
-        if weight.dtype() != value.ty.dtype {
-            weight = WeightExpr::cast(weight, value.ty.dtype);
-        }
+        let weight = self.graph.params().get(name).and_then(|p| p.weight.clone()).ok_or_else(missing)?;
+        let stored = Stored::of(weight, value.ty.dtype, self.storage);
         let fail = |reason| GraphError::Weight { name: name.to_string(), reason };
-        let weight = match &form {
-            Form::Plain => weight,
-            Form::Transposed => WeightExpr::permute(weight, &[1, 0]).map_err(fail)?,
-            Form::Reshaped(shape) => WeightExpr::reshape(weight, shape.clone()).map_err(fail)?,
+        let (weight, suffix) = match &form {
+            Form::Plain => (stored.weight, ""),
+            Form::Transposed => (WeightExpr::permute(stored.weight, &[1, 0]).map_err(fail)?, ".transposed"),
+            Form::Reshaped(shape) => (WeightExpr::reshape(stored.weight, shape.clone()).map_err(fail)?, ".reshaped"),
         };
-        let initializer = if self.weights.contains_key(&**name) {
-            let suffix = if form == Form::Transposed { "transposed" } else { "reshaped" };
-            self.unique(&format!("{name}.{suffix}"))
-        } else {
-            name.to_string()
-        };
-        if form == Form::Transposed {
-            self.transposed.insert(initializer.clone());
-        }
+        let scaled = if stored.power == 0 { "" } else { ".scaled" };
+        let full = format!("{name}{scaled}{suffix}");
+        // Names of parameters are reserved for them.
+        let initializer = if full == **name { full } else { self.unique(&full) };
+        let is_stored_otherwise = weight.dtype() != value.ty.dtype;
         self.weights.insert(initializer.clone(), weight);
-        self.forms.insert(key, initializer.clone());
-        Ok(Some(initializer))
+        let result = match is_stored_otherwise {
+            true => self.widened(&initializer, value.ty.dtype, stored.power),
+            false => initializer,
+        };
+        self.forms.insert(key, result.clone());
+        Ok(Some(result))
+    }
+
+    /// A stored weight as what is computed with, which engines fold into a constant when they load the file.
+    fn widened(&mut self, initializer: &str, dtype: DType, power: i32) -> String {
+        let origin = std::mem::replace(&mut self.origin, initializer.into());
+        let mut wide = self.node("Cast", &[initializer], vec![attribute::int("to", element_type(dtype) as i64)]);
+        if power != 0 {
+            let factor = self.scalar(f64::from(-power).exp2(), dtype);
+            wide = self.node("Mul", &[&wide, &factor], vec![]);
+        }
+        self.origin = origin;
+        wide
     }
 
     /// A constant with these elements; equal ones are stored once.
@@ -272,7 +313,7 @@ impl<'g> Builder<'g> {
 
     /// The input and axis with the smallest factor that `fits` reports.
     fn input_axis(&self, fits: impl Fn(&Dim) -> Option<usize>) -> Option<(String, usize, usize)> {
-        let inputs = self.graph.inputs().iter();
+        let inputs = self.graph.inputs().iter().filter(|(_, id)| !self.apart.contains(id));
         let axes = inputs.flat_map(|(_, id)| self.graph.value(*id).ty.shape.0.iter().enumerate().map(move |(i, d)| (*id, i, d)));
         let fitting = axes.filter_map(|(id, axis, dim)| Some((self.names.get(&id)?.clone(), axis, fits(dim)?)));
         fitting.min_by_key(|(_, _, factor)| *factor)
@@ -326,7 +367,9 @@ impl<'g> Builder<'g> {
             entries[last] = Entry::Known(-1);
         }
         let shape = self.shape_vector(&entries)?;
-        Ok(self.node("Reshape", &[x, &shape], vec![]))
+        let result = self.node("Reshape", &[x, &shape], vec![]);
+        self.state(&result, to);
+        Ok(result)
     }
 
     /// Makes the result of the last node carry a given name; `false` if another node made `result`.
@@ -334,6 +377,9 @@ impl<'g> Builder<'g> {
         match self.nodes.last_mut() {
             Some(node) if node.output.len() == 1 && node.output[0] == result => {
                 node.output[0] = name.into();
+                if let Some(shape) = self.stated.remove(result) {
+                    self.stated.insert(name.into(), shape);
+                }
                 true
             }
             _ => false,

@@ -14,6 +14,7 @@ pub(crate) mod reduce;
 pub(crate) mod resample;
 pub(crate) mod shape;
 mod site;
+mod storage;
 pub(crate) mod time;
 pub(crate) mod token;
 pub(crate) mod window;

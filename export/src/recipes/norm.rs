@@ -14,6 +14,10 @@ pub(crate) fn group_norm_by_instance(b: &mut Builder<'_>, site: Site<'_>, groups
     let dtype = ty.dtype;
     let grouped_shape = b.ints(&[0, groups as i64, -1]);
     let grouped = b.node("Reshape", &[&x, &grouped_shape], vec![]);
+    let rest = Shape(ty.shape.0.get(1..).unwrap_or_default().to_vec()).elements();
+    if let (Some(images), Ok(rest)) = (ty.shape.0.first(), rest.exact_div(groups)) {
+        b.state(&grouped, &Shape(vec![images.clone(), Dim::constant(groups), rest]));
+    }
     let ones = b.floats(&vec![1.0; groups], dtype, &[groups]);
     let zeros = b.floats(&vec![0.0; groups], dtype, &[groups]);
     let normal = b.node("InstanceNormalization", &[&grouped, &ones, &zeros], vec![attribute::float("epsilon", eps)]);
@@ -24,7 +28,9 @@ pub(crate) fn group_norm_by_instance(b: &mut Builder<'_>, site: Site<'_>, groups
         b.reshape(&normal, &from, &ty.shape)?
     } else {
         let shape = b.shape_of(&x);
-        b.node("Reshape", &[&normal, &shape], vec![])
+        let back = b.node("Reshape", &[&normal, &shape], vec![]);
+        b.state(&back, &ty.shape);
+        back
     };
     let weight = per_channel(b, site.inputs[1], &ty.shape)?;
     let bias = per_channel(b, site.inputs[2], &ty.shape)?;

@@ -147,6 +147,7 @@ pub(crate) fn crop_table(b: &mut Builder<'_>, site: Site<'_>, side: usize, heigh
     let (starts, ends) = (join(b, &starts), join(b, &ends));
     let (axes, steps) = (b.ints(&[0, 1]), b.ints(&[1, 1]));
     let middle = b.node("Slice", &[&grid, &starts, &ends, &axes, &steps], vec![]);
+    b.state(&middle, &Shape(vec![height.clone(), width.clone(), channels.clone()]));
     let entries: Vec<Entry<'_>> = site.ty.shape.0.iter().map(Entry::of).collect();
     let shape = b.shape_vector(&entries)?;
     Ok(b.node("Reshape", &[&middle, &shape], vec![]))

@@ -11,6 +11,8 @@ pub const COMPAT: Target = Target {
     opset: 18,
     ir_version: 8,
     precisions: &[DType::F32],
+    // tract does not know bfloat16.
+    stored: &[DType::F16],
     runtimes: &["tract>=0.23", "onnxruntime>=1.14"],
     rewrites: &[],
     recipes: Recipes {

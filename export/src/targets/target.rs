@@ -17,6 +17,8 @@ pub struct Target {
     pub(crate) ir_version: i64,
     /// Floating-point types that its weights and activations may have.
     pub(crate) precisions: &'static [DType],
+    /// Narrower types in which it may store matrices that are computed with in one of these.
+    pub(crate) stored: &'static [DType],
     /// Runtimes that it is known to run on.
     pub(crate) runtimes: &'static [&'static str],
     /// Families of rewrites that a graph goes through after the neutral ones and before it is lowered, in this order.

@@ -4,13 +4,18 @@ use std::collections::BTreeMap;
 
 use dmdx_graph::error::RunError;
 use dmdx_graph::interp::Tensor;
-use dmdx_graph::ir::{Bindings, PoolRule, Symbol};
-use dmdx_graph::{Def, Graph, GraphError, Op, ValueId};
+use dmdx_graph::ir::{Bindings, Symbol};
+use dmdx_graph::{Graph, GraphError, ValueId};
 
+use super::cost::multiplications;
 use crate::error::Result;
+use crate::uses::uses;
 
 /// Largest size that a symbol gets unless the caller names one: the interpreter is exact, not fast.
 const CAP: usize = 16;
+
+/// Multiplications that one run may take where sizes allow it: some seconds.
+const DEAREST: u64 = 20_000_000_000;
 
 /// Times are drawn below this.
 const TIMES: f64 = 1000.0;
@@ -18,24 +23,29 @@ const TIMES: f64 = 1000.0;
 /// Sizes that a caller knows better than the graph, by symbol.
 pub type Sizes = BTreeMap<Symbol, usize>;
 
-/// Three runs: the usual sizes, other sizes (so that no size is baked in), and the usual ones again with another batch.
-/// `known` replaces the graph's own idea of a usual size, which is capped at 16.
+/// Two runs: the usual sizes for a batch of two, and other sizes for a batch of one, so that no size is baked in. `known`
+/// replaces the graph's own idea of a usual size, which is capped at 16; sizes shrink further until a run is cheap enough.
 pub fn run_sizes(graph: &Graph, known: &Sizes) -> Vec<Bindings> {
-    let usual = |symbol: &Symbol, usual: usize| known.get(symbol).copied().unwrap_or(usual.min(CAP)).max(1);
-    let sizes = |change: &dyn Fn(usize, usize) -> usize| -> Bindings {
-        let each = graph.symbols().iter().enumerate();
-        each.map(|(i, (symbol, info))| (symbol.clone(), change(i, usual(symbol, info.usual)))).collect()
-    };
-    // Sizes only shrink, because tables such as position embeddings bound them; every second one by less.
-    let other = |i: usize, size: usize| if size == 1 { 1 } else { (size / 2 + i % 2).max(1) };
-    let mut runs = vec![sizes(&|_, size| size), sizes(&other), sizes(&|_, size| size)];
     let batch: Vec<Symbol> = graph.inputs().iter().filter_map(|(_, id)| leading_symbol(graph, *id)).collect();
-    for (run, count) in runs.iter_mut().zip([2, 1, 3]) {
-        for symbol in &batch {
-            run.insert(symbol.clone(), count);
-        }
+    let of_batch = |mut run: Bindings, count: usize| {
+        run.extend(batch.iter().map(|symbol| (symbol.clone(), count)));
+        run
+    };
+    let usual = |symbol: &Symbol, usual: usize| known.get(symbol).copied().unwrap_or(usual.min(CAP)).max(1);
+    let sizes = graph.symbols().iter().map(|(symbol, info)| (symbol.clone(), usual(symbol, info.usual)));
+    let mut first = of_batch(sizes.collect(), 2);
+    // A size that cannot be computed is reported where it is needed.
+    while multiplications(graph, &first).is_ok_and(|cost| cost > DEAREST) {
+        let sizes = first.iter_mut().filter(|(symbol, size)| !batch.contains(symbol) && **size > 1);
+        let Some((_, largest)) = sizes.max_by_key(|(_, size)| **size) else { break };
+        *largest /= 2;
     }
-    runs
+    // Sizes only shrink, because tables such as position embeddings bound them; every second one by less.
+    let other = |(i, (symbol, size)): (usize, (&Symbol, &usize))| {
+        (symbol.clone(), if *size == 1 { 1 } else { (size / 2 + i % 2).max(1) })
+    };
+    let second = of_batch(first.iter().enumerate().map(other).collect(), 1);
+    vec![first, second]
 }
 
 /// The symbol that is the first dimension of an input: the batch.
@@ -77,109 +87,6 @@ pub(super) fn sample_inputs(graph: &Graph, bindings: &Bindings, seed: u64) -> Re
         inputs.insert(name.to_string(), tensor.map_err(fail)?);
     }
     Ok(inputs)
-}
-
-/// What an input is read as.
-struct Uses {
-    /// Rows of the smallest table that it indexes; two of a mask.
-    rows: usize,
-    /// The token that a pooling looks for.
-    end_token: Option<i64>,
-    /// Whether it ends up in a timestep embedding.
-    times: bool,
-}
-
-fn uses(graph: &Graph, users: &BTreeMap<ValueId, Vec<ValueId>>, input: ValueId) -> Uses {
-    let mut found = Uses { rows: 1 << 20, end_token: None, times: false };
-    let mut stack = vec![input];
-    while let Some(id) = stack.pop() {
-        for &user in users.get(&id).into_iter().flatten() {
-            let Def::Op { op, inputs } = &graph.value(user).def else { continue };
-            match reading(op) {
-                Reading::Rows if inputs[0] == id => {
-                    let rows = graph.value(inputs[1]).ty.shape.0.first().and_then(|d| d.known());
-                    found.rows = found.rows.min(rows.unwrap_or(1));
-                }
-                Reading::EndToken(end) if inputs[1] == id => found.end_token = Some(end),
-                Reading::Times => found.times = true,
-                // Integers that are calculated with are masks and labels.
-                Reading::SameElements { floats: true } if !graph.value(id).ty.dtype.is_float() => {
-                    found.rows = found.rows.min(2);
-                    stack.push(user);
-                }
-                Reading::SameElements { .. } => stack.push(user),
-                Reading::Rows | Reading::EndToken(_) | Reading::Values => {}
-            }
-        }
-    }
-    found
-}
-
-/// How an operation reads its input.
-enum Reading {
-    /// The first input as rows of the second.
-    Rows,
-    /// The second input as ids among which this one is looked for.
-    EndToken(i64),
-    /// As timesteps.
-    Times,
-    /// To pass its elements on, as floats or as they are.
-    SameElements { floats: bool },
-    /// As activations, to calculate with.
-    Values,
-}
-
-fn reading(op: &Op) -> Reading {
-    match op {
-        Op::Embedding => Reading::Rows,
-        Op::PoolToken { rule: PoolRule::FirstEqual(end) } => Reading::EndToken(*end),
-        Op::TimestepEmbed { .. } => Reading::Times,
-        Op::Cast { dtype } => Reading::SameElements { floats: dtype.is_float() },
-        Op::Reshape { .. } | Op::Expand { .. } | Op::Permute { .. } => Reading::SameElements { floats: false },
-        Op::PoolToken { rule: PoolRule::LargestId }
-        | Op::Linear
-        | Op::MatMul { .. }
-        | Op::Conv2d { .. }
-        | Op::Conv3d { .. }
-        | Op::MaxPool2d { .. }
-        | Op::AvgPool2d { .. }
-        | Op::GroupNorm { .. }
-        | Op::LayerNorm { .. }
-        | Op::RmsNorm { .. }
-        | Op::Sdpa { .. }
-        | Op::RelPos2d { .. }
-        | Op::Rope { .. }
-        | Op::BucketBias { .. }
-        | Op::CropTable { .. }
-        | Op::SincosTable3d { .. }
-        | Op::Relu
-        | Op::Silu
-        | Op::Gelu { .. }
-        | Op::QuickGelu
-        | Op::Geglu
-        | Op::Sigmoid
-        | Op::Tanh
-        | Op::Softmax { .. }
-        | Op::Add
-        | Op::Sub
-        | Op::Mul
-        | Op::Div
-        | Op::Neg
-        | Op::Exp
-        | Op::Sqrt
-        | Op::Sin
-        | Op::Cos
-        | Op::Clamp { .. }
-        | Op::Affine { .. }
-        | Op::Concat { .. }
-        | Op::Slice { .. }
-        | Op::Pad { .. }
-        | Op::WindowPartition { .. }
-        | Op::WindowMerge { .. }
-        | Op::UpNearest { .. }
-        | Op::Resize { .. }
-        | Op::Reduce { .. } => Reading::Values,
-    }
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014), and normal values by Box and Muller.

@@ -9,10 +9,11 @@ use dmdx_runtime::engine::locate::locate;
 use dmdx_runtime::engine::ort::OrtEngine;
 use dmdx_runtime::engine::tract::TractEngine;
 use dmdx_runtime::manifest::Verification;
-use dmdx_runtime::{Engine, Tensor};
+use dmdx_runtime::{Engine, Session, Tensor};
 
+use super::choice::Engines;
 use super::sample::sample_inputs;
-use super::worst::Worst;
+use super::worst::{Worst, judged};
 use crate::error::{ExportError, Result};
 use crate::options::GraphOptions;
 use crate::targets::{EngineKind, Presence, Target};
@@ -22,6 +23,8 @@ pub struct Verifier {
     tract: Box<dyn Engine>,
     onnxruntime: Option<Box<dyn Engine>>,
     missing: Option<String>,
+    /// The engines that take part, among those of a target.
+    pub engines: Engines,
     /// The largest relative error that is accepted, in place of the target's.
     pub tolerance: Option<f64>,
 }
@@ -42,31 +45,36 @@ impl Verifier {
             }
             Err(error) => (None, Some(error.to_string())),
         };
-        Ok(Self { tract: Box::new(TractEngine::new(threads)), onnxruntime, missing, tolerance: None })
+        let tract = Box::new(TractEngine::new(threads));
+        Ok(Self { tract, onnxruntime, missing, engines: Engines::All, tolerance: None })
     }
 
-    /// `tract 0.23.9`, and so on.
+    /// `tract 0.23.9`, and so on: those that are there and take part.
     pub fn engines(&self) -> Vec<String> {
-        [Some(&self.tract), self.onnxruntime.as_ref()].into_iter().flatten().map(|engine| label(engine.as_ref())).collect()
+        let all = [(EngineKind::Tract, Some(&self.tract)), (EngineKind::OnnxRuntime, self.onnxruntime.as_ref())];
+        let own = all.into_iter().filter(|(kind, _)| self.engines.has(*kind));
+        own.filter_map(|(_, engine)| engine).map(|engine| label(engine.as_ref())).collect()
     }
 
-    /// Why ONNX Runtime does not take part, if it does not.
+    /// Why ONNX Runtime does not take part, if it should and does not.
     pub fn missing(&self) -> Option<&str> {
-        self.missing.as_deref()
+        self.missing.as_deref().filter(|_| self.engines.has(EngineKind::OnnxRuntime))
     }
 
-    /// The engines that the target asks for and this machine has.
+    /// The engines that the target asks for, that are wanted and that this machine has.
     fn engines_of(&self, target: &Target) -> Result<Vec<&dyn Engine>> {
         let mut engines = Vec::new();
-        for (kind, presence) in target.engines {
+        for (kind, presence) in target.engines.iter().filter(|(kind, _)| self.engines.has(*kind)) {
             let engine = match kind {
                 EngineKind::Tract => Some(&self.tract),
                 EngineKind::OnnxRuntime => self.onnxruntime.as_ref(),
             };
-            match (engine, presence) {
-                (Some(engine), _) => engines.push(engine.as_ref()),
-                (None, Presence::WhereFound) => {}
-                (None, Presence::Required) => {
+            // An engine that was asked for alone must be there.
+            let is_required = *presence == Presence::Required || self.engines != Engines::All;
+            match engine {
+                Some(engine) => engines.push(engine.as_ref()),
+                None if !is_required => {}
+                None => {
                     let reason = self.missing.clone().unwrap_or_default();
                     return Err(ExportError::NoEngine { target: target.name, reason });
                 }
@@ -75,28 +83,67 @@ impl Verifier {
         Ok(engines)
     }
 
-    /// Runs a written model on one seeded input of the sizes `run`, by every engine, against the interpreter on its source.
-    /// `measured` gets one entry per engine, or, if it has them already, the larger of old and new errors.
+    /// Runs a written model on one seeded input for each of `runs`, by every engine, against the interpreter on its source.
+    /// Every engine reads the file once. `proceed` is called before each run and may stop it all. One entry per engine:
+    /// the largest of its errors, which at least one engine keeps within the tolerance.
     ///
     /// # Errors
-    /// [`ExportError::Verification`] beyond the tolerance, [`ExportError::Engine`] when an engine cannot run the file,
-    /// [`ExportError::NoEngine`] when one that the target cannot do without is not there.
-    pub fn run(&self, measured: &mut Vec<Verification>, model: &WrittenModel<'_>, run: &Bindings, seed: u64) -> Result<()> {
+    /// [`ExportError::Verification`] when every engine is beyond the tolerance, [`ExportError::Engine`] when none can run
+    /// the file, [`ExportError::NoEngine`] when one that the target cannot do without is not there.
+    pub fn verify(
+        &self,
+        model: &WrittenModel<'_>,
+        runs: &[Bindings],
+        proceed: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Vec<Verification>> {
         let mut source = model.graph.clone();
         source.retain_marks(|_| false);
         source.remove_dead();
-        let inputs = sample_inputs(&source, run, seed)?;
-        let expected = interp::run(&source, &inputs)?.outputs;
-        self.compare(measured, model, &inputs, &expected)
+        let mut opened = self.open(model)?;
+        for (seed, run) in runs.iter().enumerate() {
+            proceed()?;
+            let inputs = sample_inputs(&source, run, seed as u64)?;
+            let expected = interp::run(&source, &inputs)?.outputs;
+            opened.run(model, &inputs, &expected)?;
+        }
+        self.judge(opened, model)
     }
 
-    /// As [`Verifier::run`], on given inputs and results, both under the source's names.
+    /// As [`Verifier::verify`], on given inputs and results, both under the source's names.
     ///
     /// # Errors
-    /// As [`Verifier::run`].
+    /// As [`Verifier::verify`].
     pub fn compare(
         &self,
-        measured: &mut Vec<Verification>,
+        model: &WrittenModel<'_>,
+        inputs: &BTreeMap<String, interp::Tensor>,
+        expected: &BTreeMap<String, interp::Tensor>,
+    ) -> Result<Vec<Verification>> {
+        let mut opened = self.open(model)?;
+        opened.run(model, inputs, expected)?;
+        self.judge(opened, model)
+    }
+
+    fn open(&self, model: &WrittenModel<'_>) -> Result<Opened> {
+        let engines = self.engines_of(model.options.target)?;
+        Ok(Opened(
+            engines.into_iter().map(|engine| (label(engine), engine.load(model.path).map(|s| (s, Worst::default())))).collect(),
+        ))
+    }
+
+    fn judge(&self, opened: Opened, model: &WrittenModel<'_>) -> Result<Vec<Verification>> {
+        let tolerance = self.tolerance.unwrap_or(model.options.target.tolerance);
+        let outcomes = opened.0.into_iter().map(|(engine, outcome)| (engine, outcome.map(|(_, worst)| worst))).collect();
+        judged(model.component, outcomes, tolerance)
+    }
+}
+
+/// The engines that have read a model, with their largest errors so far, or with what keeps them from running it.
+struct Opened(Vec<(String, std::result::Result<(Box<dyn Session>, Worst), dmdx_runtime::Error>)>);
+
+impl Opened {
+    fn run(
+        &mut self,
         model: &WrittenModel<'_>,
         inputs: &BTreeMap<String, interp::Tensor>,
         expected: &BTreeMap<String, interp::Tensor>,
@@ -105,15 +152,16 @@ impl Verifier {
         let given = inputs.iter().map(|(name, tensor)| Ok((model.options.names.input(name), to_engine(tensor)?)));
         let given: Vec<(String, Tensor)> = given.collect::<std::result::Result<_, _>>().map_err(fail)?;
         let given: Vec<(&str, &Tensor)> = given.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-        let target = model.options.target;
-        let tolerance = self.tolerance.unwrap_or(target.tolerance);
-        for engine in self.engines_of(target)? {
-            let computed = engine.load(model.path).and_then(|session| session.run(&given)).map_err(fail)?;
-            let mut worst = Worst::default();
-            for (name, expected) in expected {
-                worst.compare(&model.options.names.output(name), expected, &computed);
+        for (_, outcome) in &mut self.0 {
+            let Ok((session, worst)) = outcome else { continue };
+            match session.run(&given) {
+                Ok(computed) => {
+                    for (name, expected) in expected {
+                        worst.compare(&model.options.names.output(name), expected, &computed);
+                    }
+                }
+                Err(error) => *outcome = Err(error),
             }
-            worst.record(model.component, label(engine), tolerance, measured)?;
         }
         Ok(())
     }
@@ -146,26 +194,32 @@ fn to_engine(tensor: &interp::Tensor) -> std::result::Result<Tensor, dmdx_runtim
 mod tests {
     use dmdx_runtime::engine::tract::TractEngine;
 
-    use super::{EngineKind, Presence, Target, Verifier};
+    use super::{EngineKind, Engines, Presence, Target, Verifier};
     use crate::targets::COMPAT;
 
     #[test]
     fn a_target_is_verified_by_its_own_engines() {
-        let verifier = Verifier {
+        let mut verifier = Verifier {
             tract: Box::new(TractEngine::new(1)),
             onnxruntime: None,
             missing: Some("ONNX Runtime was not found".into()),
+            engines: Engines::All,
             tolerance: None,
         };
-        let engines = |target: &Target| {
+        let engines = |verifier: &Verifier, target: &Target| {
             let engines = verifier.engines_of(target).map_err(|error| (error.exit_code(), error.to_string()));
             engines.map(|engines| engines.iter().map(|engine| engine.name()).collect::<Vec<_>>())
         };
-        assert_eq!(engines(&COMPAT), Ok(vec!["tract"]));
+        assert_eq!(engines(&verifier, &COMPAT), Ok(vec!["tract"]));
         let optional = Target { engines: &[(EngineKind::OnnxRuntime, Presence::WhereFound)], ..COMPAT };
-        assert_eq!(engines(&optional), Ok(vec![]));
+        assert_eq!(engines(&verifier, &optional), Ok(vec![]));
         let required = Target { engines: &[(EngineKind::OnnxRuntime, Presence::Required)], ..COMPAT };
-        let refused = "target compat cannot be verified: ONNX Runtime was not found".to_string();
-        assert_eq!(engines(&required), Err((3, refused)));
+        let refused = Err((3, "target compat cannot be verified: ONNX Runtime was not found".to_string()));
+        assert_eq!(engines(&verifier, &required), refused);
+        // One that is asked for by name is needed.
+        verifier.engines = Engines::OnnxRuntime;
+        assert_eq!(engines(&verifier, &COMPAT), refused);
+        verifier.engines = Engines::Tract;
+        assert_eq!((engines(&verifier, &COMPAT), verifier.missing()), (Ok(vec!["tract"]), None));
     }
 }

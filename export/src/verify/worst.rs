@@ -27,21 +27,57 @@ impl Worst {
         self.absolute = self.absolute.max(absolute);
     }
 
-    /// Refuses what is beyond the tolerance; otherwise `measured` gets the errors under the engine, or keeps the larger ones.
-    pub(super) fn record(self, component: &str, engine: String, tolerance: f64, measured: &mut Vec<Verification>) -> Result<()> {
-        if self.relative > tolerance {
-            let (component, output, relative) = (component.into(), self.output, self.relative);
-            return Err(ExportError::Verification { component, engine, output, relative, tolerance });
-        }
-        match measured.iter_mut().find(|one| one.engine == engine) {
-            Some(one) => {
-                one.max_absolute = one.max_absolute.max(self.absolute);
-                one.relative = one.relative.max(self.relative);
-            }
-            None => measured.push(Verification { engine, max_absolute: self.absolute, relative: self.relative, tolerance }),
-        }
-        Ok(())
+    /// Why it cannot be accepted, or `None`.
+    fn refusal(&self, component: &str, engine: &str, tolerance: f64) -> Option<ExportError> {
+        (self.relative > tolerance).then(|| ExportError::Verification {
+            component: component.into(),
+            engine: engine.into(),
+            output: self.output.clone(),
+            relative: self.relative,
+            tolerance,
+        })
     }
+
+    fn record(&self, engine: String, tolerance: f64) -> Verification {
+        let problem = match (self.relative.is_finite(), self.relative > tolerance) {
+            (false, _) => Some(format!("output {} has another shape than the source's or is not finite", self.output)),
+            (true, true) => Some(format!("output {} is beyond the tolerance", self.output)),
+            (true, false) => None,
+        };
+        // JSON has no infinity; what was computed is not known to be anything.
+        let finite = |error: f64| if error.is_finite() { error } else { f64::MAX };
+        Verification { engine, max_absolute: finite(self.absolute), relative: finite(self.relative), tolerance, problem }
+    }
+}
+
+/// What every engine found. One that holds proves the file: what another makes of it is that engine's error, and is recorded
+/// with it. Refuses a file that none proves.
+pub(super) fn judged(
+    component: &str,
+    outcomes: Vec<(String, std::result::Result<Worst, dmdx_runtime::Error>)>,
+    tolerance: f64,
+) -> Result<Vec<Verification>> {
+    let holds = |outcome: &std::result::Result<Worst, _>| outcome.as_ref().is_ok_and(|worst| worst.relative <= tolerance);
+    let is_proven = outcomes.iter().any(|(_, outcome)| holds(outcome));
+    let mut measured = Vec::new();
+    for (engine, outcome) in outcomes {
+        match outcome {
+            Ok(worst) => {
+                if let Some(refusal) = worst.refusal(component, &engine, tolerance).filter(|_| !is_proven) {
+                    return Err(refusal);
+                }
+                measured.push(worst.record(engine, tolerance));
+            }
+            Err(source) if !is_proven => {
+                return Err(ExportError::Engine { component: component.into(), source: Box::new(source) });
+            }
+            Err(source) => {
+                let problem = Some(format!("it cannot run the file: {}", source.chain()));
+                measured.push(Verification { engine, max_absolute: f64::MAX, relative: f64::MAX, tolerance, problem });
+            }
+        }
+    }
+    Ok(measured)
 }
 
 /// Largest difference, absolute and relative to the largest expected value.

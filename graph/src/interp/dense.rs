@@ -1,10 +1,6 @@
-//! Products with weights: linear layers, matrix products, convolutions.
-
-use std::borrow::Cow;
-use std::ops::Range;
+//! Products with weights: linear layers and matrix products.
 
 use ndarray::{ArrayD, ArrayView2};
-use rayon::prelude::*;
 
 use super::shape;
 use super::tensor::{expect, from_vec, row_major, sizes};
@@ -75,66 +71,4 @@ fn last_two(x: &Floats) -> Result<[usize; 2], RunError> {
         [.., rows, columns] => Ok([*rows, *columns]),
         shape => Err(RunError::NotAMatrix { shape: shape.to_vec() }),
     }
-}
-
-/// How a convolution's window moves.
-pub(super) struct Geometry {
-    pub stride: [usize; 2],
-    /// Top, left, bottom, right.
-    pub padding: [usize; 4],
-    pub dilation: [usize; 2],
-    pub groups: usize,
-}
-
-/// Two-dimensional cross-correlation with zero padding.
-pub(super) fn conv2d(x: &Floats, weight: &Floats, bias: Option<&Floats>, geometry: &Geometry) -> Result<Floats, RunError> {
-    let Geometry { stride, padding, dilation, groups } = *geometry;
-    let [batch, channels, height, width] = sizes(x, "x")?;
-    let [out, in_group, kernel_h, kernel_w] = sizes(weight, "weight")?;
-    if groups == 0 || in_group * groups != channels || out % groups != 0 || stride.contains(&0) || dilation.contains(&0) {
-        return Err(RunError::Convolution { x: x.shape().to_vec(), weight: weight.shape().to_vec(), groups });
-    }
-    let side = |size: usize, kernel: usize, axis: usize| {
-        let reach = dilation[axis].saturating_mul(kernel.max(1) - 1).saturating_add(1);
-        (size + padding[axis] + padding[axis + 2]).checked_sub(reach).map(|room| room / stride[axis] + 1)
-    };
-    let (Some(out_h), Some(out_w)) = (side(height, kernel_h, 0), side(width, kernel_w, 1)) else {
-        return Err(RunError::Kernel);
-    };
-    if let Some(bias) = bias {
-        expect(bias, &[out], "bias")?;
-    }
-    let (x, weight) = (row_major(x), row_major(weight));
-    let bias: Option<Cow<[f64]>> = bias.map(row_major);
-    let mut result = vec![0.0; batch * out * out_h * out_w];
-    let columns: Vec<Range<usize>> =
-        (0..kernel_w).map(|kx| reached(kx * dilation[1], stride[1], padding[1], width, out_w)).collect();
-    // One output plane per task: each element is summed in the same order whatever the number of threads.
-    result.par_chunks_mut((out_h * out_w).max(1)).enumerate().for_each(|(plane, y)| {
-        let (image, o) = (plane / out, plane % out);
-        y.fill(bias.as_ref().map_or(0.0, |bias| bias[o]));
-        let first = o / (out / groups) * in_group;
-        for c in 0..in_group {
-            let input = &x[(image * channels + first + c) * height * width..][..height * width];
-            for ky in 0..kernel_h {
-                for oy in reached(ky * dilation[0], stride[0], padding[0], height, out_h) {
-                    let input = &input[(oy * stride[0] + ky * dilation[0] - padding[0]) * width..][..width];
-                    for (kx, columns) in columns.iter().enumerate().filter(|(_, columns)| !columns.is_empty()) {
-                        let factor = weight[((o * in_group + c) * kernel_h + ky) * kernel_w + kx];
-                        let input = &input[columns.start * stride[1] + kx * dilation[1] - padding[1]..];
-                        let output = &mut y[oy * out_w..][columns.clone()];
-                        output.iter_mut().zip(input.iter().step_by(stride[1])).for_each(|(y, x)| *y += factor * x);
-                    }
-                }
-            }
-        }
-    });
-    from_vec(result, &[batch, out, out_h, out_w])
-}
-
-/// The output positions `o` for which `o * stride + offset - before` lies inside an axis of this size.
-pub(super) fn reached(offset: usize, stride: usize, before: usize, size: usize, outputs: usize) -> Range<usize> {
-    let start = before.saturating_sub(offset).div_ceil(stride);
-    let end = (size + before).saturating_sub(offset).div_ceil(stride).min(outputs);
-    start.min(end)..end
 }

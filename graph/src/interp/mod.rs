@@ -1,8 +1,9 @@
-//! The reference interpreter: the definition of every [`Op`], in f64 on ndarray, with plain loops.
+//! The reference interpreter: the definition of every [`Op`], in f64 on ndarray, with plain loops and matrix products.
 //!
 //! Speed is no goal, being obviously right is. Every engine that runs graphs is compared with this one.
 
 mod attention;
+mod conv;
 mod convert;
 mod dense;
 mod lookup;
@@ -12,7 +13,6 @@ mod pool;
 mod position;
 mod shape;
 mod tensor;
-mod volume;
 
 use std::collections::BTreeMap;
 
@@ -152,12 +152,16 @@ pub fn evaluate(op: &Op, inputs: &[&Tensor], bindings: &Bindings) -> std::result
         Op::Linear => dense::linear(float(0)?, float(1)?, optional(2)?)?,
         Op::MatMul { transpose_a, transpose_b } => dense::mat_mul(float(0)?, float(1)?, *transpose_a, *transpose_b)?,
         Op::Conv2d { stride, padding, dilation, groups } => {
-            let geometry = dense::Geometry { stride: *stride, padding: *padding, dilation: *dilation, groups: *groups };
-            dense::conv2d(float(0)?, float(1)?, optional(2)?, &geometry)?
+            let [top, left, bottom, right] = *padding;
+            let (before, after) = ([top, left], [bottom, right]);
+            let geometry = conv::Geometry { stride: *stride, before, after, dilation: *dilation, groups: *groups };
+            conv::conv2d(float(0)?, float(1)?, optional(2)?, geometry)?
         }
         Op::Conv3d { stride, padding, dilation, groups } => {
-            let geometry = volume::Geometry { stride: *stride, padding: *padding, dilation: *dilation, groups: *groups };
-            volume::conv3d(float(0)?, float(1)?, optional(2)?, &geometry)?
+            let [front, top, left, back, bottom, right] = *padding;
+            let (before, after) = ([front, top, left], [back, bottom, right]);
+            let geometry = conv::Geometry { stride: *stride, before, after, dilation: *dilation, groups: *groups };
+            conv::conv3d(float(0)?, float(1)?, optional(2)?, geometry)?
         }
         Op::MaxPool2d { kernel, stride, padding } => pool::max(float(0)?, *kernel, *stride, *padding)?,
         Op::AvgPool2d { kernel, stride, padding, count_padding } => {

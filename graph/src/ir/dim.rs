@@ -66,6 +66,11 @@ impl Dim {
         Self::from_terms(self.terms.iter().chain(&other.terms).map(|(f, c)| (f.clone(), *c)))
     }
 
+    /// `self - other`, which may be negative.
+    pub fn minus(&self, other: &Dim) -> Dim {
+        Self::from_terms(self.terms.iter().map(|(f, c)| (f.clone(), *c)).chain(other.terms.iter().map(|(f, c)| (f.clone(), -c))))
+    }
+
     /// `self + offset`, where the offset may be negative.
     pub fn offset(&self, offset: i64) -> Dim {
         Self::from_terms(self.terms.iter().map(|(f, c)| (f.clone(), *c)).chain([(Vec::new(), offset)]))

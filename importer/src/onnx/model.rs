@@ -22,6 +22,12 @@ use crate::path::{open_given, split};
 /// The class that stands for any ONNX model.
 pub(super) const CLASS: &str = "OnnxModel";
 
+/// The metadata that tells sizes in the symbols of a graph.
+const SIZES: &str = "dmdx.sizes";
+
+/// No graph has more symbols.
+const MOST_SIZES: usize = 64;
+
 /// A model that keeps every rule.
 #[derive(Clone, Debug)]
 pub struct OnnxModel {
@@ -37,6 +43,8 @@ pub struct OnnxModel {
     pub initializers: BTreeMap<String, Weight>,
     /// What the user should know.
     pub notes: Vec<String>,
+    /// What sizes that the file names are in the symbols of the graph it was written from, as this project's exports say.
+    pub(super) sizes: BTreeMap<String, String>,
     pub(super) files: Files,
     /// The outermost graph in the model file.
     graph: Range<usize>,
@@ -110,11 +118,20 @@ fn read(file: MappedFile, folder: Option<PathBuf>, options: &ImportOptions) -> R
         producer: view::repeated(bytes, 2).last().map_or("", view::text).to_string(),
         initializers,
         notes: notes.into_iter().collect(),
+        sizes: recorded_sizes(bytes),
         path,
         files,
         graph,
         options: options.clone(),
     })
+}
+
+/// The entries `name=expression` of the metadata that exports of this project carry; none in any other file.
+fn recorded_sizes(model: &[u8]) -> BTreeMap<String, String> {
+    let field = |entry, number| view::repeated(entry, number).last().map_or("", view::text);
+    let entries = view::repeated(model, 14).map(view::bytes).filter(|entry| field(entry, 1) == SIZES);
+    let pairs = entries.flat_map(|entry| field(entry, 2).split(',')).filter_map(|pair| pair.split_once('='));
+    pairs.take(MOST_SIZES).map(|(name, size)| (name.to_string(), size.to_string())).collect()
 }
 
 impl OnnxModel {

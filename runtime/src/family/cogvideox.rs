@@ -31,11 +31,7 @@ const DENOISER: Denoiser = Denoiser {
 
 const ENCODER: Network = Network::text_encoder("text_encoder");
 
-const NETWORKS: [Network; 3] = [
-    Network { outputs: &[("sample", "out_hidden_states")], ..Network::new(TRANSFORMER, "transformer") },
-    Network::DECODER,
-    ENCODER,
-];
+const NETWORKS: [Network; 3] = [Network::new(TRANSFORMER, "transformer"), Network::DECODER, ENCODER];
 
 /// Every so many blocks a discriminator reads (distillation.md, 3.8.1).
 const TAPPED: usize = 3;

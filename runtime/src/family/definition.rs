@@ -56,6 +56,11 @@ pub trait Family: Debug + Sync {
     /// For a configuration that cannot be used.
     fn readers(&self, networks: &dyn Networks) -> Result<Vec<Reader>, Error>;
 
+    /// Networks that bundles hold for other programs, which begin at pictures; drawing from a prompt needs none of them.
+    fn companions(&self) -> &'static [Network] {
+        &[]
+    }
+
     /// What the denoiser is told about texts, one row each. Each encoder reads `batch` texts at once.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ use crate::error::FamilyError;
 pub use condition::{Condition, Fixed};
 pub use definition::{Denoiser, Family, denoiser_inputs};
 pub use geometry::{Geometry, Size};
-pub use networks::{Network, Networks};
+pub use networks::{FileNames, Network, Networks};
 pub use settings::{Place, Settings};
 pub use text::Reader;
 pub use unread::Unread;

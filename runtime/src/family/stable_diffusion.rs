@@ -36,6 +36,10 @@ impl Family for StableDiffusion {
         Ok(vec![READER])
     }
 
+    fn companions(&self) -> &'static [Network] {
+        &[Network::ENCODER]
+    }
+
     fn encode(&self, networks: &dyn Networks, texts: &[&str], batch: usize) -> Result<Condition, Error> {
         let states = encoded(networks, ENCODER.place, READER, texts, batch, &["last_hidden_state"])?;
         Ok(Condition::new(std::iter::once("encoder_hidden_states").zip(states).collect()))

@@ -35,7 +35,7 @@ const T5: Network = Network { is_optional: true, ..Network::text_encoder("text_e
 const T5_READER: Reader = Reader::of("tokenizer_3", T5_TOKENS);
 
 const NETWORKS: [Network; 5] = [
-    Network { outputs: &[("sample", "out_hidden_states")], ..Network::new(TRANSFORMER, "transformer") },
+    Network::new(TRANSFORMER, "transformer"),
     Network::DECODER,
     Network::clip("text_encoder"),
     Network::clip("text_encoder_2"),
@@ -60,6 +60,10 @@ impl Family for StableDiffusion3 {
 
     fn readers(&self, networks: &dyn Networks) -> Result<Vec<Reader>, Error> {
         Ok(clip::readers().into_iter().chain(networks.has(T5.place).then_some(T5_READER)).collect())
+    }
+
+    fn companions(&self) -> &'static [Network] {
+        &[Network::ENCODER]
     }
 
     /// CLIP's states, padded to T5's width, before T5's states; and both projections of CLIP.

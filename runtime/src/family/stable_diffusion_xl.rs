@@ -37,6 +37,10 @@ impl Family for StableDiffusionXl {
         Ok(clip::readers())
     }
 
+    fn companions(&self) -> &'static [Network] {
+        &[Network::ENCODER]
+    }
+
     fn encode(&self, networks: &dyn Networks, texts: &[&str], batch: usize) -> Result<Condition, Error> {
         let (states, pooled) = clip::pair(networks, texts, batch, PROJECTED)?;
         Ok(Condition::new(vec![("encoder_hidden_states", states), ("text_embeds", pooled)]))

@@ -14,8 +14,7 @@ const UNET: &str = "unet";
 pub(super) const DENOISER: Denoiser =
     Denoiser { folder: UNET, part: "unet", sample: "sample", time: "timestep", output: "sample", buffers: &[] };
 
-/// With optimum's names.
-pub(super) const NETWORK: Network = Network { outputs: &[("sample", "out_sample")], ..Network::new(UNET, "unet") };
+pub(super) const NETWORK: Network = Network::new(UNET, "unet");
 
 /// The latents' channels; four is the default of both classes.
 pub(super) fn channels(settings: &dyn Settings) -> Result<usize, Error> {

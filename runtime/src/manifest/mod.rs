@@ -195,8 +195,11 @@ pub struct Verification {
     pub max_absolute: f64,
     /// The largest absolute difference divided by the largest absolute value of the source's output.
     pub relative: f64,
-    /// The largest `relative` that the exporter accepted.
+    /// The largest `relative` that the exporter accepts of the engine that proves the file.
     pub tolerance: f64,
+    /// Why this engine does not prove the file, where another one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// Where the weights come from.

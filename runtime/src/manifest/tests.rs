@@ -111,7 +111,8 @@ fn impossible_values_are_refused() {
         ("guidance_scale", |m| m.guidance_scale = Some(f64::NAN)),
         ("time_ids", |m| m.time_ids = Some(vec![])),
         ("verification.unet", |m| {
-            let measured = Verification { engine: "e".into(), max_absolute: f64::NAN, relative: 0.0, tolerance: 1.0 };
+            let (engine, problem) = ("e".into(), None);
+            let measured = Verification { engine, max_absolute: f64::NAN, relative: 0.0, tolerance: 1.0, problem };
             m.verification.insert("unet".into(), vec![measured]);
         }),
         ("files[\"../x\"]", |m| {

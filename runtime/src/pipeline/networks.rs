@@ -81,7 +81,7 @@ impl Settings for Loaded {
 
     fn input_sizes(&self, place: Place, input: &str) -> Result<Vec<Option<usize>>, Error> {
         let (network, session) = self.session(place)?;
-        let name = renamed(network.inputs, input);
+        let name = network.names().input(input);
         let port = session.inputs().iter().find(|port| port.name == name);
         let port = port.ok_or_else(|| FamilyError::no_input(place, input))?;
         Ok(port.dims.clone())
@@ -95,12 +95,12 @@ impl Networks for Loaded {
 
     fn run(&self, place: Place, inputs: &[(&str, &Tensor)], wanted: &[&str]) -> Result<Vec<Tensor>, Error> {
         let (network, session) = self.session(place)?;
-        let inputs: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, tensor)| (renamed(network.inputs, name), *tensor)).collect();
+        let inputs: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, tensor)| (network.names().input(name), *tensor)).collect();
         let mut outputs = session.run(&inputs)?;
         let result = |wanted: &&str| {
             let name = match *wanted {
                 PENULTIMATE if network.offers_hidden_states => penultimate(&outputs),
-                name => Some(renamed(network.outputs, name).to_owned()),
+                name => Some(network.names().output(name).to_owned()),
             };
             let found = name.and_then(|name| take(&mut outputs, &name).ok());
             found.ok_or_else(|| FamilyError::no_result(place, wanted).into())
@@ -111,11 +111,6 @@ impl Networks for Loaded {
     fn tokenizer(&self, folder: &str) -> Result<Arc<Tokenizer>, Error> {
         self.tokenizers.get(folder).cloned().ok_or_else(|| FamilyError::NoTokenizer(folder.into()).into())
     }
-}
-
-/// What a bundle calls an input or output.
-fn renamed<'n>(names: &[(&'static str, &'static str)], name: &'n str) -> &'n str {
-    names.iter().find(|(own, _)| *own == name).map_or(name, |(_, bundle)| bundle)
 }
 
 /// `hidden_states[-2]`: the name of the last but one hidden state.

@@ -118,6 +118,18 @@ fn nodes(graph: &GraphProto, target: &Target, defects: &mut Vec<String>) {
             Some(_) => {}
         }
     }
+    let results: BTreeSet<&String> = graph.node.iter().flat_map(|node| &node.output).collect();
+    let mut stated = BTreeSet::new();
+    for info in &graph.value_info {
+        if !results.contains(&info.name) || !stated.insert(&info.name) {
+            defects.push(format!("the type of `{}`, which is no result of a node, is stated or stated twice", info.name));
+        }
+        if let Some(Some(computed)) = types.get(info.name.as_str()).copied()
+            && element(info) != Some(computed)
+        {
+            defects.push(format!("`{}` is stated as type {:?} but computed as {computed}", info.name, element(info)));
+        }
+    }
     for tensor in graph.initializer.iter().filter(|tensor| !read.contains(tensor.name.as_str())) {
         defects.push(format!("initializer `{}` is read by nothing", tensor.name));
     }

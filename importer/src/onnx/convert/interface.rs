@@ -37,12 +37,14 @@ pub(super) fn input<'m>(c: &mut Converter<'m>, info: &ValueInfo<'m>) -> Result<(
     Ok(())
 }
 
-/// A size by the name that the file gives it: an expression such as `8*h`, or any text, which becomes one symbol.
+/// A size by the name that the file gives it: what the file says that it is, an expression such as `8*h`, or any text, which
+/// becomes one symbol.
 fn named_size(c: &mut Converter<'_>, name: &str) -> Dim {
     if let Some(dim) = c.sizes.get(name) {
         return dim.clone();
     }
-    let parsed = name.parse::<Dim>().ok().filter(|dim| {
+    let text = c.model.sizes.get(name).map_or(name, String::as_str);
+    let parsed = text.parse::<Dim>().ok().filter(|dim| {
         let counts = dim.terms().all(|(_, coefficient)| coefficient > 0);
         counts && dim.symbols().next().is_some() && within_limits(&Shape(vec![dim.clone()])).is_ok()
     });
