@@ -220,7 +220,7 @@ fn export(cli: &Cli) -> Result<(), ExportError> {
             return Err(ExportError::Options(advice.into()));
         }
         let options = ComponentOptions {
-            source: &cli.source,
+            source: &source,
             target,
             write: WriteOptions::default(),
             verifier: verifier.as_ref(),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dmdx_graph::rewrite::{RewriteOptions, apply_neutral};
 use dmdx_graph::{DType, Dim, Graph, Op, Shape, Type, ValueId};
+use serde::Serialize;
 
 use crate::error::{ExportError, Result};
 use crate::onnx::proto::{GraphProto, ValueInfoProto};
@@ -82,9 +83,7 @@ fn times(graph: &Graph) -> Vec<ValueId> {
     let users = graph.users();
     let is_time = |id: &ValueId| match graph.value(*id).ty.shape.0.as_slice() {
         [dim] if dim.as_scaled_symbol().is_some() => {
-            let read = users.get(id).into_iter().flatten().filter_map(|user| graph.op(*user));
-            let embedded = read.map(|(op, _)| op).all(|op| matches!(op, Op::TimestepEmbed { .. }));
-            embedded && users.contains_key(id) && graph.inputs().iter().any(|(_, other)| leads(other, dim))
+            uses(graph, &users, *id).times && graph.inputs().iter().any(|(_, other)| leads(other, dim))
         }
         _ => false,
     };
@@ -126,12 +125,10 @@ fn finish(builder: Builder<'_>, ports: &Ports, target: &Target, about: &About) -
         value_info(name, ty.dtype, &dims, &sizes)
     };
     let users = graph.users();
-    let mut ranges = serde_json::Map::new();
+    let mut ranges: BTreeMap<String, Range> = BTreeMap::new();
     let input = |(id, name): &(ValueId, String)| -> Option<ValueInfoProto> {
         let (doc, range) = reading(graph.value(*id).ty.dtype, &uses(graph, &users, *id), ports.times.contains(id));
-        if let Some([from, to]) = range {
-            ranges.insert(name.clone(), serde_json::json!({ "min": from, "max": to }));
-        }
+        ranges.extend(range.map(|range| (name.clone(), range)));
         Some(ValueInfoProto { doc_string: doc, ..info(name)? })
     };
     let inputs = ports.inputs.iter().filter_map(input).collect();
@@ -151,7 +148,7 @@ fn finish(builder: Builder<'_>, ports: &Ports, target: &Target, about: &About) -
     }
     let mut metadata = about.facts.clone();
     metadata.insert("dmdx.target".into(), target.name.into());
-    for (key, value) in [("dmdx.sizes", record.join(",")), ("dmdx.inputs", serde_json::Value::Object(ranges).to_string())] {
+    for (key, value) in [("dmdx.sizes", record.join(",")), ("dmdx.inputs", serde_json::to_string(&ranges).unwrap_or_default())] {
         metadata.insert(key.into(), value);
     }
     Model {
@@ -165,16 +162,23 @@ fn finish(builder: Builder<'_>, ports: &Ports, target: &Target, about: &About) -
     }
 }
 
+/// The smallest and the largest value of an input.
+#[derive(Serialize)]
+struct Range {
+    min: u64,
+    max: u64,
+}
+
 /// What an input takes, in words, and the range of its values where there is one.
-fn reading(dtype: DType, uses: &Uses, is_time: bool) -> (String, Option<[u64; 2]>) {
+fn reading(dtype: DType, uses: &Uses, is_time: bool) -> (String, Option<Range>) {
     if is_time {
-        return ("Times from 0 to 1000: one for all samples, or one for each.".into(), Some([0, 1000]));
+        return ("Times from 0 to 1000: one for all samples, or one for each.".into(), Some(Range { min: 0, max: 1000 }));
     }
     let last = uses.rows.saturating_sub(1) as u64;
     match (dtype.is_float(), last) {
         (true, _) => (String::new(), None),
-        (false, 1) => ("0 or 1.".into(), Some([0, 1])),
-        (false, last) => (format!("Ids from 0 to {last}."), Some([0, last])),
+        (false, 1) => ("0 or 1.".into(), Some(Range { min: 0, max: 1 })),
+        (false, last) => (format!("Ids from 0 to {last}."), Some(Range { min: 0, max: last })),
     }
 }
 

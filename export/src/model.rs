@@ -6,9 +6,9 @@ use dmdx_graph::Graph;
 
 use crate::error::Result;
 use crate::lower::lower;
-use crate::onnx::{WriteReport, write_model};
+use crate::onnx::{WriteReport, write_model, write_sharing};
 use crate::options::GraphOptions;
-use crate::verify::{CheckReport, check_file};
+use crate::verify::{CheckReport, check_file, check_sharing};
 
 /// What [`export_graph`] wrote and found when it read the file back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,30 @@ pub struct GraphReport {
     pub written: WriteReport,
     /// What our checker counted.
     pub checked: CheckReport,
+}
+
+/// One of several graphs that are exported together.
+pub(crate) struct Sharing<'a> {
+    /// The graph.
+    pub graph: &'a Graph,
+    /// The model file.
+    pub path: &'a Path,
+    /// How it is exported.
+    pub options: &'a GraphOptions,
+}
+
+/// As [`export_graph`] for graphs with common weights, which lie in the one file `data`.
+///
+/// # Errors
+/// As [`export_graph`].
+pub(crate) fn export_sharing(graphs: &[Sharing<'_>], data: &Path) -> Result<Vec<GraphReport>> {
+    let models = graphs.iter().map(|one| lower(one.graph, one.options)).collect::<Result<Vec<_>>>()?;
+    let paths: Vec<&Path> = graphs.iter().map(|one| one.path).collect();
+    let pairs: Vec<_> = models.iter().zip(paths.iter().copied()).collect();
+    let written = write_sharing(&pairs, data)?;
+    let targets: Vec<_> = graphs.iter().map(|one| (one.path, one.options.target)).collect();
+    let checked = check_sharing(&targets, data)?;
+    Ok(written.into_iter().zip(checked).map(|(written, checked)| GraphReport { written, checked }).collect())
 }
 
 /// Lowers `graph`, writes it to `path` (with `<path>_data` beside it when large) and checks the written file. The same graph

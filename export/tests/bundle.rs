@@ -357,6 +357,9 @@ fn exit_codes_tell_usage_input_and_environment_apart() {
     assert!(status == Some(2) && message.contains("the targets are compat"), "{message}");
     assert_eq!(code(&["nowhere", "-o", out, "--no-verify"]).0, Some(1));
     assert_eq!(code(&[source, "-o", out, "--steps", "5,9", "--no-verify"]).0, Some(1));
+    assert_eq!(code(&[source, "-o", out, "--verify", "toaster"]).0, Some(2));
+    assert_eq!(code(&[source, "-o", out, "--verify", "tract", "--no-verify"]).0, Some(2));
+    assert_eq!(code(&[source, "-o", out, "--tolerance", "2"]).0, Some(2));
     let unet = format!("{source}/unet");
     assert_eq!(code(&[&unet, "-o", out, "--guidance", "2", "--no-verify"]).0, Some(2));
     // The place comes before the source, which is not even there; the folders on the way are made by the work.
@@ -395,7 +398,29 @@ fn a_full_disk_leaves_nothing() {
     assert_eq!(count(folder.path()), 0);
     let done = run("");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(String::from_utf8_lossy(&done.stdout).contains("nothing was verified"));
     assert!(out.join("model.onnx").is_file() && out.join("config.json").is_file());
+}
+
+/// One engine and a tolerance of one's own.
+#[test]
+fn engine_and_tolerance_can_be_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    let (unet, out) = (teacher().join("text_encoder"), folder.path().join("encoder"));
+    let run = |tolerance: &str| {
+        let arguments = [unet.to_str().unwrap(), "-o", out.to_str().unwrap(), "--verify", "tract", "--tolerance", tolerance];
+        command(&arguments)
+    };
+    let refused = run("1e-12");
+    let message = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        refused.status.code() == Some(1) && message.contains("run by tract") && message.contains("more than 1e-12"),
+        "{message}"
+    );
+    assert_eq!(count(folder.path()), 0);
+    let done = run("1e-3");
+    let told = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success() && told.contains("limit 1e-3") && !told.contains("onnxruntime"), "{told}");
 }
 
 /// Ctrl-C while the program works.

@@ -83,11 +83,11 @@ def check(path):
         session = onnxruntime.InferenceSession(str(target), options, providers=["CPUExecutionProvider"])
     finally:
         target.unlink()
-    fixed = {"batch": 2, "timesteps": 1, "sequence": 5, "point_sets": 2, "points": 3, "latent_frames": 4}
+    fixed = {"batch": 2, "timesteps": 1, "sequence": 5, "point_sets": 2, "points": 3}
     units = {p.key: p.value for p in model.metadata_props}["dmdx.sizes"].split(",")
     unit = {u.split("=")[0]: int(u.split("=")[1].split("*")[0]) if "*" in u else 1 for u in units if u}
     for more in (0, 1):
-        sizes = {name: fixed.get(name, unit.get(name, 1) * (2 + more)) for name in symbols(model)}
+        sizes = {name: fixed.get(name, unit.get(name, 1) * (2 + 2 * more)) for name in symbols(model)}
         names = [o.name for o in session.get_outputs()]
         for name, array in zip(names, session.run(names, given(model, sizes))):
             value = stated.get(name) or next(o for o in model.graph.output if o.name == name)

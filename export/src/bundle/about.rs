@@ -2,7 +2,7 @@
 
 use dmdx_runtime::manifest::{Manifest, Role};
 use dmdx_runtime::process::Parameterisation;
-use serde_json::json;
+use serde::Serialize;
 
 use crate::options::About;
 use crate::source::SourceModel;
@@ -20,19 +20,24 @@ pub(super) fn in_bundle(manifest: &Manifest, model: &SourceModel) -> About {
     add("pipeline", manifest.pipeline.clone());
     add("role", role.into());
     if model.is_denoiser {
-        add("steps", json!(manifest.steps).to_string());
+        add("steps", text(&manifest.steps));
         let name = serde_json::to_value(manifest.parameterisation).unwrap_or_default();
         add("parameterisation", name.as_str().unwrap_or_default().into());
-        add("schedule", json!(manifest.schedule).to_string());
+        add("schedule", text(&manifest.schedule));
         let meaning = meaning(manifest.parameterisation);
         add("output", meaning.into());
         let times: Vec<String> = manifest.steps.iter().map(f64::to_string).collect();
         let shown = if times.len() > 8 { format!("{} times", times.len()) } else { format!("the times {}", times.join(", ")) };
         about.doc.push_str(&format!(" It is asked at {shown}; its output is {meaning}."));
     } else if model.folder.starts_with("vae") {
-        add("vae", json!(manifest.vae).to_string());
+        add("vae", text(&manifest.vae));
     }
     about
+}
+
+/// Numbers, texts and lists always have a JSON form; the order of fields is that of their declaration.
+fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// Of a network alone.

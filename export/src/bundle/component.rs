@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use dmdx_graph::store::parts;
+use dmdx_graph::{Graph, Weight};
 use dmdx_importer::{Component, provenance};
 use dmdx_runtime::manifest::Provenance;
 
 use super::destination::Destination;
 use super::record::{self, ComponentRecord};
-use super::{Stage, about, hash, write_verified};
+use super::{Stage, about, hash, verify, write_checked};
 use crate::error::{Result, io};
 use crate::interface::published;
-use crate::model::GraphReport;
+use crate::model::{GraphReport, Sharing, export_sharing};
 use crate::onnx::WriteOptions;
 use crate::options::GraphOptions;
 use crate::targets::Target;
@@ -49,7 +50,7 @@ pub struct ComponentReport {
 }
 
 /// Writes a network that is no whole pipeline: `config.json` and `model.onnx`, in a folder per part if it has several (an
-/// autoencoder). Inputs and outputs have optimum's names, as in bundles.
+/// autoencoder), or `<part>.onnx` beside one data file if these have weights in common. Inputs and outputs have optimum's names, as in bundles.
 ///
 /// # Errors
 /// As [`super::export_bundle`].
@@ -71,19 +72,36 @@ fn fill(component: &Component, destination: Destination, out: &Path, options: Co
         licence: String::new(),
     };
     let mut record = ComponentRecord::new(&component.class, super::target_record(options.target), provenance);
-    let mut models = BTreeMap::new();
-    for (name, graph) in &component.parts {
-        let folder = if component.parts.len() == 1 { destination.path().to_path_buf() } else { destination.path().join(name) };
-        std::fs::create_dir_all(&folder).map_err(io(&folder, "written"))?;
-        let path = folder.join("model.onnx");
+    let parts = component.parts.iter().map(|(name, graph)| {
         let (graph, names) = published(name, graph)?;
         let about = about::of_source(name, &record.provenance.source, &record.provenance.source_sha256, "");
         let graph_options = GraphOptions { target: options.target, names, about, write: options.write };
-        let model = WrittenModel { component: name, graph: &graph, options: &graph_options, path: &path };
-        let runs = run_sizes(&graph, &Sizes::new());
-        let (report, measured) = write_verified(&model, options.verifier, &runs, options.cancelled, options.progress)?;
-        models.insert(name.clone(), report);
-        record.verification.extend(measured.map(|measured| (name.clone(), measured)));
+        let path = match (component.parts.len(), shares_weights(component)) {
+            (1, _) => destination.path().join("model.onnx"),
+            // Models may name data of their own folder only.
+            (_, true) => destination.path().join(format!("{name}.onnx")),
+            (_, false) => destination.path().join(name).join("model.onnx"),
+        };
+        Ok((name.as_str(), graph, graph_options, path))
+    });
+    let parts = parts.collect::<Result<Vec<_>>>()?;
+    let written = parts.iter().map(|(name, graph, options, path)| WrittenModel { component: name, graph, options, path });
+    let written: Vec<WrittenModel<'_>> = written.collect();
+    let reports = match shares_weights(component) {
+        true => {
+            super::stop_if(options.cancelled)?;
+            written.iter().for_each(|model| (options.progress)(Stage::Writing(model.component)));
+            let all = written.iter().map(|model| Sharing { graph: model.graph, path: model.path, options: model.options });
+            export_sharing(&all.collect::<Vec<_>>(), &destination.path().join("model.onnx_data"))?
+        }
+        false => written.iter().map(|model| write_checked(model, options.cancelled, options.progress)).collect::<Result<_>>()?,
+    };
+    let mut models = BTreeMap::new();
+    for (model, report) in written.iter().zip(reports) {
+        let runs = run_sizes(model.graph, &Sizes::new());
+        let measured = verify(model, options.verifier, &runs, options.cancelled, options.progress)?;
+        models.insert(model.component.to_string(), report);
+        record.verification.extend(measured.map(|measured| (model.component.to_string(), measured)));
     }
     super::stop_if(options.cancelled)?;
     (options.progress)(Stage::Hashing);
@@ -92,4 +110,12 @@ fn fill(component: &Component, destination: Destination, out: &Path, options: Co
     parts::put(&path, record.to_json().as_bytes()).map_err(io(&path, "written"))?;
     destination.publish()?;
     Ok(ComponentReport { folder: out.into(), models, record })
+}
+
+/// Whether two parts have a weight in common.
+fn shares_weights(component: &Component) -> bool {
+    let weights = |graph: &Graph| graph.params().values().filter_map(|param| param.weight.clone()).collect::<Vec<_>>();
+    let all: Vec<Vec<Weight>> = component.parts.values().map(weights).collect();
+    let in_common = |a: &[Weight], b: &[Weight]| a.iter().any(|one| b.iter().any(|other| one.is_same(other)));
+    all.iter().enumerate().any(|(i, a)| all[i + 1..].iter().any(|b| in_common(a, b)))
 }

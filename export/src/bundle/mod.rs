@@ -212,26 +212,38 @@ fn write_model(
     let graph_options = GraphOptions { target: options.target, names: model.names.clone(), about, write: options.write };
     let written = WrittenModel { component: &model.folder, graph: &model.graph, options: &graph_options, path: &path };
     let runs = run_sizes(&model.graph, &model.sizes);
-    write_verified(&written, options.verifier, &runs, options.cancelled, options.progress)
+    let report = write_checked(&written, options.cancelled, options.progress)?;
+    Ok((report, verify(&written, options.verifier, &runs, options.cancelled, options.progress)?))
 }
 
-/// Writes and checks a model, then runs it once per entry of `runs` if there is a verifier.
-fn write_verified(
+/// Writes and checks a model.
+fn write_checked(
+    model: &WrittenModel<'_>,
+    cancelled: Option<&AtomicBool>,
+    progress: &mut dyn FnMut(Stage<'_>),
+) -> Result<GraphReport> {
+    stop_if(cancelled)?;
+    progress(Stage::Writing(model.component));
+    if let Some(folder) = model.path.parent() {
+        std::fs::create_dir_all(folder).map_err(io(folder, "written"))?;
+    }
+    export_graph(model.graph, model.path, model.options)
+}
+
+/// Runs a written model once per entry of `runs` if there is a verifier.
+fn verify(
     model: &WrittenModel<'_>,
     verifier: Option<&Verifier>,
     runs: &[Bindings],
     cancelled: Option<&AtomicBool>,
     progress: &mut dyn FnMut(Stage<'_>),
-) -> Result<(GraphReport, Option<Vec<Verification>>)> {
-    stop_if(cancelled)?;
-    progress(Stage::Writing(model.component));
-    let report = export_graph(model.graph, model.path, model.options)?;
-    let Some(verifier) = verifier else { return Ok((report, None)) };
-    let measured = verifier.verify(model, runs, &mut || {
+) -> Result<Option<Vec<Verification>>> {
+    let Some(verifier) = verifier else { return Ok(None) };
+    let mut proceed = || {
         progress(Stage::Verifying(model.component));
         stop_if(cancelled)
-    })?;
-    Ok((report, Some(measured)))
+    };
+    verifier.verify(model, runs, &mut proceed).map(Some)
 }
 
 /// The manifest before anything is measured or hashed; impossible options are refused here, before any work.

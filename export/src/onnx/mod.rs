@@ -8,5 +8,5 @@ mod write;
 
 pub(crate) use model::{Model, dtype_of, element_type, value_info};
 pub(crate) use sizes::SizeNames;
-pub(crate) use write::{DATA_ALIGNMENT, data_path, write_model};
+pub(crate) use write::{DATA_ALIGNMENT, data_path, write_model, write_sharing};
 pub use write::{WriteOptions, WriteReport};

@@ -1,5 +1,6 @@
 //! Writes a model with its weights, one tensor in memory at a time, and replaces the destination only when all is on disk.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -61,6 +62,39 @@ pub(crate) fn write_model(model: &Model, path: &Path, options: WriteOptions) -> 
         true => Some(DataFile::create(&data_path)?),
         false => None,
     };
+    let (file, model_bytes) = sealed(model, path, data.as_mut())?;
+    // Nothing is renamed before everything is synced; the data first, so that a model never lacks its data.
+    let mut files = vec![path.to_path_buf()];
+    let mut data_bytes = 0;
+    if let Some(data) = data {
+        data_bytes = data.publish()?;
+        files.push(data_path);
+    }
+    file.publish().map_err(io(path, "written"))?;
+    Ok(WriteReport { files, model_bytes, data_bytes })
+}
+
+/// As [`write_model`] for models in one folder whose weights lie in the one file `data_path`, each of them once.
+///
+/// # Errors
+/// As [`write_model`].
+pub(crate) fn write_sharing(models: &[(&Model, &Path)], data_path: &Path) -> Result<Vec<WriteReport>> {
+    let mut data = DataFile::create(data_path)?;
+    data.known = Some(BTreeMap::new());
+    let sealed = models.iter().map(|(model, path)| sealed(model, path, Some(&mut data))).collect::<Result<Vec<_>>>()?;
+    let mut data_bytes = data.publish()?;
+    let mut reports = Vec::new();
+    for ((file, model_bytes), (_, path)) in sealed.into_iter().zip(models) {
+        file.publish().map_err(io(path, "written"))?;
+        reports.push(WriteReport { files: vec![path.to_path_buf(), data_path.into()], model_bytes, data_bytes });
+        // Whose bytes they are is told once.
+        data_bytes = 0;
+    }
+    Ok(reports)
+}
+
+/// The model file, on disk and not yet in place, and its size. Large weights go to `data`.
+fn sealed(model: &Model, path: &Path, mut data: Option<&mut DataFile>) -> Result<(NewFile, u64)> {
     let mut initializers = Vec::with_capacity(model.weights.len() + model.constants.len());
     for (name, weight) in &model.constants {
         initializers.push(inline(name, weight));
@@ -81,16 +115,7 @@ pub(crate) fn write_model(model: &Model, path: &Path, options: WriteOptions) -> 
     }
     let mut file = NewFile::create(path, Existing::Replace).map_err(io(path, "written"))?;
     file.write_all(&message.encode_to_vec()).and_then(|()| file.seal()).map_err(io(path, "written"))?;
-    // Nothing is renamed before everything is synced; the data first, so that a model never lacks its data.
-    let mut files = vec![path.to_path_buf()];
-    let mut data_bytes = 0;
-    if let Some(data) = data {
-        data_bytes = data.length;
-        data.file.publish().map_err(io(&data_path, "written"))?;
-        files.push(data_path);
-    }
-    file.publish().map_err(io(path, "written"))?;
-    Ok(WriteReport { files, model_bytes: model_bytes as u64, data_bytes })
+    Ok((file, model_bytes as u64))
 }
 
 /// `model.onnx` → `model.onnx_data`, the name that optimum uses.
@@ -119,17 +144,34 @@ struct DataFile {
     length: u64,
     path: PathBuf,
     location: String,
+    /// Where weights lie that are there already, by their hash; `None` where every weight is stored for itself.
+    known: Option<BTreeMap<[u8; 32], u64>>,
 }
 
 impl DataFile {
     fn create(path: &Path) -> Result<Self> {
         let file = NewFile::create(path, Existing::Replace).map_err(io(path, "written"))?;
         let location = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(Self { file, length: 0, path: path.into(), location })
+        Ok(Self { file, length: 0, path: path.into(), location, known: None })
     }
 
     fn append(&mut self, name: &str, weight: &Weight) -> Result<TensorProto> {
         let bytes = weight.byte_length() as u64;
+        let key = self.known.is_some().then(|| weight.hash());
+        let offset = match key.and_then(|key| self.known.as_ref()?.get(&key).copied()) {
+            Some(offset) => offset,
+            None => self.add(weight, bytes)?,
+        };
+        if let (Some(known), Some(key)) = (&mut self.known, key) {
+            known.insert(key, offset);
+        }
+        let external_data =
+            vec![pair("location", &self.location), pair("offset", &offset.to_string()), pair("length", &bytes.to_string())];
+        Ok(TensorProto { external_data, data_location: Some(DataLocation::External as i32), ..header(name, weight) })
+    }
+
+    /// Appends a weight and returns where it begins.
+    fn add(&mut self, weight: &Weight, bytes: u64) -> Result<u64> {
         let alignment = if bytes >= PAGE_ALIGNED_FROM { PAGE } else { DATA_ALIGNMENT };
         let offset = self.length.next_multiple_of(alignment);
         let padding = vec![0u8; (offset - self.length) as usize];
@@ -138,8 +180,12 @@ impl DataFile {
             .and_then(|()| weight.with_bytes(|bytes| self.file.write_all(bytes)))
             .map_err(io(&self.path, "written"))?;
         self.length = offset + bytes;
-        let external_data =
-            vec![pair("location", &self.location), pair("offset", &offset.to_string()), pair("length", &bytes.to_string())];
-        Ok(TensorProto { external_data, data_location: Some(DataLocation::External as i32), ..header(name, weight) })
+        Ok(offset)
+    }
+
+    /// Puts the file in place and returns its size.
+    fn publish(self) -> Result<u64> {
+        self.file.publish().map_err(io(&self.path, "written"))?;
+        Ok(self.length)
     }
 }

@@ -3,11 +3,13 @@
 mod check;
 mod choice;
 mod cost;
+mod rounding;
 mod sample;
 mod verifier;
 mod worst;
 
+pub(crate) use check::check_sharing;
 pub use check::{CheckReport, check_file};
 pub use choice::Engines;
 pub use sample::{Sizes, run_sizes};
-pub use verifier::{Verifier, WrittenModel};
+pub use verifier::{ROUNDING, Verifier, WrittenModel};

@@ -12,6 +12,7 @@ use dmdx_runtime::manifest::Verification;
 use dmdx_runtime::{Engine, Session, Tensor};
 
 use super::choice::Engines;
+use super::rounding::rounded;
 use super::sample::sample_inputs;
 use super::worst::{Worst, judged};
 use crate::error::{ExportError, Result};
@@ -25,9 +26,13 @@ pub struct Verifier {
     missing: Option<String>,
     /// The engines that take part, among those of a target.
     pub engines: Engines,
-    /// The largest relative error that is accepted, in place of the target's.
+    /// The largest relative error that is accepted. Otherwise it is the target's or, for networks whose results float32
+    /// itself moves by more than that, as much as [`ROUNDING`] times what it moves them.
     pub tolerance: Option<f64>,
 }
+
+/// Engines round several times within an operation, and the constants of the file as well.
+pub const ROUNDING: f64 = 8.0;
 
 impl Verifier {
     /// tract, and ONNX Runtime from `library`, `ORT_DYLIB_PATH` or beside the executable.
@@ -106,7 +111,11 @@ impl Verifier {
             let expected = interp::run(&source, &inputs)?.outputs;
             opened.run(model, &inputs, &expected)?;
         }
-        self.judge(opened, model)
+        let mut tolerance = self.tolerance.unwrap_or(model.options.target.tolerance);
+        if self.tolerance.is_none() && !opened.holds(tolerance) {
+            tolerance = tolerance.max(ROUNDING * rounding(&source, runs, proceed)?);
+        }
+        opened.judged(model, tolerance)
     }
 
     /// As [`Verifier::verify`], on given inputs and results, both under the source's names.
@@ -121,7 +130,7 @@ impl Verifier {
     ) -> Result<Vec<Verification>> {
         let mut opened = self.open(model)?;
         opened.run(model, inputs, expected)?;
-        self.judge(opened, model)
+        opened.judged(model, self.tolerance.unwrap_or(model.options.target.tolerance))
     }
 
     fn open(&self, model: &WrittenModel<'_>) -> Result<Opened> {
@@ -130,12 +139,21 @@ impl Verifier {
             engines.into_iter().map(|engine| (label(engine), engine.load(model.path).map(|s| (s, Worst::default())))).collect(),
         ))
     }
+}
 
-    fn judge(&self, opened: Opened, model: &WrittenModel<'_>) -> Result<Vec<Verification>> {
-        let tolerance = self.tolerance.unwrap_or(model.options.target.tolerance);
-        let outcomes = opened.0.into_iter().map(|(engine, outcome)| (engine, outcome.map(|(_, worst)| worst))).collect();
-        judged(model.component, outcomes, tolerance)
+/// The largest relative error that rounding every operation's result to float32 makes.
+fn rounding(source: &Graph, runs: &[Bindings], proceed: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
+    let rounded = rounded(source)?;
+    let mut worst = Worst::default();
+    for (seed, run) in runs.iter().enumerate() {
+        proceed()?;
+        let inputs = sample_inputs(source, run, seed as u64)?;
+        let expected = interp::run(source, &inputs)?.outputs;
+        for (name, found) in interp::run(&rounded, &inputs)?.outputs {
+            worst.take(&name, expected.get(&name), found.shape(), &found.to_f64());
+        }
     }
+    Ok(worst.relative())
 }
 
 /// The engines that have read a model, with their largest errors so far, or with what keeps them from running it.
@@ -164,6 +182,18 @@ impl Opened {
             }
         }
         Ok(())
+    }
+}
+
+impl Opened {
+    /// Whether one engine is within a tolerance.
+    fn holds(&self, tolerance: f64) -> bool {
+        self.0.iter().any(|(_, outcome)| outcome.as_ref().is_ok_and(|(_, worst)| worst.relative() <= tolerance))
+    }
+
+    fn judged(self, model: &WrittenModel<'_>, tolerance: f64) -> Result<Vec<Verification>> {
+        let outcomes = self.0.into_iter().map(|(engine, outcome)| (engine, outcome.map(|(_, worst)| worst))).collect();
+        judged(model.component, outcomes, tolerance)
     }
 }
 

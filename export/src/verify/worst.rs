@@ -15,16 +15,31 @@ pub(super) struct Worst {
 }
 
 impl Worst {
-    /// Takes one output into account.
+    /// Takes one output of an engine into account.
     pub(super) fn compare(&mut self, name: &str, expected: &interp::Tensor, computed: &[(String, Tensor)]) {
-        let (absolute, relative) = match computed.iter().find(|(output, _)| output == name) {
-            Some((_, tensor)) if tensor.shape() == expected.shape() => difference(&expected.to_f64(), tensor.data()),
-            _ => (f64::INFINITY, f64::INFINITY),
+        let found = computed.iter().find(|(output, _)| output == name);
+        let values = found.map(|(_, tensor)| (tensor.shape(), floats(tensor.data())));
+        match values {
+            Some((shape, values)) => self.take(name, Some(expected), shape, &values),
+            None => self.take(name, None, &[], &[]),
+        }
+    }
+
+    /// Takes an output of this shape with these elements into account.
+    pub(super) fn take(&mut self, name: &str, expected: Option<&interp::Tensor>, shape: &[usize], computed: &[f64]) {
+        let (absolute, relative) = match expected.filter(|expected| expected.shape() == shape) {
+            Some(expected) => difference(&expected.to_f64(), computed),
+            None => (f64::INFINITY, f64::INFINITY),
         };
         if relative > self.relative || self.output.is_empty() {
             (self.relative, self.output) = (relative, name.into());
         }
         self.absolute = self.absolute.max(absolute);
+    }
+
+    /// The largest difference, relative to the largest value of its output.
+    pub(super) fn relative(&self) -> f64 {
+        self.relative
     }
 
     /// Why it cannot be accepted, or `None`.
@@ -80,16 +95,58 @@ pub(super) fn judged(
     Ok(measured)
 }
 
-/// Largest difference, absolute and relative to the largest expected value.
-fn difference(expected: &[f64], computed: &Data) -> (f64, f64) {
-    let computed: Vec<f64> = match computed {
+fn floats(data: &Data) -> Vec<f64> {
+    match data {
         Data::F32(values) => values.iter().map(|&v| f64::from(v)).collect(),
         Data::I64(values) => values.iter().map(|&v| v as f64).collect(),
-    };
+    }
+}
+
+/// Largest difference, absolute and relative to the largest expected value.
+fn difference(expected: &[f64], computed: &[f64]) -> (f64, f64) {
     let largest = expected.iter().fold(0.0f64, |most, v| most.max(v.abs()));
-    let pairs = expected.iter().zip(&computed);
+    let pairs = expected.iter().zip(computed);
     // `max` would drop a NaN.
     let absolute = pairs.fold(0.0f64, |most, (a, b)| if (a - b).is_nan() { f64::INFINITY } else { most.max((a - b).abs()) });
     let relative = if absolute == 0.0 { 0.0 } else { absolute / largest };
     (absolute, relative)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use dmdx_graph::interp;
+    use dmdx_runtime::Error;
+
+    use super::{Worst, judged};
+
+    fn off_by(error: f64) -> Worst {
+        let mut worst = Worst::default();
+        let expected = interp::Tensor::from_f64(vec![4.0, 1.0], &[2]).unwrap();
+        worst.take("y", Some(&expected), &[2], &[4.0, 1.0 + 4.0 * error]);
+        worst
+    }
+
+    /// One engine that holds is enough, whatever the others do; without it the first one's failure is told.
+    #[test]
+    fn one_engine_proves_a_file() {
+        let broken = || Err(Error::Library("it is broken".into()));
+        let judge = |outcomes: Vec<Result<Worst, Error>>| {
+            let named = outcomes.into_iter().zip(["a 1", "b 2"]).map(|(outcome, name)| (name.to_string(), outcome));
+            judged("unet", named.collect(), 1e-3).map_err(|error| error.to_string())
+        };
+        let problems =
+            |outcomes| -> Vec<Option<String>> { judge(outcomes).unwrap().into_iter().map(|one| one.problem).collect() };
+        assert_eq!(problems(vec![Ok(off_by(1e-4)), Ok(off_by(1e-4))]), [None, None]);
+        let missed = Some("output y is beyond the tolerance".to_string());
+        assert_eq!(problems(vec![Ok(off_by(0.5)), Ok(off_by(1e-4))]), [missed, None]);
+        let cannot = problems(vec![Ok(off_by(1e-4)), broken()]);
+        assert!(cannot[1].as_ref().unwrap().contains("it is broken"), "{cannot:?}");
+        let not_finite = problems(vec![Ok(off_by(f64::NAN)), Ok(off_by(0.0))]);
+        assert!(not_finite[0].as_ref().unwrap().contains("not finite"), "{not_finite:?}");
+        let refused = judge(vec![Ok(off_by(0.5)), Ok(off_by(0.25))]).unwrap_err();
+        assert!(refused.starts_with("unet run by a 1 differs from its source: output y by 5e-1"), "{refused}");
+        assert!(judge(vec![broken(), Ok(off_by(0.25))]).unwrap_err().contains("it is broken"));
+    }
 }

@@ -169,7 +169,7 @@ pub struct TargetRecord {
     pub opset: u32,
     /// The ONNX IR version.
     pub ir_version: u32,
-    /// The precision of the weights and activations, for example `float32`.
+    /// The precision that is computed in, for example `float32`; weights may be stored in a narrower one.
     pub precision: String,
     /// The runtimes that the target is known to run on, for example `["tract", "onnxruntime>=1.24"]`.
     pub runtimes: Vec<String>,

@@ -2,45 +2,49 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::error::{Result, io};
+use crate::onnx::DATA_ALIGNMENT;
 use crate::onnx::proto::{DataLocation, DataType, GraphProto, TensorProto};
-use crate::onnx::{DATA_ALIGNMENT, data_path};
 
 /// Padding between tensors never reaches a page.
 const LONGEST_GAP: u64 = 4096;
 
-struct Range<'g> {
-    start: u64,
-    end: u64,
-    tensor: &'g str,
+/// Bytes of the data file that a tensor names.
+pub(super) struct Range {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    tensor: String,
 }
 
-/// Checks every initializer; returns the bytes of tensors in the data file.
-pub(super) fn tensors(graph: &GraphProto, model: &Path, defects: &mut Vec<String>) -> Result<u64> {
+/// Checks every initializer; returns the ranges of the file `data` that they name.
+pub(super) fn tensors(graph: &GraphProto, data: &Path, defects: &mut Vec<String>) -> Vec<Range> {
     let mut ranges = Vec::new();
-    let data = data_path(model);
     for tensor in &graph.initializer {
-        match check_tensor(tensor, &data) {
+        match check_tensor(tensor, data) {
             Ok(Some(range)) => ranges.push(range),
             Ok(None) => {}
             Err(problem) => defects.push(format!("initializer `{}` {problem}", tensor.name)),
         }
     }
+    ranges
+}
+
+/// Checks that every byte of the data file belongs to one range.
+pub(super) fn covered(mut ranges: Vec<Range>, data: &Path, defects: &mut Vec<String>) -> Result<()> {
     if ranges.is_empty() {
         if data.exists() {
             defects.push("it has a data file that no tensor refers to".into());
         }
-        return Ok(0);
+        return Ok(());
     }
     ranges.sort_by_key(|range| range.start);
-    check_ranges(&ranges, &data, defects)?;
-    Ok(ranges.iter().map(|range| range.end - range.start).sum())
+    check_ranges(&ranges, data, defects)
 }
 
 /// The byte range of an external tensor, `None` for an inline one.
-fn check_tensor<'g>(tensor: &'g TensorProto, data: &Path) -> std::result::Result<Option<Range<'g>>, String> {
+fn check_tensor(tensor: &TensorProto, data: &Path) -> std::result::Result<Option<Range>, String> {
     let bytes = tensor_bytes(tensor)?;
     if tensor.data_location != Some(DataLocation::External as i32) {
         let have = tensor.raw_data.as_ref().map(|raw| raw.len() as u64);
@@ -72,7 +76,7 @@ fn check_tensor<'g>(tensor: &'g TensorProto, data: &Path) -> std::result::Result
         return Err(format!("starts at byte {start}, which is no multiple of {DATA_ALIGNMENT}"));
     }
     let end = start.checked_add(length).ok_or_else(|| "ends beyond every file".to_string())?;
-    Ok(Some(Range { start, end, tensor: &tensor.name }))
+    Ok(Some(Range { start, end, tensor: tensor.name.clone() }))
 }
 
 /// Bytes that type and sizes stand for.
@@ -88,7 +92,7 @@ fn tensor_bytes(tensor: &TensorProto) -> std::result::Result<u64, String> {
     tensor.dims.iter().try_fold(size, multiply).ok_or_else(|| format!("has impossible sizes {:?}", tensor.dims))
 }
 
-fn check_ranges(ranges: &[Range<'_>], data: &PathBuf, defects: &mut Vec<String>) -> Result<()> {
+fn check_ranges(ranges: &[Range], data: &Path, defects: &mut Vec<String>) -> Result<()> {
     let mut file = File::open(data).map_err(io(data, "read"))?;
     let length = file.metadata().map_err(io(data, "read"))?.len();
     let mut at = 0u64;

@@ -13,6 +13,7 @@ use prost::Message;
 use types::result_type;
 
 use crate::error::{ExportError, Result, io};
+use crate::onnx::data_path;
 use crate::onnx::proto::{AttributeProto, AttributeType, GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use crate::targets::Target;
 
@@ -35,6 +36,39 @@ pub struct CheckReport {
 /// # Errors
 /// [`ExportError::Invalid`] with every defect; [`ExportError::Io`] when a file cannot be read.
 pub fn check_file(path: &Path, target: &Target) -> Result<CheckReport> {
+    let data = data_path(path);
+    let (report, ranges, mut defects) = check_model(path, target, &data)?;
+    data::covered(ranges, &data, &mut defects)?;
+    refused(path, defects)?;
+    Ok(report)
+}
+
+/// As [`check_file`] for models that have their data in one file: two of them may name the same bytes.
+///
+/// # Errors
+/// As [`check_file`].
+pub(crate) fn check_sharing(models: &[(&Path, &Target)], data: &Path) -> Result<Vec<CheckReport>> {
+    let (mut reports, mut all) = (Vec::new(), Vec::new());
+    for (path, target) in models {
+        let (report, ranges, defects) = check_model(path, target, data)?;
+        refused(path, defects)?;
+        reports.push(report);
+        all.extend(ranges);
+    }
+    all.sort_by_key(|range| (range.start, range.end));
+    all.dedup_by_key(|range| (range.start, range.end));
+    let mut defects = Vec::new();
+    data::covered(all, data, &mut defects)?;
+    refused(data, defects)?;
+    Ok(reports)
+}
+
+fn refused(path: &Path, defects: Vec<String>) -> Result<()> {
+    if defects.is_empty() { Ok(()) } else { Err(ExportError::Invalid { path: path.into(), defects }) }
+}
+
+/// Counts, the ranges of the data file that the model names, and what is wrong with it.
+fn check_model(path: &Path, target: &Target, data: &Path) -> Result<(CheckReport, Vec<data::Range>, Vec<String>)> {
     let bytes = std::fs::read(path).map_err(io(path, "read"))?;
     let invalid = |defects| ExportError::Invalid { path: path.into(), defects };
     let model = ModelProto::decode(bytes.as_slice()).map_err(|e| invalid(vec![format!("it is not a model message ({e})")]))?;
@@ -45,11 +79,10 @@ pub fn check_file(path: &Path, target: &Target) -> Result<CheckReport> {
         return Err(invalid(defects));
     };
     nodes(graph, target, &mut defects);
-    let external_bytes = data::tensors(graph, path, &mut defects)?;
-    if !defects.is_empty() {
-        return Err(invalid(defects));
-    }
-    Ok(CheckReport { nodes: graph.node.len(), initializers: graph.initializer.len(), external_bytes })
+    let ranges = data::tensors(graph, data, &mut defects);
+    let external_bytes = ranges.iter().map(|range| range.end - range.start).sum();
+    let report = CheckReport { nodes: graph.node.len(), initializers: graph.initializer.len(), external_bytes };
+    Ok((report, ranges, defects))
 }
 
 fn versions(model: &ModelProto, target: &Target, defects: &mut Vec<String>) {
