@@ -51,6 +51,17 @@ pub(super) struct Level {
     pub only_cross_attention: bool,
 }
 
+/// The block of the lowest resolution, between both halves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Middle {
+    /// There is none.
+    None,
+    /// `UNetMidBlock2D`: one ResNet.
+    Plain,
+    /// `UNetMidBlock2DCrossAttn`: a transformer between two ResNets.
+    Attends,
+}
+
 /// The pooled text and size conditioning of SDXL.
 pub(super) struct TextTime {
     /// Width of the pooled text embedding.
@@ -72,7 +83,7 @@ pub(super) struct UnetConfig {
     pub freq_shift: f64,
     /// From the highest resolution down.
     pub levels: Vec<Level>,
-    pub mid_block: bool,
+    pub mid_block: Middle,
     pub mid_block_scale_factor: f64,
     pub downsample_padding: usize,
     pub norm_num_groups: usize,
@@ -80,6 +91,8 @@ pub(super) struct UnetConfig {
     pub cross_attention_dim: usize,
     pub use_linear_projection: bool,
     pub time_embedding_dim: usize,
+    /// Width of the embedded guidance weight that a guidance-distilled network is told.
+    pub time_cond_proj_dim: Option<usize>,
     pub conv_in_kernel: usize,
     pub conv_out_kernel: usize,
     pub text_time: Option<TextTime>,
@@ -100,10 +113,15 @@ impl UnetConfig {
         if cross_attention_dims.iter().any(|dim| *dim != cross_attention_dims[0]) {
             return Err(config.refused("cross_attention_dim", "only one width for all levels is supported"));
         }
-        let mid = config.get("mid_block_type");
-        if !mid.is_none_or(|mid| mid.is_null() || mid == "UNetMidBlock2DCrossAttn") {
-            return Err(config.refused("mid_block_type", "only \"UNetMidBlock2DCrossAttn\" and null are supported"));
-        }
+        let mid_block = match config.get("mid_block_type").unwrap_or(&json!("UNetMidBlock2DCrossAttn")) {
+            Value::Null => Middle::None,
+            kind if kind == "UNetMidBlock2DCrossAttn" => Middle::Attends,
+            kind if kind == "UNetMidBlock2D" => Middle::Plain,
+            _ => {
+                let supported = "only \"UNetMidBlock2DCrossAttn\", \"UNetMidBlock2D\" and null are supported";
+                return Err(config.refused("mid_block_type", supported));
+            }
+        };
         let downsample_padding = config.get("downsample_padding").map_or(Some(1), Value::as_u64);
         let mid_block_scale_factor = config.number("mid_block_scale_factor", 1.0)?;
         if mid_block_scale_factor == 0.0 {
@@ -116,7 +134,7 @@ impl UnetConfig {
             center_input_sample: config.flag("center_input_sample", false)?,
             flip_sin_to_cos: config.flag("flip_sin_to_cos", true)?,
             freq_shift: config.number("freq_shift", 0.0)?,
-            mid_block: mid.is_none_or(|mid| !mid.is_null()),
+            mid_block,
             mid_block_scale_factor,
             downsample_padding: match downsample_padding {
                 Some(0) => 0,
@@ -127,6 +145,7 @@ impl UnetConfig {
             norm_eps: config.number("norm_eps", 1e-5)?,
             cross_attention_dim: cross_attention_dims[0],
             use_linear_projection: config.flag("use_linear_projection", false)?,
+            time_cond_proj_dim: config.optional_size("time_cond_proj_dim")?,
             time_embedding_dim: config.optional_size("time_embedding_dim")?.unwrap_or(4 * channels[0]),
             conv_in_kernel: odd(config, "conv_in_kernel")?,
             conv_out_kernel: odd(config, "conv_out_kernel")?,
@@ -153,7 +172,6 @@ fn refuse_variants(config: &Config<'_>) -> Result<()> {
         ("time_embedding_type", json!("positional")),
         ("time_embedding_act_fn", Value::Null),
         ("timestep_post_act", Value::Null),
-        ("time_cond_proj_dim", Value::Null),
         ("attention_type", json!("default")),
         ("cross_attention_norm", Value::Null),
     ])?;
@@ -245,9 +263,11 @@ fn depth_list(config: &Config<'_>, key: &str, list: &[Value], layers: &[usize], 
 }
 
 fn depth(config: &Config<'_>, key: &str, value: &Value, layers: usize) -> Result<Depth> {
+    // A level may have attention layers without a block, and levels without attention name a depth as well.
+    let one = |value: &Value| if *value == 0 { Ok(0) } else { config.as_size(key, value) };
     let depth = match value {
-        Value::Array(list) => Depth::Each(config.as_sizes(key, list)?),
-        value => Depth::Uniform(config.as_size(key, value)?),
+        Value::Array(list) => Depth::Each(list.iter().map(one).collect::<Result<_>>()?),
+        value => Depth::Uniform(one(value)?),
     };
     let fits = match &depth {
         Depth::Uniform(depth) => *depth <= LARGEST_COUNT,

@@ -3,7 +3,7 @@
 mod config;
 mod transformer;
 
-use config::{Depth, Level, TextTime, UnetConfig};
+use config::{Depth, Level, Middle, TextTime, UnetConfig};
 use dmdx_graph::{Dim, Graph, Op, Type, ValueId};
 use serde_json::Value;
 use transformer::{TransformerStyle, transformer};
@@ -15,7 +15,8 @@ use super::resnet::{ResnetStyle, downsample, resnet, upsample};
 use super::scope::{Conv, Scope};
 use crate::error::Result;
 
-/// The part `unet`: `sample [b, c, H, W], timestep [b], encoder_hidden_states [b, s, d]` and for SDXL
+/// The part `unet`: `sample [b, c, H, W], timestep [b], encoder_hidden_states [b, s, d]`, where it was distilled with
+/// guidance `timestep_cond [b, g]` (the embedded weight, `get_guidance_scale_embedding` of diffusers), and for SDXL
 /// `text_embeds [b, p], time_ids [b, 6]` → `sample [b, c', H, W]`, with `H = 2^(levels-1)*h`.
 pub(super) fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     let config = Config::new(class, value)?;
@@ -30,6 +31,10 @@ pub(super) fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     let sample = graph.input("sample", Type::f32([b.clone(), unet.in_channels.into(), h, w]))?;
     let timestep = graph.input("timestep", Type::f32([b.clone()]))?;
     let text = graph.input("encoder_hidden_states", Type::f32([b.clone(), s, unet.cross_attention_dim.into()]))?;
+    let guidance = match unet.time_cond_proj_dim {
+        Some(width) => Some(graph.input("timestep_cond", Type::f32([b.clone(), width.into()]))?),
+        None => None,
+    };
     let pooled = match &unet.text_time {
         Some(TextTime { text_width, ids, .. }) => Some((
             graph.input("text_embeds", Type::f32([b.clone(), Dim::constant(*text_width)]))?,
@@ -39,7 +44,7 @@ pub(super) fn build(class: &str, value: &Value) -> Result<ArchGraphs> {
     };
 
     let mut scope = Scope::new(&mut graph);
-    let time = time_embedding(&mut scope, &unet, timestep, pooled)?;
+    let time = time_embedding(&mut scope, &unet, timestep, guidance, pooled)?;
     let output = forward(&mut scope, &unet, sample, time, text)?;
     graph.output("sample", output)?;
     Ok(ArchGraphs::new(class, vec![("unet".into(), graph)], config.warnings()))
@@ -50,6 +55,7 @@ fn time_embedding(
     scope: &mut Scope<'_>,
     unet: &UnetConfig,
     timestep: ValueId,
+    guidance: Option<ValueId>,
     pooled: Option<(ValueId, ValueId)>,
 ) -> Result<ValueId> {
     let embed = |dim| Op::TimestepEmbed {
@@ -59,7 +65,12 @@ fn time_embedding(
         max_period: MAX_PERIOD,
     };
     let width = unet.time_embedding_dim;
-    let time = scope.module("time_proj", |m| m.op(embed(unet.levels[0].channels), &[timestep]))?;
+    let mut time = scope.module("time_proj", |m| m.op(embed(unet.levels[0].channels), &[timestep]))?;
+    if let Some(guidance) = guidance {
+        let mut m = scope.child("time_embedding");
+        let told = m.linear("cond_proj", guidance, unet.levels[0].channels, false)?;
+        time = m.add(time, told)?;
+    }
     let time = condition_mlp(scope, "time_embedding", "act", time, width)?;
     let (Some(TextTime { ids, id_width, .. }), Some((text_embeds, time_ids))) = (&unet.text_time, pooled) else {
         return Ok(time);
@@ -106,7 +117,7 @@ fn forward(scope: &mut Scope<'_>, unet: &UnetConfig, sample: ValueId, time: Valu
     for (i, level) in unet.levels.iter().enumerate() {
         x = scope.module(&format!("down_blocks.{i}"), |m| down_block(m, &context, x, level, i < last, &mut skips))?;
     }
-    if unet.mid_block {
+    if unet.mid_block != Middle::None {
         x = scope.module("mid_block", |m| mid_block(m, &context, x))?;
     }
     for (i, level) in unet.levels.iter().rev().enumerate() {
@@ -140,11 +151,15 @@ fn down_block(
     Ok(x)
 }
 
-/// `UNetMidBlock2DCrossAttn`, which has one attention layer and never the option `only_cross_attention`.
+/// `UNetMidBlock2D`, or `UNetMidBlock2DCrossAttn`, which has one attention layer and never the option
+/// `only_cross_attention`.
 fn mid_block(m: &mut Scope<'_>, context: &Context<'_>, x: ValueId) -> Result<ValueId> {
     let Some(level) = context.unet.levels.last() else { return Ok(x) };
     let scale = context.unet.mid_block_scale_factor;
     let x = context.resnet(m, 0, x, level.channels, scale)?;
+    if context.unet.mid_block == Middle::Plain {
+        return Ok(x);
+    }
     let x = context.attend(m, 0, x, level, &level.down_depth, false)?;
     context.resnet(m, 1, x, level.channels, scale)
 }
