@@ -12,7 +12,7 @@ use crate::defects::{Defects, WrongShape};
 use crate::error::{ImportError, Result};
 use crate::nonfinite;
 use crate::options::{ImportOptions, Nonfinite};
-use crate::original::{Naming, Recipe, Transform, params};
+use crate::original::{Naming, Recipe, Transform, elsewhere, params};
 
 /// What a binding found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -49,7 +49,7 @@ pub(crate) fn bind(
     bind_named(path, network, weights, None, options)
 }
 
-/// As [`bind`], with tensors in the layout of `naming`; those of other networks in the same file are not looked at.
+/// As [`bind`], with tensors in the layout of `naming`.
 ///
 /// # Errors
 /// As [`bind`].
@@ -72,10 +72,17 @@ pub(crate) fn bind_named(
         bind_part(graph, weights, &sources, &mut bound, &mut used, &mut defects)?;
     }
     for (name, weight) in weights.iter().filter(|(name, _)| !used.contains(*name)) {
-        // The name inside this network; tensors of other networks are theirs to report.
-        let Some(own) = naming.map_or(Some(name.as_str()), |naming| naming.strip(name)) else { continue };
-        let known = network.ignored(own).or_else(|| naming.and_then(|naming| naming.ignored(own)));
-        match known.or_else(|| twin(network, own, weight, weights)) {
+        let reason = match naming {
+            None => network.ignored(name).or_else(|| twin(network, "", name, weight, weights)),
+            Some(naming) => match naming.strip(name) {
+                Some(own) => {
+                    let known = network.ignored(&naming.present(own)).or_else(|| naming.ignored(own));
+                    known.or_else(|| twin(network, naming.prefix(), own, weight, weights))
+                }
+                None => elsewhere(name, weights),
+            },
+        };
+        match reason {
             Some(reason) => report.ignored.entry(reason).or_default().push(name.clone()),
             None => defects.unused.push(name.clone()),
         }
@@ -92,8 +99,9 @@ pub(crate) fn bind_named(
     }
     let used: Vec<(&String, &Weight)> = used.iter().filter_map(|name| weights.get_key_value(*name)).collect();
     for (_, weight) in &used {
-        *report.dtypes.entry(weight.dtype().name()).or_insert(0) += weight.elements() as u64;
-        report.bytes += weight.byte_length() as u64;
+        let (stored, bytes) = weight.stored();
+        *report.dtypes.entry(stored).or_insert(0) += weight.elements() as u64;
+        report.bytes += bytes as u64;
     }
     if options.nonfinite != Nonfinite::Skip {
         report.nonfinite = Some(nonfinite::count(used.into_iter()));
@@ -107,7 +115,19 @@ pub(crate) fn bind_named(
 fn sources(network: &ArchGraphs, weights: &BTreeMap<String, Weight>, naming: Option<&Naming>) -> BTreeMap<String, Recipe> {
     let wanted: BTreeSet<&str> = params(network).collect();
     if let Some(naming) = naming {
-        let recipe = |name: &&str| Some((name.to_string(), naming.recipe(name)?));
+        let older = weights.keys().filter_map(|tensor| {
+            let own = naming.strip(tensor)?;
+            let new = network.canonical_name(own);
+            (new != own).then(|| (new.into_owned(), tensor))
+        });
+        let older: BTreeMap<String, &String> = older.collect();
+        let recipe = |name: &&str| {
+            let mut recipe = naming.recipe(name)?;
+            if !weights.contains_key(&recipe.tensor) {
+                recipe.tensor = older.get(*name).map_or(recipe.tensor, |tensor| (*tensor).clone());
+            }
+            Some((name.to_string(), recipe))
+        };
         return wanted.iter().filter_map(recipe).collect();
     }
     let recipe = |new: &str, tensor: &str, weight: &Weight| {
@@ -166,9 +186,15 @@ fn identities<'a>(
 }
 
 /// Whether a tensor is the copy of another under an older name, which nothing is lost without.
-fn twin(network: &ArchGraphs, name: &str, weight: &Weight, weights: &BTreeMap<String, Weight>) -> Option<&'static str> {
+fn twin(
+    network: &ArchGraphs,
+    prefix: &str,
+    name: &str,
+    weight: &Weight,
+    weights: &BTreeMap<String, Weight>,
+) -> Option<&'static str> {
     let new = network.canonical_name(name);
-    let other = weights.get(&*new).filter(|_| new != name)?;
+    let other = weights.get(&format!("{prefix}{new}")).filter(|_| new != name)?;
     let same = other.dtype() == weight.dtype()
         && other.shape() == weight.shape()
         && other.with_bytes(|bytes| weight.with_bytes(|copy| bytes == copy));

@@ -21,6 +21,10 @@ const NOT_NEEDED: [&str; 3] = ["feature_extractor", "image_encoder", "safety_che
 
 /// What a distilled student's folder says about how it is sampled.
 const STUDENT: &str = "dmdx_student.json";
+/// The key of `model_index.json` under which a conversion leaves what it assumed; diffusers does not look at it.
+pub(crate) const ASSUMED: &str = "_dmdx_assumed";
+/// Characters of it that are shown: the file may be a stranger's.
+const LONGEST_ASSUMPTION: usize = 1000;
 
 /// What an entry of `model_index.json` is.
 enum Kind {
@@ -76,6 +80,8 @@ impl Contents {
                 }
             }
         }
+        let assumed = index.value.get(ASSUMED).and_then(Value::as_str);
+        contents.notes.extend(assumed.map(|text| text.chars().take(LONGEST_ASSUMPTION).collect()));
         contents.index = index;
         contents.student = match config::read(folder, STUDENT, &options.limits, &options.files) {
             Err(ImportError::NotFound { .. }) => None,

@@ -19,6 +19,7 @@ use crate::original;
 use crate::path::{located, split};
 use crate::pipeline::Pipeline;
 use crate::provenance::Origin;
+use crate::quantised;
 use crate::single_file;
 
 /// The file that makes a folder a pipeline.
@@ -93,6 +94,8 @@ fn import_as(path: &Path, class: Option<&str>, options: &ImportOptions) -> Resul
         Err(error) => match read_config(path, options) {
             // A folder that is no component at all is better described by the configuration that it lacks.
             Err(missing @ ImportError::NotFound { .. }) => Err(missing),
+            // Types that only quantisers write are explained by the configuration.
+            Err(refusal @ ImportError::Quantised { .. }) => Err(refusal),
             _ => Err(error),
         },
     }
@@ -154,8 +157,17 @@ fn from_tensors(
         .map_err(|error| if error.is_configuration() { error.at(&folder.join(CONFIG)) } else { error })
 }
 
-/// The `config.json` of a folder, or the configuration that an `open_clip_config.json` there describes.
+/// The configuration of a folder's network, whose weights are numbers as they are.
 fn read_config(folder: &Path, options: &ImportOptions) -> Result<JsonFile> {
+    let json = find_config(folder, options)?;
+    match quantised::by_config(folder, &json.value) {
+        Some(refusal) => Err(refusal),
+        None => Ok(json),
+    }
+}
+
+/// The `config.json` of a folder, or the configuration that an `open_clip_config.json` there describes.
+fn find_config(folder: &Path, options: &ImportOptions) -> Result<JsonFile> {
     let missing = match config::read(folder, CONFIG, &options.limits, &options.files) {
         Err(missing @ ImportError::NotFound { .. }) => missing,
         other => return other,

@@ -39,6 +39,8 @@ pub enum Description {
         components: Vec<(String, NetworkSummary)>,
         /// The scheduler's class.
         scheduler: Option<String>,
+        /// The scheduler's configuration.
+        scheduler_config: Option<Value>,
         /// Folders of tokenizers.
         tokenizers: Vec<String>,
         /// What the user should know.
@@ -101,6 +103,7 @@ pub fn inspect(path: &Path, options: &ImportOptions, scan: bool) -> Result<Descr
         class: pipeline.class.clone(),
         components: pipeline.components.iter().map(|(name, c)| (name.clone(), NetworkSummary::of(c))).collect(),
         scheduler: scheduler.map(str::to_string),
+        scheduler_config: pipeline.scheduler.clone(),
         tokenizers: pipeline.tokenizers.iter().map(|(name, _)| name.clone()).collect(),
         notes: pipeline.notes.clone(),
     })
@@ -157,9 +160,10 @@ impl fmt::Display for Description {
         match self {
             Description::Component(network) => network.fmt(f),
             Description::Lora { lora } => lora.fmt(f),
-            Description::Pipeline { class, components, scheduler, tokenizers, notes } => {
+            Description::Pipeline { class, components, scheduler, scheduler_config, tokenizers, notes } => {
                 writeln!(f, "{class}")?;
-                writeln!(f, "scheduler: {}", scheduler.as_deref().unwrap_or("none"))?;
+                let settings = scheduler_config.as_ref().map(settings).unwrap_or_default();
+                writeln!(f, "scheduler: {}{settings}", scheduler.as_deref().unwrap_or("none"))?;
                 let tokenizers = if tokenizers.is_empty() { "none".into() } else { tokenizers.join(", ") };
                 writeln!(f, "tokenizers: {tokenizers}")?;
                 let width = |of: fn(&(String, NetworkSummary)) -> usize| components.iter().map(of).max().unwrap_or(0);
@@ -177,6 +181,16 @@ impl fmt::Display for Description {
             }
         }
     }
+}
+
+/// What a scheduler's configuration says of the network and of its noise, where it says it.
+fn settings(scheduler: &Value) -> String {
+    let words = ["prediction_type", "timestep_spacing"].into_iter().filter_map(|key| scheduler.get(key)?.as_str());
+    let mut words: Vec<&str> = words.collect();
+    if scheduler.get("rescale_betas_zero_snr") == Some(&Value::Bool(true)) {
+        words.push("rescaled to a signal-to-noise ratio of zero");
+    }
+    if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) }
 }
 
 impl fmt::Display for NetworkSummary {

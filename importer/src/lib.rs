@@ -27,6 +27,7 @@ pub mod path;
 pub mod pickle;
 mod pipeline;
 pub mod provenance;
+mod quantised;
 pub mod reference;
 mod single_file;
 pub mod source;

@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::component::Component;
+use crate::contents::ASSUMED;
 use crate::error::{ImportError, Result};
 use crate::provenance::Origin;
 
@@ -31,6 +32,11 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
+    /// What a conversion from a single file assumed because the file does not say it, in one sentence.
+    pub fn assumed(&self) -> Option<&str> {
+        self.model_index.get(ASSUMED).and_then(Value::as_str)
+    }
+
     /// Refuses a pipeline of a single file without what is needed beside its networks to make pictures: tokenizers and a
     /// scheduler.
     ///

@@ -92,16 +92,14 @@ fn released_networks_are_recognised_by_their_shapes() {
 /// As programs of single files write a UNet and an autoencoder: original names, with and without a prefix.
 #[test]
 fn original_names_without_their_prefix() {
-    let names: BTreeMap<String, Shapes> =
-        serde_json::from_slice(&std::fs::read(fixture("original/names.json")).unwrap()).unwrap();
     for (list, prefix, title) in [
         ("unet_sdxl_base", "model.diffusion_model.", "Stable Diffusion XL base"),
         ("sd35_large", "model.diffusion_model.", "Stable Diffusion 3.5 Large"),
         ("vae_sdxl", "first_stage_model.", "the autoencoder of Stable Diffusion"),
         ("vae_sd3", "first_stage_model.", "the autoencoder of Stable Diffusion 3"),
     ] {
-        let bare = |(name, shape): (&String, &Vec<usize>)| (name.strip_prefix(prefix).unwrap().to_string(), shape.clone());
-        let (_, notes) = recognised(&names[list].iter().map(bare).collect());
+        let bare = |(name, shape): (String, Vec<usize>)| (name.strip_prefix(prefix).unwrap().to_string(), shape);
+        let (_, notes) = recognised(&common::named(&[list]).into_iter().map(bare).collect());
         assert_eq!(notes[0], format!("recognised as {title} by its shapes"), "{list}");
     }
 }

@@ -5,9 +5,8 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use common::{copy, edit, fixture, sentence};
+use common::{copy, edit, fixture, named, sentence, sparse};
 use dmdx_graph::store::hash;
 use dmdx_importer::{ImportOptions, Nonfinite, Pipeline, check, convert, import, import_pipeline};
 
@@ -112,7 +111,7 @@ fn files_that_say_too_little() {
         sentence(import_pipeline(&path, &ImportOptions::default()), &fixture("original/sdxl")),
         "`DIR/sdxl.safetensors` holds a network in the original layout (unet) that is none of Stable Diffusion XL base, \
          Stable Diffusion XL refiner, Stable Diffusion 1, Stable Diffusion 2, Stable Diffusion 3 Medium, Stable Diffusion \
-         3.5 Medium, Stable Diffusion 3.5 Large; give its configuration with --config"
+         3.5 Medium, Stable Diffusion 3.5 Large, Segment Anything ViT-B, Segment Anything ViT-L, Segment Anything ViT-H; give its configuration with --config"
     );
     assert_eq!(
         sentence(import(&path, &ImportOptions::default()), &fixture("original/sdxl")),
@@ -122,34 +121,6 @@ fn files_that_say_too_little() {
     // The configuration of one network picks that network out of the file.
     let unet = ImportOptions { config: Some(fixture("original/sdxl/config/unet")), ..ImportOptions::default() };
     assert_eq!(import(&path, &unet).unwrap().class, "UNet2DConditionModel");
-}
-
-/// Names and shapes of a list that is split at the dots of its names.
-fn flat(list: &serde_json::Value) -> BTreeMap<String, Vec<usize>> {
-    let mut names = BTreeMap::new();
-    for (name, below) in list.as_object().unwrap() {
-        if below.is_array() {
-            names.insert(name.clone(), serde_json::from_value(below.clone()).unwrap());
-        } else {
-            names.extend(flat(below).into_iter().map(|(rest, shape)| (format!("{name}.{rest}"), shape)));
-        }
-    }
-    names
-}
-
-/// A file of the given tensors that takes no room: everything behind the header is a hole.
-fn sparse(path: &Path, lists: &[&str]) {
-    let names: serde_json::Value = serde_json::from_slice(&std::fs::read(fixture("original/names.json")).unwrap()).unwrap();
-    let mut header = serde_json::Map::new();
-    let mut offset = 0;
-    for (name, shape) in lists.iter().flat_map(|list| flat(&names[*list])) {
-        let end = offset + 2 * shape.iter().product::<usize>();
-        header.insert(name, serde_json::json!({"dtype": "F16", "shape": shape, "data_offsets": [offset, end]}));
-        offset = end;
-    }
-    let bytes = common::file_of(&serde_json::Value::Object(header).to_string(), &[]);
-    std::fs::write(path, &bytes).unwrap();
-    std::fs::File::options().write(true).open(path).unwrap().set_len((bytes.len() + offset) as u64).unwrap();
 }
 
 /// The complete original name lists (which diffusers' converters turn into those of the full-size models) are recognised
@@ -166,7 +137,7 @@ fn released_sizes_are_recognised() {
         ("Stable Diffusion 3.5 Large", &["sd35_large", "vae_sd3"]),
     ];
     for (title, lists) in whole {
-        sparse(&path, lists);
+        sparse(&path, &named(lists), &[]);
         let pipeline: Pipeline = import_pipeline(&path, &options).unwrap();
         assert!(pipeline.notes[0].starts_with(&format!("recognised as {title} by ")), "{:?}", pipeline.notes);
         assert_eq!(pipeline.components.len(), lists.len(), "{title}");
@@ -176,7 +147,7 @@ fn released_sizes_are_recognised() {
         ("Stable Diffusion 1", "unet_sd15"),
         ("Stable Diffusion 2", "unet_sd21"),
     ] {
-        sparse(&path, &[list]);
+        sparse(&path, &named(&[list]), &[]);
         let component = import(&path, &options).unwrap();
         assert!(component.report.notes[0].starts_with(&format!("recognised as {title} by ")), "{:?}", component.report.notes);
     }

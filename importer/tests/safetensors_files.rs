@@ -89,7 +89,7 @@ fn tensors_that_cannot_be() {
     assert!(of(r#"{"dtype":"F77","shape":[2],"data_offsets":[0,8]}"#).contains("unknown variant `F77`"));
     assert_eq!(
         of(r#"{"dtype":"U64","shape":[1],"data_offsets":[0,8]}"#),
-        "tensor \"a\" has type U64; only F64, F32, F16, BF16, I64, I32, U8 and BOOL are read"
+        "tensor \"a\" has type U64; only F64, F32, F16, BF16, F8_E4M3, F8_E5M2, I64, I32, U8 and BOOL are read"
     );
     assert!(of(r#"{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}"#).contains("invalid value: integer `-2`"));
     assert!(of(r#"{"dtype":"F32","shape":[3],"data_offsets":[0,8]}"#).contains("has 8 bytes, its type and shape need 12"));

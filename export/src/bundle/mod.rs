@@ -270,6 +270,7 @@ fn draft(source: &Source<'_>, facts: Facts, options: &BundleOptions<'_>) -> Resu
             source: source.name.into(),
             source_sha256: String::new(),
             licence: options.licence.clone().unwrap_or(facts.licence),
+            assumed: source.pipeline.assumed().map(Into::into),
         },
     };
     manifest.validate()?;

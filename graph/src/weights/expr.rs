@@ -1,6 +1,10 @@
 //! Pure expressions over weights, evaluated in row-major order; the result is a function of the bytes alone.
 
+use std::sync::Arc;
+
 use super::elements::encode;
+use super::float8::Float8;
+use super::mapped::MappedFile;
 use super::weight::{Kind, Weight, WeightExpr};
 use super::{algebra, low_rank};
 use crate::dtype::DType;
@@ -90,8 +94,17 @@ impl WeightExpr {
         Self::weight(weight.dtype(), weight.shape().to_vec(), Kind::Scale(weight, factor))
     }
 
+    /// A range of a mapped file that holds 8-bit floats, as 16-bit floats, which is exact.
+    ///
+    /// # Errors
+    /// As [`Weight::mapped`].
+    pub fn widened(file: Arc<MappedFile>, offset: usize, kind: Float8, shape: Vec<usize>) -> Result<Weight, WeightError> {
+        let bytes = Weight::mapped(file, offset, DType::U8, shape.clone())?;
+        Ok(Self::weight(DType::F16, shape, Kind::Widen(bytes, kind)))
+    }
+
     pub(super) fn weight(dtype: DType, shape: Vec<usize>, kind: Kind) -> Weight {
-        Weight::Expr(std::sync::Arc::new(Self { kind, dtype, shape }))
+        Weight::Expr(Arc::new(Self { kind, dtype, shape }))
     }
 
     /// The elements of what is computed in f64 anyway.
@@ -108,6 +121,7 @@ impl WeightExpr {
             Kind::Reshape(weight) => weight.with_bytes(<[u8]>::to_vec),
             Kind::Cast(weight) => encode(weight.to_f64().into_iter(), self.dtype),
             Kind::Scale(weight, factor) => encode(weight.to_f64().into_iter().map(|v| v * factor), self.dtype),
+            Kind::Widen(weight, kind) => weight.with_bytes(|bytes| kind.widen(bytes)),
             Kind::Rows(weight, first) => {
                 let length = self.shape.iter().product::<usize>() * self.dtype.size();
                 weight.with_bytes(|bytes| bytes[*first..*first + length].to_vec())

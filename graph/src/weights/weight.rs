@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::elements::{byte_length, decode};
+use super::float8::Float8;
 use super::mapped::MappedFile;
 use crate::dtype::DType;
 use crate::error::WeightError;
@@ -50,6 +51,8 @@ pub(super) enum Kind {
     Reshape(Weight),
     Cast(Weight),
     Scale(Weight, f64),
+    /// Bytes that are 8-bit floats.
+    Widen(Weight, Float8),
     /// From this byte on.
     Rows(Weight, usize),
     SwapHalves(Weight),
@@ -148,6 +151,18 @@ impl Weight {
     /// Number of bytes in the storage type.
     pub fn byte_length(&self) -> usize {
         self.elements() * self.dtype().size()
+    }
+
+    /// The type that the elements have where they are stored, and their bytes there: those of the weight itself unless it
+    /// widens 8-bit floats.
+    pub fn stored(&self) -> (&'static str, usize) {
+        let own = (self.dtype().name(), self.byte_length());
+        let Weight::Expr(expr) = self else { return own };
+        match &expr.kind {
+            Kind::Widen(bytes, kind) => (kind.name(), bytes.byte_length()),
+            Kind::Permute(weight, _) | Kind::Reshape(weight) | Kind::Cast(weight) | Kind::Scale(weight, _) => weight.stored(),
+            Kind::Rows(..) | Kind::SwapHalves(_) | Kind::LowRank { .. } => own,
+        }
     }
 
     /// Calls `f` with the bytes in the storage type; mapped and owned data are not copied.

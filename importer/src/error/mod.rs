@@ -233,6 +233,16 @@ pub enum ImportError {
         /// The candidates.
         found: Vec<String>,
     },
+    /// Weights in a form that a quantiser made.
+    #[error("`{}` holds weights quantised by {method} ({sign}), which are not read; take the model's fp16 or bf16 weights, or save it again after `dequantize()` where you have it loaded", .path.display())]
+    Quantised {
+        /// The file or folder.
+        path: PathBuf,
+        /// Who packs weights so.
+        method: String,
+        /// What shows it.
+        sign: String,
+    },
     /// Only pickle files are there, which can run any code when read.
     #[error("`{}` holds weights only as pickle ({}), which can run any code when it is read; convert it where you trust it, with `model.save_pretrained(folder, safe_serialization=True)`, or give --allow-pickle to read nothing but tensors", .path.display(), .files.join(", "))]
     Pickle {
@@ -272,6 +282,14 @@ pub enum ImportError {
         folder: String,
         /// The models that are recognised.
         known: Vec<String>,
+    },
+    /// A network that predicts something that no scheduler here undoes.
+    #[error("`{}` says by {marks} that its network is preconditioned as in EDM (Playground v2.5, CosXL), which is not supported; take a model that predicts noise or velocity, or give a scheduler that is right for it with --config", .path.display())]
+    Preconditioned {
+        /// The file.
+        path: PathBuf,
+        /// The tensors that say so.
+        marks: String,
     },
     /// A LoRA file that cannot be merged; every key that does not fit is listed.
     #[error("the LoRA file `{}` cannot be merged: {fault}", .path.display())]

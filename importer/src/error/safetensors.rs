@@ -65,7 +65,7 @@ pub enum SafetensorsFault {
         extra: u64,
     },
     /// A type that graphs do not know.
-    #[error("tensor {tensor} has type {dtype}; only F64, F32, F16, BF16, I64, I32, U8 and BOOL are read")]
+    #[error("tensor {tensor} has type {dtype}; only F64, F32, F16, BF16, F8_E4M3, F8_E5M2, I64, I32, U8 and BOOL are read")]
     Dtype {
         /// The tensor, quoted.
         tensor: String,

@@ -7,6 +7,7 @@ mod index;
 pub mod json;
 mod layout;
 pub mod safetensors;
+mod scaled;
 pub mod tensors;
 pub mod tokenizer;
 pub(crate) mod wrappers;

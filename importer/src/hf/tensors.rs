@@ -11,6 +11,7 @@ use super::discover::{self, Found};
 use super::first_bytes;
 use super::index;
 use super::safetensors;
+use super::scaled;
 use crate::defects::shortened;
 use crate::error::{ImportError, Result};
 use crate::limits::within;
@@ -38,7 +39,7 @@ pub struct Tensors {
 /// When there are none, a shard is missing, or a file breaks a rule.
 pub fn open(folder: &Path, options: &ImportOptions) -> Result<Tensors> {
     let found = discover::weights(folder, options.variant.as_deref(), options.allow_pickle, &options.limits)?;
-    let mut tensors = open_found(folder, &found, options)?;
+    let mut tensors = scaled(folder, open_found(folder, &found, options)?)?;
     if let (None, Some(variant)) = (&options.variant, &found.variant) {
         tensors.notes.push(format!("only the variant `{variant}` is there ({}); it is used", found.name));
     }
@@ -62,10 +63,17 @@ fn open_found(folder: &Path, found: &Found, options: &ImportOptions) -> Result<T
 /// As [`open`].
 pub(crate) fn open_path(path: &Path, options: &ImportOptions) -> Result<Tensors> {
     let (folder, name) = split(path);
-    match Found::named(name) {
+    let tensors = match Found::named(name) {
         found if found.sharded => open_found(folder, &found, options),
         found => open_file(&found.name, &open_given(path)?, options),
-    }
+    };
+    scaled(path, tensors?)
+}
+
+/// With the numbers that stand beside 8-bit floats multiplied in, which may lie in another shard.
+fn scaled(path: &Path, mut tensors: Tensors) -> Result<Tensors> {
+    scaled::apply(path, &mut tensors.weights, &mut tensors.notes)?;
+    Ok(tensors)
 }
 
 /// Opens one safetensors file, or a pickle file if the options allow it.

@@ -6,10 +6,13 @@
 mod joint;
 mod naming;
 mod open_clip;
+mod places;
 mod recipe;
+mod sam;
 mod unet;
 mod vae;
 
 pub(crate) use naming::{Naming, params};
 pub(crate) use open_clip::config as open_clip_config;
+pub(crate) use places::{beside, elsewhere, marks, places};
 pub(crate) use recipe::{Recipe, Transform};

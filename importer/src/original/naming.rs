@@ -1,11 +1,13 @@
 //! Which layout the tensors of a network have, and by it the tensor of every parameter.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use dmdx_graph::Weight;
 
+use super::places::{BARE_TOKENS, TOKENS};
 use super::recipe::Recipe;
-use super::{joint, open_clip, unet, vae};
+use super::{joint, open_clip, sam, unet, vae};
 use crate::arch::ArchGraphs;
 
 /// The names of one network in one file.
@@ -19,15 +21,18 @@ pub(crate) struct Naming {
 enum Layout {
     /// The reference library's own names behind a prefix.
     Present,
+    /// The same without the `text_model.` that they begin with.
+    WithoutTextModel,
     Unet(unet::UnetNames),
     Vae(vae::VaeNames),
     OpenClip(open_clip::OpenClipNames),
     Joint(joint::JointNames),
+    Sam(sam::SamNames),
 }
 
 /// Prefixes under which a network may lie in a file that is given with the configuration of one network, and a name
 /// that shows the layout.
-const LONE: [(&str, &[&str], &str); 8] = [
+const LONE: [(&str, &[&str], &str); 10] = [
     ("UNet2DConditionModel", &["model.diffusion_model.", "diffusion_model.", ""], "input_blocks.0.0.weight"),
     ("SD3Transformer2DModel", &["model.diffusion_model.", "diffusion_model.", ""], "joint_blocks.0.x_block.attn.qkv.weight"),
     ("AutoencoderKL", &["first_stage_model.", "vae.", ""], "decoder.mid.block_1.norm1.weight"),
@@ -38,11 +43,9 @@ const LONE: [(&str, &[&str], &str); 8] = [
     ),
     ("CLIPVision", &[""], "visual.transformer.resblocks.0.ln_1.weight"),
     ("CLIPModel", &[""], "visual.transformer.resblocks.0.ln_1.weight"),
-    (
-        "CLIPText",
-        &["conditioner.embedders.0.transformer.", "cond_stage_model.transformer."],
-        "text_model.embeddings.token_embedding.weight",
-    ),
+    ("CLIPText", &["conditioner.embedders.0.transformer.", "cond_stage_model.transformer."], TOKENS),
+    ("CLIPText", &["conditioner.embedders.0.transformer.", "cond_stage_model.transformer.", ""], BARE_TOKENS),
+    ("Sam", &[""], "image_encoder.patch_embed.proj.weight"),
     ("T5EncoderModel", &["text_encoders.t5xxl.transformer."], "encoder.final_layer_norm.weight"),
 ];
 
@@ -68,6 +71,10 @@ impl Naming {
             class if class.starts_with("CLIP") && (has("positional_embedding") || has("visual.positional_embedding")) => {
                 Layout::OpenClip(open_clip::OpenClipNames::of(class, &params, prefix))
             }
+            class if class.starts_with("CLIPText") && has(BARE_TOKENS) => Layout::WithoutTextModel,
+            class if class.starts_with("Sam") && has("image_encoder.patch_embed.proj.weight") => {
+                Layout::Sam(sam::SamNames::of(&params))
+            }
             _ => Layout::Present,
         };
         Self { prefix: prefix.into(), layout }
@@ -85,24 +92,40 @@ impl Naming {
 
     /// Where the tensor of a parameter is; nothing when the layout has no place for the parameter.
     pub(crate) fn recipe(&self, param: &str) -> Option<Recipe> {
+        // SD3's files leave out the projection of CLIP-L, which is not used as one there.
+        let or_identity = param == "text_projection.weight" && self.prefix.starts_with("text_encoders.clip_l.");
         let mut recipe = match &self.layout {
-            Layout::Present => {
-                // SD3's files leave out the projection of CLIP-L, which is not used as one there.
-                let or_identity = param == "text_projection.weight" && self.prefix.starts_with("text_encoders.clip_l.");
-                Recipe { or_identity, ..Recipe::same(param) }
+            Layout::Present => Recipe { or_identity, ..Recipe::same(param) },
+            Layout::WithoutTextModel => {
+                Recipe { or_identity, ..Recipe::same(param.strip_prefix("text_model.").unwrap_or(param)) }
             }
             Layout::Unet(names) => Recipe::same(names.original(param)?),
             Layout::Vae(names) => names.recipe(param)?,
             Layout::OpenClip(names) => names.recipe(param)?,
             Layout::Joint(names) => names.recipe(param)?,
+            Layout::Sam(names) => names.recipe(param)?,
         };
         recipe.tensor.insert_str(0, &self.prefix);
         Some(recipe)
     }
 
+    /// What the names of all tensors of the network begin with.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// A tensor's name without the prefix; nothing when it belongs to another network.
     pub(crate) fn strip<'a>(&self, tensor: &'a str) -> Option<&'a str> {
         tensor.strip_prefix(&self.prefix)
+    }
+
+    /// The reference library's name of a tensor (without prefix) that no parameter asks for, as far as there is one.
+    pub(crate) fn present<'a>(&self, tensor: &'a str) -> Cow<'a, str> {
+        match &self.layout {
+            Layout::WithoutTextModel => Cow::Owned(format!("text_model.{tensor}")),
+            Layout::Sam(_) => sam::present(tensor),
+            Layout::Present | Layout::Unet(_) | Layout::Vae(_) | Layout::OpenClip(_) | Layout::Joint(_) => Cow::Borrowed(tensor),
+        }
     }
 
     /// Why a tensor (without prefix) is left out on purpose, if it is.
@@ -120,6 +143,8 @@ impl Naming {
             Layout::Unet(_) | Layout::Vae(_) => "latent-diffusion",
             Layout::OpenClip(_) => "open_clip",
             Layout::Joint(_) => "SD3",
+            Layout::Sam(_) => "Segment Anything",
+            Layout::WithoutTextModel => return Some("the tensors have their names without `text_model.`".into()),
         };
         Some(format!("the tensors have the names of the original {layout} layout"))
     }

@@ -20,6 +20,7 @@ use pytorch_reader::{PytorchReader, Tensor};
 use crate::error::{ImportError, PickleFault, Result};
 use crate::limits::{Limits, within};
 use crate::path::OpenFile;
+use crate::quantised;
 use crate::tensor_file::TensorFile;
 
 /// Bytes of a description that are fine in any file; in larger ones an eighth of the file is.
@@ -54,6 +55,9 @@ pub fn read(open: &OpenFile, limits: &Limits) -> Result<TensorFile> {
         return Err(fail(PickleFault::NoTensors));
     }
     check_sizes(path, &tensors, open.length, limits)?;
+    if let Some(refusal) = quantised::by_names(path, tensors.keys().map(String::as_str)) {
+        return Err(refusal);
+    }
     let mut weights = BTreeMap::new();
     for (name, tensor) in tensors {
         let unknown = || PickleFault::Dtype { tensor: name.clone(), dtype: format!("{:?}", tensor.dtype()) };

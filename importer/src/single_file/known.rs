@@ -8,8 +8,27 @@ pub(super) struct Known {
     pub pipeline: &'static str,
     /// Configurations by the folder of the diffusers layout; the denoising network comes first.
     pub configs: &'static [(&'static str, &'static str)],
-    /// The scheduler's configuration, where the shapes say which it is.
-    pub scheduler: Option<&'static str>,
+    /// How it was released to be sampled; nothing for a network that makes no pictures.
+    pub sampling: Option<Released>,
+}
+
+/// How a model was released to be sampled.
+pub(super) struct Released {
+    /// The scheduler's configuration.
+    pub scheduler: &'static str,
+    /// What the network predicts.
+    pub predicts: Predicts,
+}
+
+/// What a released network predicts, as far as its shapes tell.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Predicts {
+    /// The noise, in everything that was released under this name.
+    Noise,
+    /// Models of both kinds were released.
+    NoiseOrVelocity,
+    /// The velocity of flow matching.
+    Flow,
 }
 
 macro_rules! config {
@@ -24,9 +43,16 @@ const SD3_ENCODERS: [(&str, &str); 4] = [
     ("text_encoder_2", config!("clip_bigg")),
     ("text_encoder_3", config!("t5_xxl")),
 ];
+const SDXL: Option<Released> = Some(Released { scheduler: config!("scheduler_sdxl"), predicts: Predicts::Noise });
+const SD1: Option<Released> = Some(Released { scheduler: config!("scheduler_sd15"), predicts: Predicts::Noise });
+/// The models for 512 and for 768 pixels have the same shapes.
+const SD2: Option<Released> = Some(Released { scheduler: SCHEDULER_SD2, predicts: Predicts::NoiseOrVelocity });
+const SD3: Option<Released> = Some(Released { scheduler: config!("scheduler_sd3"), predicts: Predicts::Flow });
+/// The scheduler of Stable Diffusion 2, whose class can begin at a signal-to-noise ratio of zero.
+pub(super) const SCHEDULER_SD2: &str = config!("scheduler_sd2");
 
 /// Every model that is recognised.
-pub(super) const KNOWN: [Known; 7] = [
+pub(super) const KNOWN: [Known; 10] = [
     Known {
         title: "Stable Diffusion XL base",
         pipeline: "StableDiffusionXLPipeline",
@@ -36,7 +62,7 @@ pub(super) const KNOWN: [Known; 7] = [
             ("text_encoder", config!("clip_l")),
             ("text_encoder_2", config!("clip_bigg")),
         ],
-        scheduler: Some(config!("scheduler_sdxl")),
+        sampling: SDXL,
     },
     Known {
         title: "Stable Diffusion XL refiner",
@@ -46,40 +72,47 @@ pub(super) const KNOWN: [Known; 7] = [
             ("vae", config!("vae_sdxl")),
             ("text_encoder_2", config!("clip_bigg")),
         ],
-        scheduler: Some(config!("scheduler_sdxl")),
+        sampling: SDXL,
     },
     Known {
         title: "Stable Diffusion 1",
         pipeline: "StableDiffusionPipeline",
         configs: &[("unet", config!("unet_sd15")), ("vae", config!("vae_sd15")), ("text_encoder", config!("clip_l"))],
-        scheduler: Some(config!("scheduler_sd15")),
+        sampling: SD1,
     },
     Known {
         title: "Stable Diffusion 2",
         pipeline: "StableDiffusionPipeline",
         configs: &[("unet", config!("unet_sd21")), ("vae", config!("vae_sd15")), ("text_encoder", config!("clip_h"))],
-        // The models for 512 and for 768 pixels have the same shapes and predict noise and velocity.
-        scheduler: None,
+        sampling: SD2,
     },
     Known {
         title: "Stable Diffusion 3 Medium",
         pipeline: "StableDiffusion3Pipeline",
         configs: &[("transformer", config!("sd3_medium")), SD3_ENCODERS[0], SD3_ENCODERS[1], SD3_ENCODERS[2], SD3_ENCODERS[3]],
-        scheduler: Some(config!("scheduler_sd3")),
+        sampling: SD3,
     },
     Known {
         title: "Stable Diffusion 3.5 Medium",
         pipeline: "StableDiffusion3Pipeline",
         configs: &[("transformer", config!("sd35_medium")), SD3_ENCODERS[0], SD3_ENCODERS[1], SD3_ENCODERS[2], SD3_ENCODERS[3]],
-        scheduler: Some(config!("scheduler_sd3")),
+        sampling: SD3,
     },
     Known {
         title: "Stable Diffusion 3.5 Large",
         pipeline: "StableDiffusion3Pipeline",
         configs: &[("transformer", config!("sd35_large")), SD3_ENCODERS[0], SD3_ENCODERS[1], SD3_ENCODERS[2], SD3_ENCODERS[3]],
-        scheduler: Some(config!("scheduler_sd3")),
+        sampling: SD3,
     },
+    Known { title: "Segment Anything ViT-B", pipeline: "SamModel", configs: &[("sam", config!("sam_vit_b"))], sampling: None },
+    Known { title: "Segment Anything ViT-L", pipeline: "SamModel", configs: &[("sam", config!("sam_vit_l"))], sampling: None },
+    Known { title: "Segment Anything ViT-H", pipeline: "SamModel", configs: &[("sam", config!("sam_vit_h"))], sampling: None },
 ];
+
+/// Channels that a UNet takes where it is given more than the noisy latent, what for, and what the class of its pipeline
+/// is called in the middle.
+pub(super) const MORE_CHANNELS: [(u64, &str, &str); 3] =
+    [(9, "inpainting", "Inpaint"), (8, "editing a picture", "InstructPix2Pix"), (5, "pictures of a given depth", "Depth2Img")];
 
 impl Known {
     /// The configuration of the network that belongs into a folder.

@@ -6,6 +6,8 @@
 
 mod alone;
 mod known;
+mod marks;
+mod sampling;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,67 +18,35 @@ use serde_json::{Value, json};
 
 use self::alone::RECOGNISED;
 pub(crate) use self::alone::alone;
-use self::known::{KNOWN, Known};
+use self::known::{KNOWN, Known, MORE_CHANNELS};
+use self::marks::Marks;
+use self::sampling::Sampling;
 use crate::arch::{self, ArchGraphs};
 use crate::component::{Component, bind_component};
-use crate::contents::Contents;
-use crate::defects::Defects;
+use crate::contents::{ASSUMED, Contents};
+use crate::defects::{Defects, shortened};
 use crate::error::{ImportError, Result};
 use crate::hf::json::{self as hf_json, JsonFile};
 use crate::hf::tensors::Tensors;
 use crate::options::ImportOptions;
-use crate::original::{Naming, params};
+use crate::original::{Naming, beside, params, places};
 use crate::pipeline::Pipeline;
-
-/// Where a network may lie: its folder in the diffusers layout, its prefix in the file, and a name that shows it.
-const PLACES: [(&str, &str, &str); 10] = [
-    ("unet", "model.diffusion_model.", "input_blocks.0.0.weight"),
-    ("transformer", "model.diffusion_model.", "joint_blocks.0.x_block.attn.qkv.weight"),
-    ("vae", "first_stage_model.", "decoder.conv_in.weight"),
-    ("text_encoder", "conditioner.embedders.0.transformer.", TOKENS),
-    ("text_encoder", "cond_stage_model.transformer.", TOKENS),
-    ("text_encoder", "cond_stage_model.model.", "token_embedding.weight"),
-    ("text_encoder", "text_encoders.clip_l.transformer.", TOKENS),
-    ("text_encoder_2", "conditioner.embedders.1.model.", "token_embedding.weight"),
-    ("text_encoder_2", "text_encoders.clip_g.transformer.", TOKENS),
-    ("text_encoder_3", "text_encoders.t5xxl.transformer.", "encoder.final_layer_norm.weight"),
-];
-const TOKENS: &str = "text_model.embeddings.token_embedding.weight";
-/// The refiner's only text encoder takes the place that the base model gives to CLIP-L.
-const REFINER: (&str, &str, &str) = ("text_encoder_2", "conditioner.embedders.0.model.", "token_embedding.weight");
-
-/// Tensors beside the networks, and why nothing is lost.
-const BESIDE: [(&str, &str); 13] = [
-    ("model_ema.", "a moving average of the weights; the weights themselves are used"),
-    ("alphas_cumprod", SCHEDULE),
-    ("alphas_cumprod_prev", SCHEDULE),
-    ("betas", SCHEDULE),
-    ("sqrt_", SCHEDULE),
-    ("log_one_minus_alphas_cumprod", SCHEDULE),
-    ("posterior_", SCHEDULE),
-    ("denoiser.sigmas", SCHEDULE),
-    ("logvar", SCHEDULE),
-    ("lvlb_weights", SCHEDULE),
-    ("model.model_sampling.", SCHEDULE),
-    ("text_encoders.clip_l.logit_scale", "scales similarities in the training loss only"),
-    ("text_encoders.clip_g.logit_scale", "scales similarities in the training loss only"),
-];
-const SCHEDULE: &str = "the noise schedule, which the scheduler computes";
-
-/// The networks of a file: folder and prefix, in the order of [`PLACES`].
-fn places(tensors: &BTreeMap<String, Weight>) -> IndexMap<&'static str, &'static str> {
-    let has = |(_, prefix, name): &&(&str, &str, &str)| tensors.contains_key(&format!("{prefix}{name}"));
-    let mut found = IndexMap::new();
-    for (folder, prefix, _) in PLACES.iter().chain([&REFINER]).filter(has) {
-        found.entry(*folder).or_insert(*prefix);
-    }
-    found
-}
 
 /// How many networks of an original single-file layout the tensors hold; an autoencoder or text encoder without the
 /// denoising network counts only by its prefix.
 pub(crate) fn holds_networks(tensors: &BTreeMap<String, Weight>) -> usize {
     places(tensors).len()
+}
+
+/// What a file holds beside its networks, and says about itself.
+#[derive(Default)]
+struct Rest {
+    /// Tensors of no known use, sorted.
+    unused: Vec<String>,
+    /// Tensors that are left out on purpose, by the reason.
+    ignored: BTreeMap<&'static str, Vec<String>>,
+    /// What is true of any network in the file.
+    notes: Vec<String>,
 }
 
 /// Reads a single-file checkpoint as the pipeline that it holds.
@@ -85,16 +55,37 @@ pub(crate) fn holds_networks(tensors: &BTreeMap<String, Weight>) -> usize {
 /// When the file holds no network in a layout that is known, is of no released model and no configuration is given, or
 /// a network does not fit its configuration.
 pub(crate) fn pipeline(path: &Path, tensors: Tensors, options: &ImportOptions) -> Result<Pipeline> {
-    let places = places(&tensors.weights);
-    let mut contents = match &options.config {
-        Some(folder) => Contents::read(folder, options)?,
-        None => known_contents(path, &places, &tensors.weights)?,
+    let (mut pipeline, mut rest) = whole(path, tensors, options)?;
+    let left_out = |(reason, names): (&&str, &Vec<String>)| {
+        format!("{} tensor(s) are left out on purpose, because {reason}: {}", names.len(), shortened(names))
     };
+    rest.notes.append(&mut pipeline.notes);
+    rest.notes.extend(rest.ignored.iter().map(left_out));
+    if !rest.unused.is_empty() {
+        rest.notes.push(format!("{} tensor(s) belong to no network: {}", rest.unused.len(), shortened(&rest.unused)));
+    }
+    pipeline.notes = rest.notes;
+    Ok(pipeline)
+}
+
+/// The pipeline of a file, with notes about the pipeline alone, and the rest of the file.
+fn whole(path: &Path, tensors: Tensors, options: &ImportOptions) -> Result<(Pipeline, Rest)> {
+    let places = places(&tensors.weights);
+    let marks = Marks::read(&tensors);
+    let mut rest = Rest { notes: marks.sentences(), ..Rest::default() };
+    let mut contents = match &options.config {
+        Some(folder) => {
+            let contents = Contents::read(folder, options)?;
+            rest.notes.extend(marks.against(contents.scheduler.as_ref().map(|json| &json.value)));
+            contents
+        }
+        None => known_contents(path, &places, &tensors.weights, &marks, &mut rest.notes)?,
+    };
+    rest.notes.extend(tensors.notes.iter().cloned());
     let mut components = IndexMap::new();
-    let mut notes = tensors.notes.clone();
     for (folder, class) in std::mem::take(&mut contents.networks) {
         let Some(prefix) = places.get(folder.as_str()) else {
-            notes.push(format!("{folder} ({class}) is not in the file"));
+            contents.notes.push(format!("{folder} ({class}) is not in the file"));
             continue;
         };
         let config = contents.config(&folder, &class, options)?;
@@ -103,73 +94,99 @@ pub(crate) fn pipeline(path: &Path, tensors: Tensors, options: &ImportOptions) -
         let own = Tensors { weights: own, files: tensors.files.clone(), ..Tensors::default() };
         components.insert(folder, bind_component(path, config, own, Some(prefix), options)?);
     }
-    let known_prefix = |name: &str| places.values().any(|prefix| name.starts_with(prefix));
-    let beside = |name: &str| BESIDE.iter().any(|(pattern, _)| name.starts_with(pattern)) || name.ends_with(".logit_scale");
-    let others: Vec<String> = tensors.weights.keys().filter(|name| !known_prefix(name) && !beside(name)).cloned().collect();
-    if !others.is_empty() {
-        if options.deny_unused {
-            let defects = Box::new(Defects { unused: others, ..Default::default() });
-            return Err(ImportError::Binding { class: contents.class, path: path.into(), defects });
+    // A network that the configuration does not name is as little used as a tensor of no network.
+    let used: Vec<&str> = places.iter().filter(|(folder, _)| components.contains_key(**folder)).map(|(_, at)| *at).collect();
+    for name in tensors.weights.keys().filter(|name| !used.iter().any(|prefix| name.starts_with(prefix))) {
+        match beside(name) {
+            Some(reason) => rest.ignored.entry(reason).or_default().push(name.clone()),
+            None => rest.unused.push(name.clone()),
         }
-        notes.push(format!("{} tensor(s) belong to no network: {}", others.len(), crate::defects::shortened(&others)));
+    }
+    if options.deny_unused && !rest.unused.is_empty() {
+        let defects = Box::new(Defects { unused: rest.unused, ..Default::default() });
+        return Err(ImportError::Binding { class: contents.class, path: path.into(), defects });
     }
     if components.is_empty() {
         return Err(ImportError::UnknownModel { path: path.into(), folder: "none".into(), known: titles() });
     }
-    contents.notes.extend(notes);
-    contents.finish(components, options)
+    Ok((contents.finish(components, options)?, rest))
+}
+
+/// A released model that a file holds.
+struct Found {
+    known: &'static Known,
+    /// The folder of the network that shows it.
+    folder: &'static str,
+    /// That network's configuration, where it is not the released one.
+    config: Option<String>,
+    /// The class of the pipeline.
+    pipeline: String,
+    /// What else is special.
+    notes: Vec<String>,
 }
 
 /// The contents of a released model's file.
-fn known_contents(path: &Path, places: &IndexMap<&str, &str>, weights: &BTreeMap<String, Weight>) -> Result<Contents> {
-    let (known, denoiser) = find(path, places, weights)?;
-    let mut contents = Contents { class: known.pipeline.into(), ..Contents::default() };
-    let mut index = json!({"_class_name": known.pipeline});
+fn known_contents(
+    path: &Path,
+    places: &IndexMap<&'static str, &'static str>,
+    weights: &BTreeMap<String, Weight>,
+    marks: &Marks,
+    notes: &mut Vec<String>,
+) -> Result<Contents> {
+    let Found { known, folder: shows, config: changed, pipeline, notes: special } = find(path, places, weights)?;
+    let mut contents = Contents { class: pipeline.clone(), ..Contents::default() };
+    let mut index = json!({"_class_name": pipeline});
     for (folder, text) in known.configs {
+        let text = changed.as_deref().filter(|_| *folder == shows).unwrap_or(text);
         let value = parse(path, text)?;
         let class = arch::class_of(&value)?.to_string();
         let library = if value.get("_class_name").is_some() { "diffusers" } else { "transformers" };
         if places.contains_key(folder) {
             index[*folder] = json!([library, class]);
-            contents.configs.insert((*folder).into(), JsonFile { text: (*text).into(), value });
+            contents.configs.insert((*folder).into(), JsonFile { text: text.into(), value });
         }
         contents.networks.push(((*folder).into(), class));
     }
-    match known.scheduler {
-        Some(text) => {
-            let value = parse(path, text)?;
-            index["scheduler"] = json!(["diffusers", value.get("_class_name")]);
-            contents.scheduler = Some(JsonFile { text: text.into(), value });
-        }
-        None => contents.notes.push(format!(
-            "{} models that predict noise and velocity have the same shapes, so the file does not say how to sample; give \
-             the scheduler with --config",
-            known.title
-        )),
+    notes.insert(0, format!("recognised as {} by the shapes of `{shows}`", known.title));
+    notes.extend(special);
+    let sampling = Sampling::of(path, known, marks)?;
+    if let Some(scheduler) = &sampling.scheduler {
+        index["scheduler"] = json!(["diffusers", scheduler.value.get("_class_name")]);
     }
-    contents.notes.insert(0, format!("{RECOGNISED} {} by the shapes of `{denoiser}`", known.title));
+    if let Some(assumed) = &sampling.assumed {
+        index[ASSUMED] = json!(assumed);
+    }
+    contents.scheduler = sampling.scheduler;
+    contents.notes.extend(sampling.assumed.into_iter().chain(sampling.notes));
     contents.notes.push("the file holds no tokenizers; a folder that has them can be given with --config".into());
     contents.index = JsonFile { text: format!("{index:#}\n"), value: index };
     Ok(contents)
 }
 
-/// The released model whose denoising network has exactly the shapes of the file.
-fn find(
-    path: &Path,
-    places: &IndexMap<&str, &str>,
-    weights: &BTreeMap<String, Weight>,
-) -> Result<(&'static Known, &'static str)> {
-    let denoiser = places.get_key_value("unet").or_else(|| places.get_key_value("transformer"));
+/// The released model whose denoising network has exactly the shapes of the file, or more channels of pictures to read.
+fn find(path: &Path, places: &IndexMap<&'static str, &'static str>, weights: &BTreeMap<String, Weight>) -> Result<Found> {
     let unknown = |folder: &str| ImportError::UnknownModel { path: path.into(), folder: folder.into(), known: titles() };
-    let Some((folder, prefix)) = denoiser else {
+    let Some((folder, prefix)) = ["unet", "transformer", "sam"].iter().find_map(|folder| places.get_key_value(folder)) else {
         return Err(unknown(&places.keys().copied().collect::<Vec<_>>().join(", ")));
     };
+    let first = weights.get(&format!("{prefix}input_blocks.0.0.weight"));
+    let channels = first.and_then(|weight| weight.shape().get(1)).map(|channels| *channels as u64);
+    let more = MORE_CHANNELS.iter().find(|(count, ..)| Some(*count) == channels);
     for known in &KNOWN {
         let Some(config) = known.config(folder) else { continue };
-        let network = arch::build(&parse(path, config)?)?;
-        if fits(&network, prefix, weights) {
-            let folder = if *folder == "unet" { "unet" } else { "transformer" };
-            return Ok((known, folder));
+        let mut found = Found { known, folder: *folder, config: None, pipeline: known.pipeline.into(), notes: Vec::new() };
+        let mut value = parse(path, config)?;
+        if let (Some((count, purpose, middle)), Some(start)) = (more, known.pipeline.strip_suffix("Pipeline")) {
+            value["in_channels"] = (*count).into();
+            found.config = Some(format!("{value:#}\n"));
+            found.pipeline = format!("{start}{middle}Pipeline");
+            found.notes.push(format!(
+                "the network reads {count} channels, for {purpose}; it can be inspected, checked and converted, but generating \
+                 and training go from texts alone"
+            ));
+        }
+        if fits(&arch::build(&value)?, prefix, weights) {
+            return Ok(found);
         }
     }
     Err(unknown(folder))
@@ -187,7 +204,10 @@ fn fits(network: &ArchGraphs, prefix: &str, weights: &BTreeMap<String, Weight>) 
             recipe.transform.source_shapes(&param.shape).iter().any(|shape| shape == weight.shape())
         })
     });
-    all && params(network).next().is_some() && weights.keys().filter(|name| name.starts_with(prefix)).count() == used.len()
+    // What the network leaves out on purpose may be there or not.
+    let ignored = |own: &str| network.ignored(&naming.present(own)).is_some() || naming.ignored(own).is_some();
+    let rest = || weights.keys().filter(|name| !used.contains(name.as_str())).filter_map(|name| name.strip_prefix(prefix));
+    all && params(network).next().is_some() && rest().all(ignored)
 }
 
 fn titles() -> Vec<String> {
@@ -204,12 +224,16 @@ fn parse(path: &Path, text: &str) -> Result<Value> {
 /// # Errors
 /// As [`pipeline`]; also when there are several.
 pub(crate) fn only_network(path: &Path, tensors: Tensors, options: &ImportOptions) -> Result<Component> {
-    let mut pipeline = pipeline(path, tensors, options)?;
+    let (mut pipeline, rest) = whole(path, tensors, options)?;
     match (pipeline.components.len(), pipeline.components.pop()) {
         (1, Some((_, mut component))) => {
-            // Beside what this one network is, the notes are about a pipeline.
-            let about = pipeline.notes.into_iter().filter(|note| note.starts_with(RECOGNISED));
-            component.report.notes.splice(0..0, about);
+            let report = &mut component.report;
+            report.notes.splice(0..0, rest.notes);
+            report.unused.extend(rest.unused);
+            report.unused.sort_unstable();
+            for (reason, names) in rest.ignored {
+                report.ignored.entry(reason).or_default().extend(names);
+            }
             Ok(component)
         }
         _ => Err(ImportError::IsPipeline { path: path.into() }),

@@ -79,3 +79,37 @@ pub fn edit_text(path: &Path, change: impl FnOnce(String) -> String) {
     assert_ne!(text, changed, "the change did nothing");
     std::fs::write(path, changed).unwrap();
 }
+
+/// Names and shapes of lists of `fixtures/original/names.json`, each sorted by name.
+pub fn named(lists: &[&str]) -> Vec<(String, Vec<usize>)> {
+    let names: serde_json::Value = serde_json::from_slice(&std::fs::read(fixture("original/names.json")).unwrap()).unwrap();
+    lists.iter().flat_map(|list| flat(&names[*list])).collect()
+}
+
+/// Names and shapes of a list that is split at the dots of its names.
+fn flat(list: &serde_json::Value) -> BTreeMap<String, Vec<usize>> {
+    let mut names = BTreeMap::new();
+    for (name, below) in list.as_object().unwrap() {
+        if below.is_array() {
+            names.insert(name.clone(), serde_json::from_value(below.clone()).unwrap());
+        } else {
+            names.extend(flat(below).into_iter().map(|(rest, shape)| (format!("{name}.{rest}"), shape)));
+        }
+    }
+    names
+}
+
+/// A file of these tensors, of 16-bit zeros, that takes no room: everything behind the header is a hole.
+pub fn sparse(path: &Path, tensors: &[(String, Vec<usize>)], metadata: &[(&str, &str)]) {
+    let mut header = serde_json::Map::new();
+    header.insert("__metadata__".into(), serde_json::json!(metadata.iter().copied().collect::<BTreeMap<_, _>>()));
+    let mut offset = 0;
+    for (name, shape) in tensors {
+        let end = offset + 2 * shape.iter().product::<usize>();
+        header.insert(name.clone(), serde_json::json!({"dtype": "F16", "shape": shape, "data_offsets": [offset, end]}));
+        offset = end;
+    }
+    let bytes = file_of(&serde_json::Value::Object(header).to_string(), &[]);
+    std::fs::write(path, &bytes).unwrap();
+    std::fs::File::options().write(true).open(path).unwrap().set_len((bytes.len() + offset) as u64).unwrap();
+}

@@ -214,6 +214,9 @@ pub struct Provenance {
     pub source_sha256: String,
     /// The licence of the weights, empty if the source does not say.
     pub licence: String,
+    /// What the import of a single file assumed because the file does not say it; absent where everything was stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assumed: Option<String>,
 }
 
 impl VaeScaling {

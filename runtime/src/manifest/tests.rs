@@ -33,6 +33,7 @@ fn manifest() -> Manifest {
             source: "test".into(),
             source_sha256: String::new(),
             licence: String::new(),
+            assumed: None,
         },
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use dmdx_graph::weights::MappedFile;
+use dmdx_graph::weights::{Float8, MappedFile, WeightExpr};
 use dmdx_graph::{DType, Weight};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
@@ -16,6 +16,7 @@ use super::layout::{self, shown};
 use crate::error::{ImportError, JsonFault, Result, SafetensorsFault};
 use crate::limits::{Limits, within};
 use crate::path::OpenFile;
+use crate::quantised;
 use crate::tensor_file::TensorFile;
 
 pub use self::write::{SafetensorsWriter, TensorEntry};
@@ -57,6 +58,10 @@ pub fn read_mapped(map: MappedFile, limits: &Limits) -> Result<TensorFile> {
     let metadata = parsed.metadata().clone().unwrap_or_default().into_iter().collect();
     let infos: BTreeMap<String, &TensorInfo> = parsed.tensors().into_iter().collect();
     within(path, "the number of tensors", infos.len(), limits.tensors, "tensors")?;
+    // Before a type of packed numbers is refused, which says less.
+    if let Some(refusal) = quantised::by_names(path, infos.keys().map(String::as_str)) {
+        return Err(refusal);
+    }
     let file = Arc::new(map);
     let mut tensors = BTreeMap::new();
     for (name, info) in infos {
@@ -118,10 +123,14 @@ fn weight(
     let (start, end) = info.data_offsets;
     bounded("the size in bytes", end.saturating_sub(start), limits.tensor_bytes, "tensor_bytes")?;
     let (fail, tensor) = (broken(path), || shown(name));
-    let dtype = dtype_of(info.dtype).ok_or_else(|| fail(SafetensorsFault::Dtype { tensor: tensor(), dtype: info.dtype }))?;
     let offset = data_start.checked_add(start).ok_or_else(|| fail(SafetensorsFault::BeyondFile { tensor: tensor() }))?;
-    Weight::mapped(file.clone(), offset, dtype, info.shape.clone())
-        .map_err(|reason| fail(SafetensorsFault::Tensor { tensor: tensor(), reason: reason.into() }))
+    let (file, shape) = (file.clone(), info.shape.clone());
+    let weight = match (dtype_of(info.dtype), float8_of(info.dtype)) {
+        (Some(dtype), _) => Weight::mapped(file, offset, dtype, shape),
+        (None, Some(kind)) => WeightExpr::widened(file, offset, kind, shape),
+        (None, None) => return Err(fail(SafetensorsFault::Dtype { tensor: tensor(), dtype: info.dtype })),
+    };
+    weight.map_err(|reason| fail(SafetensorsFault::Tensor { tensor: tensor(), reason: reason.into() }))
 }
 
 /// The storage type of a safetensors type, if it is one that graphs know.
@@ -135,6 +144,17 @@ fn dtype_of(dtype: Dtype) -> Option<DType> {
         Dtype::I32 => DType::I32,
         Dtype::U8 => DType::U8,
         Dtype::BOOL => DType::Bool,
+        _ => return None,
+    })
+}
+
+/// The 8-bit float of a safetensors type, if it is one.
+fn float8_of(dtype: Dtype) -> Option<Float8> {
+    Some(match dtype {
+        Dtype::F8_E4M3 => Float8::E4M3,
+        Dtype::F8_E5M2 => Float8::E5M2,
+        Dtype::F8_E4M3FNUZ => Float8::E4M3Fnuz,
+        Dtype::F8_E5M2FNUZ => Float8::E5M2Fnuz,
         _ => return None,
     })
 }
