@@ -46,6 +46,25 @@ fn count(folder: &Path) -> usize {
     std::fs::read_dir(folder).unwrap().count()
 }
 
+/// What the import of a single file assumed stands in the manifest, and nothing where nothing was assumed.
+#[test]
+fn the_manifest_states_what_was_assumed() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, assumed) in [("plain", None), ("assumed", Some("assumed: a round table"))] {
+        let mut pipeline = pipeline();
+        if let Some(text) = assumed {
+            pipeline.model_index["_dmdx_assumed"] = text.into();
+        }
+        let out = folder.path().join(name);
+        let mut progress = |_: Stage<'_>| ();
+        let options = BundleOptions::new(Role::Teacher, trailing(1000, 1000, 25), &mut progress);
+        export_bundle(&pipeline, &teacher(), &out, options).unwrap();
+        let text = std::fs::read_to_string(out.join("dmdx.json")).unwrap();
+        assert_eq!(Manifest::parse(&text).unwrap().provenance.assumed.as_deref(), assumed);
+        assert_eq!(text.contains("\"assumed\""), assumed.is_some());
+    }
+}
+
 #[test]
 fn a_verified_teacher_bundle_states_its_errors() {
     let folder = tempfile::tempdir().unwrap();

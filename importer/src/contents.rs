@@ -13,7 +13,7 @@ use crate::hf::{config, tokenizer};
 use crate::limits::within;
 use crate::options::ImportOptions;
 use crate::path::check_name;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{ASSUMED, Pipeline};
 use crate::provenance::Origin;
 
 /// Entries that no step from prompt to picture needs; they are left out with a note.
@@ -21,9 +21,7 @@ const NOT_NEEDED: [&str; 3] = ["feature_extractor", "image_encoder", "safety_che
 
 /// What a distilled student's folder says about how it is sampled.
 const STUDENT: &str = "dmdx_student.json";
-/// The key of `model_index.json` under which a conversion leaves what it assumed; diffusers does not look at it.
-pub(crate) const ASSUMED: &str = "_dmdx_assumed";
-/// Characters of it that are shown: the file may be a stranger's.
+/// Characters of what a conversion assumed that are shown: the file may be a stranger's.
 const LONGEST_ASSUMPTION: usize = 1000;
 
 /// What an entry of `model_index.json` is.

@@ -6,9 +6,11 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::component::Component;
-use crate::contents::ASSUMED;
 use crate::error::{ImportError, Result};
 use crate::provenance::Origin;
+
+/// The key of `model_index.json` under which a conversion leaves what it assumed; diffusers does not look at it.
+pub(crate) const ASSUMED: &str = "_dmdx_assumed";
 
 /// A pipeline of the diffusers layout.
 #[derive(Debug, Clone)]

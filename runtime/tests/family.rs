@@ -67,7 +67,7 @@ const VIDEO: &str = "CogVideoXPipeline";
 
 #[test]
 fn classes_are_known_by_name() {
-    for class in [XL, SD, SD3, VIDEO] {
+    for class in [XL, SD, SD3, VIDEO, "LatentConsistencyModelPipeline"] {
         assert_eq!(of(class).class(), class);
     }
     let error = family::of_class("FluxPipeline").unwrap_err().to_string();
@@ -284,4 +284,31 @@ fn inputs_that_no_prompt_changes() {
     let fixed = of(VIDEO).fixed(&Files::new(rotary), &geometry).unwrap();
     let names: Vec<&str> = fixed.inputs().map(|(name, _)| name).collect();
     assert_eq!((names, fixed.shared[0].1.shape()), (vec!["rope_cos", "rope_sin"], &[18, 16][..]));
+}
+
+/// UNets with `time_cond_proj_dim` are told the weight of guidance as diffusers' `get_guidance_scale_embedding` embeds it.
+#[test]
+fn guidance_is_told_as_the_reference_embeds_it() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/unet-variants/answers.json");
+    let answers: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    for class in [XL, SD, "LatentConsistencyModelPipeline"] {
+        let told = |width: Value, scale: f64| {
+            of(class).told_guidance(&Files::new(json!({"unet": {"time_cond_proj_dim": width}})), scale)
+        };
+        for answer in answers["guidance"].as_array().unwrap() {
+            let scale = answer["weight"].as_f64().unwrap();
+            let (input, row) = told(answer["width"].clone(), scale).unwrap().unwrap();
+            let wanted: Vec<f32> = serde_json::from_value(answer["values"].clone()).unwrap();
+            assert_eq!((input, row.shape()), ("timestep_cond", &[1, wanted.len()][..]));
+            let differences = row.floats().unwrap().iter().zip(&wanted).map(|(a, b)| f64::from((a - b).abs()));
+            // Angles up to 7000 in float32, which two exponentials may round differently by one step of 5e-4; seven digits.
+            assert!(differences.fold(0.0, f64::max) < 1e-5, "{class} {answer}: {:?}", row.floats().unwrap());
+        }
+        assert_eq!(told(Value::Null, 3.0).unwrap(), None);
+        for width in [json!(3), json!("wide"), json!(0)] {
+            let error = told(width, 3.0).unwrap_err().to_string();
+            assert!(error.contains("time_cond_proj_dim"), "{error}");
+        }
+    }
+    assert_eq!(of(SD3).told_guidance(&Files::new(json!({})), 3.0).unwrap(), None);
 }

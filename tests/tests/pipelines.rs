@@ -3,14 +3,18 @@
 //! Networks agree to 1e-4; several guided steps amplify that, so the whole way is held to 1e-3.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use dmdx_importer::hf::safetensors::{SafetensorsWriter, TensorEntry};
+use dmdx_importer::hf::tensors::open;
 use dmdx_importer::{ImportOptions, Pipeline, import_pipeline};
 use dmdx_runtime::Tensor;
 use dmdx_train::TrainError;
 use dmdx_train::sample::{self, Request, Trace};
 use dmdx_train::teacher::Interpreted;
+use serde_json::{Value, json};
 
 const TOLERANCE: f64 = 1e-3;
 
@@ -41,14 +45,7 @@ fn stable_diffusion_xl_draws_what_diffusers_draws() {
 #[test]
 fn stable_diffusion_draws_what_diffusers_draws() {
     let temporary = tempfile::tempdir().unwrap();
-    copy(&pipeline("sd15"), temporary.path());
-    let unet = pipeline("../zoo/unet_sd15");
-    for (from, folder) in
-        ["vae", "text_encoder", "tokenizer"].map(|name| (pipeline("sdxl").join(name), name)).into_iter().chain([(unet, "unet")])
-    {
-        std::fs::create_dir(temporary.path().join(folder)).unwrap();
-        copy(&from, &temporary.path().join(folder));
-    }
+    stable_diffusion(temporary.path());
     holds_at(temporary.path(), &pipeline("sd15/io_pipeline.safetensors"));
 }
 
@@ -173,6 +170,98 @@ fn the_infinity_of_python_is_read() {
     let pipeline = dmdx_importer::import_pipeline(temporary.path(), &dmdx_importer::ImportOptions::default()).unwrap();
     let scheduler = dmdx_runtime::scheduler::Scheduler::from_config(&pipeline.scheduler.unwrap()).unwrap();
     assert_eq!(scheduler.class(), "DPMSolverMultistepScheduler");
+}
+
+/// Uniform in ±scale/2, of a hash of name and place: what `fixtures/unet-variants/make.py` computes.
+fn numbers(name: &str, count: usize, scale: f64) -> Vec<f32> {
+    let seed = name.bytes().fold(0x811c_9dc5u32, |seed, byte| (seed ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let number = |i: usize| {
+        let u = seed.wrapping_add((i as u32).wrapping_mul(2_654_435_761));
+        let u = (u ^ (u >> 15)).wrapping_mul(2_246_822_519);
+        ((f64::from(u ^ (u >> 13)) / 2f64.powi(32) - 0.5) * scale) as f32
+    };
+    (0..count).map(number).collect()
+}
+
+/// Stable Diffusion 1.5 with the autoencoder and text encoder of `sdxl`.
+fn stable_diffusion(to: &Path) {
+    copy(&pipeline("sd15"), to);
+    let unet = pipeline("../zoo/unet_sd15");
+    for (from, folder) in
+        ["vae", "text_encoder", "tokenizer"].map(|name| (pipeline("sdxl").join(name), name)).into_iter().chain([(unet, "unet")])
+    {
+        std::fs::create_dir(to.join(folder)).unwrap();
+        copy(&from, &to.join(folder));
+    }
+}
+
+fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
+    let mut json: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    change(&mut json);
+    std::fs::write(path, json.to_string()).unwrap();
+}
+
+/// Makes the UNet one that is told its guidance, and the pipeline LCM's.
+fn told_its_guidance(folder: &Path) {
+    edit(&folder.join("model_index.json"), |index| index["_class_name"] = json!("LatentConsistencyModelPipeline"));
+    edit(&folder.join("unet/config.json"), |config| config["time_cond_proj_dim"] = json!(8));
+    let unet = folder.join("unet");
+    let weights = open(&unet, &ImportOptions::default()).unwrap().weights;
+    let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> =
+        weights.into_iter().map(|(name, weight)| (name, weight.shape().to_vec(), weight.to_f32())).collect();
+    let name = "time_embedding.cond_proj.weight";
+    tensors.push((name.into(), vec![8, 8], numbers(name, 64, 1.0)));
+    let entries = tensors.iter().map(|(name, shape, _)| TensorEntry::f32(name.clone(), shape.clone())).collect();
+    let file = std::fs::File::create(unet.join("diffusion_pytorch_model.safetensors")).unwrap();
+    let mut writer = SafetensorsWriter::begin(file, &BTreeMap::new(), entries).unwrap();
+    for (_, _, values) in tensors {
+        writer.tensor().unwrap();
+        writer.piece(&values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+/// The few-step students that people publish draw what diffusers draws, with the schedulers that they come with.
+#[test]
+fn released_students_draw_what_diffusers_draws() {
+    let answers: Value = serde_json::from_slice(&std::fs::read(pipeline("../students/answers.json")).unwrap()).unwrap();
+    let noise = Tensor::f32([1, 4, 8, 8], numbers("noise", 256, 3.4)).unwrap();
+    for (name, student) in answers.as_object().unwrap() {
+        let temporary = tempfile::tempdir().unwrap();
+        match student["networks"].as_str().unwrap() {
+            "sdxl" => copy(&pipeline("sdxl"), temporary.path()),
+            kind => {
+                stable_diffusion(temporary.path());
+                if kind == "lcm" {
+                    told_its_guidance(temporary.path());
+                }
+            }
+        }
+        std::fs::write(temporary.path().join("scheduler/scheduler_config.json"), student["scheduler"].to_string()).unwrap();
+        let pipeline = import_pipeline(temporary.path(), &ImportOptions::default()).unwrap();
+        let draw = |steps: usize, guidance: f64| {
+            let request = Request { prompt: "a photo of a cat".into(), steps, ..request(None, guidance) };
+            let trace = interpreted(&pipeline, &request, &noise).unwrap();
+            trace.latents.last().unwrap().floats().unwrap().iter().step_by(64).copied().collect::<Vec<f32>>()
+        };
+        let guidance = student["guidance"].as_f64().unwrap();
+        for (steps, wanted) in student["latents"].as_object().unwrap() {
+            let steps: usize = steps.parse().unwrap();
+            let wanted: Vec<f32> = serde_json::from_value(wanted.clone()).unwrap();
+            let found = draw(steps, guidance);
+            let largest = wanted.iter().fold(1f32, |most, value| most.max(value.abs()));
+            let worst = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            println!("{name} in {steps}: {worst:.1e} of {largest:.1}");
+            // The reference's networks and steps are in f32; dividing by the smallest alpha, 0.068, amplifies that.
+            assert!(worst <= 1e-4 * largest, "{name} in {steps}: {found:?} is not {wanted:?}");
+        }
+        if student["networks"] == "lcm" {
+            let (high, low) = (draw(1, guidance), draw(1, 1.0));
+            assert!(high.iter().zip(&low).any(|(a, b)| (a - b).abs() > 1e-2), "{high:?} {low:?}");
+        }
+        // Those that draw noise on the way, too: in the usual four steps.
+        assert!(draw(4, guidance).iter().all(|value| value.is_finite()), "{name}");
+    }
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -74,7 +74,7 @@ pub(crate) fn places(tensors: &BTreeMap<String, Weight>) -> IndexMap<&'static st
 /// Why a tensor of no network is left out on purpose, if it is.
 pub(crate) fn beside(tensor: &str) -> Option<&'static str> {
     if tensor == marks::VELOCITY || tensor == marks::ZERO_SNR || marks::EDM.contains(&tensor) {
-        return Some("says what the network predicts, which its scheduler has to say");
+        return Some("what the network predicts, which its scheduler says");
     }
     let found = BESIDE.iter().find(|(pattern, _)| tensor.starts_with(pattern));
     found.map(|(_, reason)| *reason).or_else(|| tensor.ends_with(".logit_scale").then_some(LOSS))

@@ -16,7 +16,7 @@ use crate::hf::tensors::Tensors;
 use crate::options::{ImportOptions, Nonfinite};
 
 /// How the note about the network begins.
-pub(super) const RECOGNISED: &str = "recognised as";
+const RECOGNISED: &str = "recognised as";
 
 type Weights = BTreeMap<String, Weight>;
 

@@ -16,21 +16,20 @@ use dmdx_graph::Weight;
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use self::alone::RECOGNISED;
 pub(crate) use self::alone::alone;
 use self::known::{KNOWN, Known, MORE_CHANNELS};
 use self::marks::Marks;
 use self::sampling::Sampling;
 use crate::arch::{self, ArchGraphs};
 use crate::component::{Component, bind_component};
-use crate::contents::{ASSUMED, Contents};
+use crate::contents::Contents;
 use crate::defects::{Defects, shortened};
 use crate::error::{ImportError, Result};
 use crate::hf::json::{self as hf_json, JsonFile};
 use crate::hf::tensors::Tensors;
 use crate::options::ImportOptions;
 use crate::original::{Naming, beside, params, places};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{ASSUMED, Pipeline};
 
 /// How many networks of an original single-file layout the tensors hold; an autoencoder or text encoder without the
 /// denoising network counts only by its prefix.
@@ -57,7 +56,7 @@ struct Rest {
 pub(crate) fn pipeline(path: &Path, tensors: Tensors, options: &ImportOptions) -> Result<Pipeline> {
     let (mut pipeline, mut rest) = whole(path, tensors, options)?;
     let left_out = |(reason, names): (&&str, &Vec<String>)| {
-        format!("{} tensor(s) are left out on purpose, because {reason}: {}", names.len(), shortened(names))
+        format!("{} tensor(s) are left out on purpose ({reason}): {}", names.len(), shortened(names))
     };
     rest.notes.append(&mut pipeline.notes);
     rest.notes.extend(rest.ignored.iter().map(left_out));

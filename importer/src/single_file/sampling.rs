@@ -30,7 +30,7 @@ impl Sampling {
         }
         let parsed = |text: &str| parse_object(text, 8).map_err(|fault| ImportError::Json { path: path.into(), fault });
         let mut value = parsed(released.scheduler)?;
-        let many = "it takes many steps";
+        let many = "it is no few-step student";
         if released.predicts == Predicts::Flow {
             let assumed = assumed(&[&format!("the times are shifted by {}", value["shift"]), many]);
             let scheduler = Some(JsonFile { text: released.scheduler.into(), value });

@@ -80,6 +80,15 @@ pub trait Family: Debug + Sync {
         Ok(Fixed::default())
     }
 
+    /// The denoiser's input that tells it the weight of guidance, and one row for it: of networks that were distilled with
+    /// their guidance and are asked once per step, with the prompt. Nothing for all others.
+    ///
+    /// # Errors
+    /// For a configuration that cannot be used.
+    fn told_guidance(&self, _settings: &dyn Settings, _scale: f64) -> Result<Option<(&'static str, Tensor)>, Error> {
+        Ok(None)
+    }
+
     /// What latents look like, of the size that is asked for or that the network was trained for.
     ///
     /// # Errors

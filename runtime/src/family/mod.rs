@@ -35,7 +35,8 @@ pub use unread::Unread;
 /// Every family.
 static FAMILIES: &[&dyn Family] = &[
     &stable_diffusion_xl::StableDiffusionXl,
-    &stable_diffusion::StableDiffusion,
+    &stable_diffusion::StableDiffusion { class: "StableDiffusionPipeline" },
+    &stable_diffusion::StableDiffusion { class: "LatentConsistencyModelPipeline" },
     &stable_diffusion_3::StableDiffusion3,
     &cogvideox::CogVideoX,
 ];

@@ -1,4 +1,5 @@
-//! `StableDiffusionPipeline`: Stable Diffusion 1.5 and 2.1.
+//! `StableDiffusionPipeline`: Stable Diffusion 1.5 and 2.1; and `LatentConsistencyModelPipeline`, the same networks with a UNet
+//! that was distilled with its guidance.
 
 use super::condition::Condition;
 use super::definition::{Denoiser, Family};
@@ -17,11 +18,14 @@ const READER: Reader = Reader::whole("tokenizer");
 const NETWORKS: [Network; 3] = [unet::NETWORK, Network::DECODER, ENCODER];
 
 #[derive(Debug)]
-pub(super) struct StableDiffusion;
+pub(super) struct StableDiffusion {
+    /// The pipeline class.
+    pub(super) class: &'static str,
+}
 
 impl Family for StableDiffusion {
     fn class(&self) -> &'static str {
-        "StableDiffusionPipeline"
+        self.class
     }
 
     fn denoiser(&self) -> &'static Denoiser {
@@ -43,6 +47,10 @@ impl Family for StableDiffusion {
     fn encode(&self, networks: &dyn Networks, texts: &[&str], batch: usize) -> Result<Condition, Error> {
         let states = encoded(networks, ENCODER.place, READER, texts, batch, &["last_hidden_state"])?;
         Ok(Condition::new(std::iter::once("encoder_hidden_states").zip(states).collect()))
+    }
+
+    fn told_guidance(&self, settings: &dyn Settings, scale: f64) -> Result<Option<(&'static str, Tensor)>, Error> {
+        unet::told_guidance(settings, scale)
     }
 
     fn geometry(&self, settings: &dyn Settings, asked: &Size) -> Result<Geometry, Error> {

@@ -61,6 +61,10 @@ impl Family for StableDiffusionXl {
         Ok(Fixed { per_sample: vec![("time_ids", Tensor::f32([1, ids.len()], ids.to_vec())?)], shared: Vec::new() })
     }
 
+    fn told_guidance(&self, settings: &dyn Settings, scale: f64) -> Result<Option<(&'static str, Tensor)>, Error> {
+        unet::told_guidance(settings, scale)
+    }
+
     fn geometry(&self, settings: &dyn Settings, asked: &Size) -> Result<Geometry, Error> {
         unet::geometry(settings, asked)
     }

@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use super::definition::Denoiser;
 use super::geometry::{self, Geometry, Size, sample_size, scale, side};
 use super::networks::Network;
-use super::settings::Settings;
-use crate::Error;
+use super::settings::{Config, Settings};
+use crate::process::guidance::embedding;
+use crate::{Error, Tensor};
 
 /// The folder of the denoiser.
 const UNET: &str = "unet";
+
+/// The key of a network that is told the guidance weight: how wide.
+const GUIDANCE_WIDTH: &str = "time_cond_proj_dim";
 
 pub(super) const DENOISER: Denoiser =
     Denoiser { folder: UNET, part: "unet", sample: "sample", time: "timestep", output: "sample", buffers: &[] };
@@ -32,6 +36,17 @@ pub(super) fn geometry(settings: &dyn Settings, asked: &Size) -> Result<Geometry
     };
     let (rows, columns) = (side(asked.height, sides[0], scale, step)?, side(asked.width, sides[1], scale, step)?);
     Ok(Geometry { latent_shape: vec![channels, rows, columns], pixels: [rows * scale, columns * scale] })
+}
+
+/// The embedded guidance weight of a UNet with `time_cond_proj_dim`.
+pub(super) fn told_guidance(settings: &dyn Settings, scale: f64) -> Result<Option<(&'static str, Tensor)>, Error> {
+    let config = Config::of(settings, UNET);
+    if config.get(GUIDANCE_WIDTH).is_null() {
+        return Ok(None);
+    }
+    let width = config.required_size(GUIDANCE_WIDTH)?;
+    let row = embedding(scale, width).ok_or_else(|| config.refuse(GUIDANCE_WIDTH, "an integer from 4 up"))?;
+    Ok(Some(("timestep_cond", Tensor::f32([1, width], row)?)))
 }
 
 /// The paper's taps of a UNet: the last ResNet of each down block, of the middle and of each up block, in the order in

@@ -233,7 +233,9 @@ impl Pipeline {
         let told = self.told(prompts)?;
         let one = noise.row_len();
         let batch = (BATCH_VALUES / one.max(1)).clamp(1, MAX_BATCH).min(prompts.len());
-        let (batches, fixed) = (prompts.len().div_ceil(batch), self.fixed.for_batch(batch)?);
+        let mut fixed = self.fixed.clone();
+        fixed.per_sample.extend(self.told_guidance()?);
+        let (batches, fixed) = (prompts.len().div_ceil(batch), fixed.for_batch(batch)?);
         let done = AtomicUsize::new(0);
         let pieces = in_parallel(batches, self.threads, |index| {
             let first = index * batch;
@@ -251,6 +253,11 @@ impl Pipeline {
         Tensor::f32(shape, pieces.into_iter().flat_map(|(_, values)| values).collect())
     }
 
+    /// The guidance weight, where it is an input of the network; 1 is none.
+    fn told_guidance(&self) -> Result<Option<(&'static str, Tensor)>, Error> {
+        self.family.told_guidance(&self.networks, self.guidance.unwrap_or(1.0))
+    }
+
     /// The conditions of prompts; equal prompts share a row.
     fn told(&self, prompts: &[String]) -> Result<Told, Error> {
         let mut distinct: Vec<&str> = Vec::new();
@@ -265,6 +272,7 @@ impl Pipeline {
         let encoded = |text: &str| self.family.encode(&self.networks, &[text], PROMPTS);
         let unconditional = match (self.guidance, &self.negative, self.manifest.unconditional) {
             (None, ..) => None,
+            _ if self.told_guidance()?.is_some() => None,
             (Some(_), Some(text), _) => Some(encoded(text)?),
             (Some(_), None, Unconditional::Zeros) => Some(condition.zeros()?),
             (Some(_), None, Unconditional::EmptyPrompt) => Some(encoded("")?),

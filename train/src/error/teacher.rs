@@ -10,6 +10,12 @@ pub enum TeacherError {
     /// A teacher of videos.
     #[error("the teacher is a {0}; teachers of videos cannot be distilled yet")]
     Video(String),
+    /// A teacher that has no output without guidance.
+    #[error(
+        "the teacher was distilled with its guidance (`time_cond_proj_dim` in its configuration), so there is nothing left to \
+         distil its guidance from; take the model that it was distilled from"
+    )]
+    Distilled,
     /// Noise, prompts and guidance weights that do not belong together.
     #[error("{prompts} prompts do not go with {values} values of noise and {weights} weights")]
     Counts {

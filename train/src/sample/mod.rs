@@ -49,11 +49,17 @@ pub fn run(
     noise: &Tensor,
     progress: Progress<'_>,
 ) -> Result<Trace, TrainError> {
-    let Prepared { family, told, negative, fixed, tokens } = prepare(pipeline, networks, request, noise, None)?;
+    let Prepared { family, told, negative, mut fixed, tokens } = prepare(pipeline, networks, request, noise, None)?;
     let denoiser = family.denoiser();
+    let mut request = request.clone();
+    if let Some(weight) = family.told_guidance(networks, request.guidance_scale)? {
+        fixed.per_sample.push(weight);
+        // The network does what guidance would.
+        request.guidance_scale = 1.0;
+    }
     let mut scheduler = Scheduler::from_config(pipeline.scheduler.as_ref().ok_or(TeacherError::NoScheduler)?)?;
     let Denoised { timesteps, latents } =
-        denoise(&mut scheduler, request, &Start { noise, tokens }, progress, |sample, time, with_prompt| {
+        denoise(&mut scheduler, &request, &Start { noise, tokens }, progress, |sample, time, with_prompt| {
             let told = if with_prompt { &told } else { &negative };
             let inputs = denoiser_inputs(family, sample, time, told, &fixed);
             Ok(networks.one(denoiser.place(), &inputs, denoiser.output)?)

@@ -111,6 +111,9 @@ impl Teacher {
             return Err(TeacherError::Video(pipeline.class.clone()).into());
         }
         family.check_latents(&imported, &geometry.latent_shape)?;
+        if family.told_guidance(&imported, 1.0)?.is_some() {
+            return Err(TeacherError::Distilled.into());
+        }
         // What only prompts go through is looked at now and put on the device later.
         for network in family.networks().iter().filter(|network| !network.is_optional) {
             imported.graph(network.place)?;
