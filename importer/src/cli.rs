@@ -155,9 +155,9 @@ fn execute(cli: &Cli) -> Result<ExitCode, ImportError> {
             // A second handler cannot be there, and without one Ctrl-C still ends the program.
             let _ = ctrlc::set_handler(|| STOP.store(true, Ordering::Relaxed));
             let write = WriteOptions { force: *force, stop: Some(&STOP) };
-            for path in convert(&source.path, output, &source.options(), write)? {
-                print(&format!("wrote {}\n", path.display()));
-            }
+            let written = convert(&source.path, output, &source.options(), write)?;
+            written.files.iter().for_each(|path| print(&format!("wrote {}\n", path.display())));
+            written.notes.iter().for_each(|note| print(&format!("note: {note}\n")));
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -6,12 +6,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use dmdx_graph::store::{self, Existing, NewFolder, parts};
 
 use crate::component::Component;
+use crate::defects::shortened;
 use crate::error::{ImportError, Result};
 use crate::graph_file::{self, Model, WriteOptions};
 use crate::hf::tokenizer;
 use crate::import::{Imported, import_any};
 use crate::options::{ImportOptions, Nonfinite};
 use crate::pipeline::Pipeline;
+
+/// What a conversion wrote.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The files, sorted.
+    pub files: Vec<PathBuf>,
+    /// What the user should know: above all what was assumed, and which tensors were not used.
+    pub notes: Vec<String>,
+}
 
 /// Converts a component to the file `to`, or a pipeline to the folder `to`, and returns what was written.
 ///
@@ -20,7 +30,7 @@ use crate::pipeline::Pipeline;
 ///
 /// # Errors
 /// As [`crate::import`] and [`graph_file::write`].
-pub fn convert(from: &Path, to: &Path, options: &ImportOptions, write: WriteOptions<'_>) -> Result<Vec<PathBuf>> {
+pub fn convert(from: &Path, to: &Path, options: &ImportOptions, write: WriteOptions<'_>) -> Result<Written> {
     check_place(to, write.force)?;
     // Nothing is told about NaN values here: the weights are read once, while they are written.
     let mut options = options.clone();
@@ -31,7 +41,7 @@ pub fn convert(from: &Path, to: &Path, options: &ImportOptions, write: WriteOpti
         Imported::Pipeline(pipeline) => convert_pipeline(&pipeline, to, &options, write.stop),
         Imported::Component(component) => {
             graph_file::write(to, Model::from(&*component), write)?;
-            Ok(vec![to.into()])
+            Ok(Written { files: vec![to.into()], notes: notes("", &component).collect() })
         }
     }
 }
@@ -47,7 +57,7 @@ fn check_place(to: &Path, force: bool) -> Result<()> {
     }
 }
 
-fn convert_pipeline(pipeline: &Pipeline, to: &Path, options: &ImportOptions, stop: Option<&AtomicBool>) -> Result<Vec<PathBuf>> {
+fn convert_pipeline(pipeline: &Pipeline, to: &Path, options: &ImportOptions, stop: Option<&AtomicBool>) -> Result<Written> {
     let fail = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => ImportError::FolderExists { path: to.into() },
         _ => ImportError::Write { path: to.into(), error },
@@ -60,7 +70,18 @@ fn convert_pipeline(pipeline: &Pipeline, to: &Path, options: &ImportOptions, sto
     // The error of a file in the temporary folder would name a place that is gone.
     let names = write_pipeline(pipeline, new.path(), "", options, stop).map_err(|error| relocated(error, to))?;
     new.publish(Existing::Keep).map_err(fail)?;
-    Ok(names.into_iter().map(|name| to.join(name)).collect())
+    let files = names.into_iter().map(|name| to.join(name)).collect();
+    let of_networks = pipeline.components.iter().flat_map(|(folder, component)| notes(folder, component));
+    Ok(Written { files, notes: pipeline.notes.iter().cloned().chain(of_networks).collect() })
+}
+
+/// What the user should know of one network.
+fn notes<'a>(folder: &'a str, component: &'a Component) -> impl Iterator<Item = String> + 'a {
+    let unused = &component.report.unused;
+    let unused =
+        (!unused.is_empty()).then(|| format!("{} tensor(s) of the file are not used: {}", unused.len(), shortened(unused)));
+    let named = move |note: String| if folder.is_empty() { note } else { format!("{folder}: {note}") };
+    component.report.notes.iter().cloned().chain(unused).map(named)
 }
 
 /// Writes a pipeline into a folder that nobody sees yet, without the weights of the network `left_out`, and gives the paths

@@ -35,7 +35,7 @@ mod tensor_file;
 
 pub use bind::BindReport;
 pub use component::Component;
-pub use convert::{convert, write_pipeline};
+pub use convert::{Written, convert, write_pipeline};
 pub use defects::{Defects, WrongShape};
 pub use error::{
     ConvertedFault, ForeignFile, ImportError, JsonFault, LoraDefect, LoraFault, OpenClipFault, PathRule, PickleFault,

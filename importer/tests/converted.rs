@@ -74,7 +74,7 @@ fn a_folder_with_a_converted_file_is_enough() {
 fn a_pipeline_becomes_a_pipeline() {
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("pipeline");
-    let files = convert(&fixture("digits-sdxl"), &to, &options(), WriteOptions::default()).unwrap();
+    let files = convert(&fixture("digits-sdxl"), &to, &options(), WriteOptions::default()).unwrap().files;
     assert!(files.iter().all(|file| file.is_file()));
     let (before, after) =
         (import_pipeline(&fixture("digits-sdxl"), &options()).unwrap(), import_pipeline(&to, &options()).unwrap());

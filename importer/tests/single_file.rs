@@ -80,11 +80,25 @@ fn preconditioned_networks_are_refused_by_name() {
             sentence(import_pipeline(&path, &skip()), folder.path()),
             format!(
                 "`DIR/model.safetensors` says by `{}`, `{}` that its network is preconditioned as in EDM (Playground v2.5, \
-                 CosXL), which is not supported; take a model that predicts noise or velocity, or give a scheduler that is \
-                 right for it with --config",
+                 CosXL), which is not supported; take a model that predicts noise or velocity",
                 marks[0], marks[1]
             )
         );
+    }
+}
+
+/// Stable Diffusion 1 is released with a scheduler whose class leaves the table as it is: another one ends at zero.
+#[test]
+fn stable_diffusion_1_follows_the_marks() {
+    let folder = tempfile::tempdir().unwrap();
+    for (marks, class, wanted) in [
+        (&[][..], "PNDMScheduler", ("epsilon", false, "leading")),
+        (&["v_pred"][..], "PNDMScheduler", ("v_prediction", false, "leading")),
+        (&["v_pred", "ztsnr"][..], "DDIMScheduler", ("v_prediction", true, "trailing")),
+    ] {
+        let more: Vec<(&str, &[usize])> = marks.iter().map(|mark| (*mark, &[0usize][..])).collect();
+        let pipeline = import_pipeline(&file(folder.path(), &["unet_sd15", "vae_sdxl"], &more, &[]), &skip()).unwrap();
+        assert_eq!((pipeline.scheduler.as_ref().unwrap()["_class_name"].as_str(), scheduler(&pipeline)), (Some(class), wanted));
     }
 }
 
@@ -105,23 +119,41 @@ fn stable_diffusion_2_asks_or_is_told() {
     assert!(asks.notes.iter().any(|note| note.contains("give the scheduler with --config")), "{:?}", asks.notes);
 }
 
-/// The scheduler of a configuration that was given is used; what the file says against it is told.
+/// A configuration is often given for its tokenizers: what the file says of its network changes the scheduler there.
 #[test]
-fn a_scheduler_that_was_given_wins() {
+fn what_the_file_says_changes_a_scheduler_that_was_given() {
     let folder = copy("original/sdxl");
     let path = folder.path().join("sdxl.safetensors");
     let options = ImportOptions { config: Some(folder.path().join("config")), ..skip() };
-    edit(&path, |tensors| {
-        for mark in ["v_pred", "ztsnr", "edm_mean"] {
-            tensors.insert(mark.into(), Raw { dtype: safetensors::Dtype::F32, shape: vec![0], bytes: Vec::new() });
-        }
-    });
-    let pipeline = import_pipeline(&path, &options).unwrap();
-    assert_eq!(pipeline.scheduler.as_ref().unwrap()["prediction_type"], "epsilon");
-    let against = |says: &str| pipeline.notes.iter().any(|note| note.contains(says) && note.ends_with("the scheduler is used"));
-    for says in ["`v_pred` says that the network predicts velocity", "`ztsnr` says that the noise ends", "EDM"] {
-        assert!(against(says), "{says}: {:?}", pipeline.notes);
+    let mark = |name: &str| {
+        let raw = Raw { dtype: safetensors::Dtype::F32, shape: vec![0], bytes: Vec::new() };
+        edit(&path, |tensors| drop(tensors.insert(name.into(), raw)));
+        import_pipeline(&path, &options)
+    };
+    let zero_alone = mark("ztsnr").unwrap();
+    assert_eq!(scheduler(&zero_alone), ("epsilon", false, "leading"));
+    assert!(zero_alone.notes.iter().any(|note| note.ends_with("which the scheduler does not")), "{:?}", zero_alone.notes);
+    let both = mark("v_pred").unwrap();
+    assert_eq!(scheduler(&both), ("v_prediction", true, "trailing"));
+    for note in [
+        "the scheduler of the configuration has prediction_type epsilon, which is made v_prediction as the tensor `v_pred` says",
+        "the scheduler of the configuration is rescaled to a signal-to-noise ratio of zero as the tensor `ztsnr` says",
+    ] {
+        assert!(both.notes.iter().any(|found| found == note), "{:?}", both.notes);
     }
+    // A class of diffusers that ignores the rescaling is replaced, in the index as well; the converted folder has it so.
+    edit_text(&folder.path().join("config/scheduler/scheduler_config.json"), |text| {
+        text.replace("EulerDiscreteScheduler", "PNDMScheduler")
+    });
+    let to = folder.path().join("pipe");
+    let written = convert(&path, &to, &options, Default::default()).unwrap();
+    assert!(written.notes.iter().any(|note| note.contains("is made v_prediction")), "{:?}", written.notes);
+    let converted = import_pipeline(&to, &skip()).unwrap();
+    assert_eq!(converted.scheduler.as_ref().unwrap()["_class_name"], "DDIMScheduler");
+    assert_eq!(converted.model_index["scheduler"], json!(["diffusers", "DDIMScheduler"]));
+    assert_eq!(scheduler(&converted), ("v_prediction", true, "trailing"));
+    let refused = sentence(mark("edm_mean"), folder.path());
+    assert!(refused.contains("preconditioned as in EDM"), "{refused}");
 }
 
 /// What was assumed is kept in the converted folder's index, and told again of it.
@@ -162,6 +194,28 @@ fn nothing_is_lost_beside_the_only_network() {
     assert!(text.contains("  unused tensors: 2: cond_stage_model.strange") && !text.contains("unused tensors: none"), "{text}");
     let refused = sentence(import(&path, &ImportOptions { deny_unused: true, ..skip() }), folder.path());
     assert!(refused.contains("2 unused tensor(s): cond_stage_model.strange"), "{refused}");
+}
+
+/// A conversion says which tensors it leaves behind.
+#[test]
+fn a_conversion_names_what_it_leaves() {
+    let folder = copy("original/sdxl");
+    let path = folder.path().join("sdxl.safetensors");
+    edit(&path, |tensors| {
+        let stranger = tensors["model.diffusion_model.out.2.bias"].clone();
+        for place in ["model.diffusion_model.stranger", "stranger"] {
+            tensors.insert(place.into(), stranger.clone());
+        }
+    });
+    let options = ImportOptions { config: Some(folder.path().join("config")), ..skip() };
+    let notes = convert(&path, &folder.path().join("pipe"), &options, Default::default()).unwrap().notes;
+    let says = |note: &str| notes.iter().any(|found| found == note);
+    assert!(says("1 tensor(s) belong to no network: stranger"), "{notes:?}");
+    assert!(says("unet: 1 tensor(s) of the file are not used: model.diffusion_model.stranger"), "{notes:?}");
+    let options = ImportOptions { config: Some(folder.path().join("config/unet")), ..skip() };
+    let notes = convert(&path, &folder.path().join("unet.safetensors"), &options, Default::default()).unwrap().notes;
+    let wanted = "2 tensor(s) of the file are not used: model.diffusion_model.stranger, stranger";
+    assert!(notes.iter().any(|found| found == wanted), "{notes:?}");
 }
 
 /// The same of a pipeline, and of one network that a configuration picks out of a whole file.
@@ -229,6 +283,12 @@ fn text_encoders_in_both_spellings() {
         *tensors = std::mem::take(tensors).into_iter().map(|(name, raw)| (bare(name), raw)).collect();
     });
     assert_eq!(weights(&import_pipeline(&path, &options).unwrap().components["text_encoder"]), wanted);
+    // An autoencoder under the prefix that newer programs give it.
+    edit(&path, |tensors| {
+        let vae = |name: String| name.replace("first_stage_model.", "vae.");
+        *tensors = std::mem::take(tensors).into_iter().map(|(name, raw)| (vae(name), raw)).collect();
+    });
+    assert!(import_pipeline(&path, &options).unwrap().components.contains_key("vae"));
 }
 
 /// A UNet for inpainting reads nine channels: recognised as what it is.

@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use dmdx_export::{BundleOptions, Role, Stage, export_bundle};
 use dmdx_importer::hf::safetensors::{SafetensorsWriter, TensorEntry};
 use dmdx_importer::hf::tensors::open;
 use dmdx_importer::{ImportOptions, Pipeline, import_pipeline};
-use dmdx_runtime::Tensor;
+use dmdx_runtime::engine::tract::TractEngine;
+use dmdx_runtime::{Bundle, Tensor};
 use dmdx_train::TrainError;
 use dmdx_train::sample::{self, Request, Trace};
 use dmdx_train::teacher::Interpreted;
@@ -262,6 +264,36 @@ fn released_students_draw_what_diffusers_draws() {
         // Those that draw noise on the way, too: in the usual four steps.
         assert!(draw(4, guidance).iter().all(|value| value.is_finite()), "{name}");
     }
+}
+
+/// A bundle of a network that is told its guidance draws what the checkpoint draws, and is told another weight.
+#[test]
+fn a_bundle_is_told_its_guidance() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path().join("lcm");
+    std::fs::create_dir(&folder).unwrap();
+    stable_diffusion(&folder);
+    told_its_guidance(&folder);
+    let answers: Value = serde_json::from_slice(&std::fs::read(pipeline("../students/answers.json")).unwrap()).unwrap();
+    std::fs::write(folder.join("scheduler/scheduler_config.json"), answers["LCM"]["scheduler"].to_string()).unwrap();
+    let pipeline = import_pipeline(&folder, &ImportOptions::default()).unwrap();
+    let noise = Tensor::f32([1, 4, 8, 8], numbers("noise", 256, 3.4)).unwrap();
+    let request = request(None, 8.0);
+    let wanted = interpreted(&pipeline, &request, &noise).unwrap();
+    assert_eq!(wanted.timesteps, [999.0]);
+    let mut quiet = |_: Stage<'_>| {};
+    let options = BundleOptions { guidance_scale: Some(8.0), ..BundleOptions::new(Role::Teacher, vec![999.0], &mut quiet) };
+    let out = temporary.path().join("bundle");
+    export_bundle(&pipeline, &folder, &out, options).unwrap();
+    let open = || dmdx_runtime::Pipeline::open(&Bundle::open(&out).unwrap(), &TractEngine::new(1)).unwrap();
+    let differs = |bundle: dmdx_runtime::Pipeline| {
+        let made = bundle.generate(std::slice::from_ref(&request.prompt), &noise, &|_| {}).unwrap();
+        let values = made.floats().unwrap().iter().map(|value| (value / 2.0 + 0.5).clamp(0.0, 1.0));
+        values.zip(wanted.result.floats().unwrap()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    };
+    let (same, other) = (differs(open()), differs(open().with_guidance(1.0).unwrap()));
+    println!("the same weight differs by {same:.1e}, another by {other:.1e}");
+    assert!(f64::from(same) < TOLERANCE && f64::from(other) > 10.0 * TOLERANCE, "{same} {other}");
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -284,7 +284,7 @@ pub enum ImportError {
         known: Vec<String>,
     },
     /// A network that predicts something that no scheduler here undoes.
-    #[error("`{}` says by {marks} that its network is preconditioned as in EDM (Playground v2.5, CosXL), which is not supported; take a model that predicts noise or velocity, or give a scheduler that is right for it with --config", .path.display())]
+    #[error("`{}` says by {marks} that its network is preconditioned as in EDM (Playground v2.5, CosXL), which is not supported; take a model that predicts noise or velocity", .path.display())]
     Preconditioned {
         /// The file.
         path: PathBuf,

@@ -6,10 +6,11 @@ use dmdx_graph::Weight;
 use indexmap::IndexMap;
 
 /// Where a network may lie: its folder in the diffusers layout, its prefix in the file, and a name that shows it.
-const PLACES: [(&str, &str, &str); 15] = [
+const PLACES: [(&str, &str, &str); 16] = [
     ("unet", "model.diffusion_model.", "input_blocks.0.0.weight"),
     ("transformer", "model.diffusion_model.", "joint_blocks.0.x_block.attn.qkv.weight"),
     ("vae", "first_stage_model.", "decoder.conv_in.weight"),
+    ("vae", "vae.", "decoder.conv_in.weight"),
     ("text_encoder", "conditioner.embedders.0.transformer.", TOKENS),
     ("text_encoder", "conditioner.embedders.0.transformer.", BARE_TOKENS),
     ("text_encoder", "cond_stage_model.transformer.", TOKENS),

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use dmdx_graph::Weight;
-use serde_json::Value;
 
 use crate::hf::tensors::Tensors;
 use crate::original::marks;
@@ -48,7 +47,7 @@ pub(super) struct Marks {
     /// A prediction that has another name.
     pub unknown: Option<String>,
     /// What is said twice and differently.
-    contradictions: Vec<String>,
+    pub contradictions: Vec<String>,
 }
 
 impl Marks {
@@ -113,31 +112,6 @@ impl Marks {
         sentences.extend(self.unknown.iter().map(|by| format!("{by} is no prediction that is known")));
         sentences.extend(self.contradictions.iter().cloned());
         sentences
-    }
-
-    /// What a scheduler that was given says otherwise.
-    pub(super) fn against(&self, scheduler: Option<&Value>) -> Vec<String> {
-        let Some(scheduler) = scheduler else { return Vec::new() };
-        let get = |key: &str| scheduler.get(key).and_then(Value::as_str);
-        let class = get("_class_name").unwrap_or_default();
-        let mut notes = Vec::new();
-        let mut warn = |by: &str, says: &str, other: &str| {
-            notes.push(format!("{by} says that {says}, but the scheduler that was given says {other}; the scheduler is used"));
-        };
-        if class.starts_with("FlowMatch") {
-            return Vec::new();
-        }
-        let given = get("prediction_type").unwrap_or("epsilon");
-        if let Some((prediction, by)) = self.prediction.as_ref().filter(|(prediction, _)| prediction.name() != given) {
-            warn(by, &format!("the network predicts {}", prediction.words()), given);
-        }
-        if let Some(by) = self.zero_snr.as_ref().filter(|_| scheduler.get("rescale_betas_zero_snr") != Some(&Value::Bool(true))) {
-            warn(by, "the noise ends at a signal-to-noise ratio of zero", "nothing of it");
-        }
-        if let Some(by) = self.edm.as_ref().filter(|_| !class.starts_with("EDM")) {
-            warn(by, "the network is preconditioned as in EDM", class);
-        }
-        notes
     }
 }
 

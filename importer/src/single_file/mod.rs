@@ -74,8 +74,8 @@ fn whole(path: &Path, tensors: Tensors, options: &ImportOptions) -> Result<(Pipe
     let mut rest = Rest { notes: marks.sentences(), ..Rest::default() };
     let mut contents = match &options.config {
         Some(folder) => {
-            let contents = Contents::read(folder, options)?;
-            rest.notes.extend(marks.against(contents.scheduler.as_ref().map(|json| &json.value)));
+            let mut contents = Contents::read(folder, options)?;
+            rest.notes.extend(sampling::adapt(path, &mut contents, &marks)?);
             contents
         }
         None => known_contents(path, &places, &tensors.weights, &marks, &mut rest.notes)?,

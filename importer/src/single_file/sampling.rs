@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 use super::known::{Known, Predicts, SCHEDULER_SD2};
 use super::marks::{Marks, Prediction};
+use crate::contents::Contents;
 use crate::error::{ImportError, Result};
 use crate::hf::json::{JsonFile, parse_object};
 
@@ -25,11 +28,8 @@ impl Sampling {
     /// [`ImportError::Preconditioned`] for a network of another kind.
     pub(super) fn of(path: &Path, known: &Known, marks: &Marks) -> Result<Self> {
         let Some(released) = &known.sampling else { return Ok(Self::default()) };
-        if let Some(marks) = marks.edm.clone() {
-            return Err(ImportError::Preconditioned { path: path.into(), marks });
-        }
-        let parsed = |text: &str| parse_object(text, 8).map_err(|fault| ImportError::Json { path: path.into(), fault });
-        let mut value = parsed(released.scheduler)?;
+        refuse_edm(path, marks)?;
+        let mut value = parsed(path, released.scheduler)?;
         let many = "it is no few-step student";
         if released.predicts == Predicts::Flow {
             let assumed = assumed(&[&format!("the times are shifted by {}", value["shift"]), many]);
@@ -53,13 +53,7 @@ impl Sampling {
             if prediction == Prediction::Epsilon {
                 return unknown("noise that ends at a signal-to-noise ratio of zero needs a network that predicts velocity");
             }
-            if value["_class_name"] == "PNDMScheduler" {
-                // This class of diffusers leaves the table as it is.
-                value = parsed(SCHEDULER_SD2)?;
-            }
-            // Sampling has to begin at the last time, where only noise is left (arXiv 2305.08891, section 3.3).
-            value["rescale_betas_zero_snr"] = true.into();
-            value["timestep_spacing"] = "trailing".into();
+            rescale(path, &mut value)?;
         }
         value["prediction_type"] = prediction.name().into();
         let table = format!(
@@ -76,51 +70,75 @@ impl Sampling {
     }
 }
 
+/// Changes the scheduler of a configuration, which may have been given for its tokenizers, to what the file says of itself,
+/// and its entry in the index. Gives a sentence for every change.
+///
+/// # Errors
+/// [`ImportError::Preconditioned`] for a network of another kind.
+pub(super) fn adapt(path: &Path, contents: &mut Contents, marks: &Marks) -> Result<Vec<String>> {
+    refuse_edm(path, marks)?;
+    let mut notes = Vec::new();
+    let Some(scheduler) = &mut contents.scheduler else { return Ok(notes) };
+    let class = scheduler.value["_class_name"].as_str().unwrap_or_default().to_string();
+    if class.starts_with("FlowMatch") {
+        return Ok(notes);
+    }
+    let given = scheduler.value["prediction_type"].as_str().unwrap_or("epsilon").to_string();
+    let mut predicts_velocity = given == Prediction::Velocity.name();
+    if let Some((prediction, by)) = marks.prediction.as_ref().filter(|(prediction, _)| prediction.name() != given) {
+        predicts_velocity = *prediction == Prediction::Velocity;
+        scheduler.value["prediction_type"] = prediction.name().into();
+        let name = prediction.name();
+        notes.push(format!("the scheduler of the configuration has prediction_type {given}, which is made {name} as {by} says"));
+    }
+    if let Some(by) = marks.zero_snr.as_ref().filter(|_| scheduler.value["rescale_betas_zero_snr"] != true) {
+        if predicts_velocity {
+            rescale(path, &mut scheduler.value)?;
+            notes.push(format!("the scheduler of the configuration is rescaled to a signal-to-noise ratio of zero as {by} says"));
+        } else {
+            notes.push(format!("{by} says that the noise ends at a signal-to-noise ratio of zero, which the scheduler does not"));
+        }
+    }
+    if !notes.is_empty() {
+        scheduler.text = format!("{:#}\n", scheduler.value);
+        if scheduler.value["_class_name"] != class {
+            contents.index.value["scheduler"] = json!(["diffusers", scheduler.value["_class_name"]]);
+            contents.index.text = format!("{:#}\n", contents.index.value);
+        }
+    }
+    Ok(notes)
+}
+
+fn refuse_edm(path: &Path, marks: &Marks) -> Result<()> {
+    match marks.edm.clone() {
+        Some(marks) => Err(ImportError::Preconditioned { path: path.into(), marks }),
+        None => Ok(()),
+    }
+}
+
+/// Lets the noise end at a signal-to-noise ratio of zero.
+fn rescale(path: &Path, scheduler: &mut Value) -> Result<()> {
+    if scheduler["_class_name"] == "PNDMScheduler" {
+        // This class of diffusers leaves the table as it is.
+        let prediction = scheduler["prediction_type"].take();
+        *scheduler = parsed(path, SCHEDULER_SD2)?;
+        scheduler["prediction_type"] = prediction;
+    }
+    // Sampling has to begin at the last time, where only noise is left (arXiv 2305.08891, section 3.3).
+    scheduler["rescale_betas_zero_snr"] = true.into();
+    scheduler["timestep_spacing"] = "trailing".into();
+    Ok(())
+}
+
+/// A configuration of this program.
+fn parsed(path: &Path, text: &str) -> Result<Value> {
+    parse_object(text, 8).map_err(|fault| ImportError::Json { path: path.into(), fault })
+}
+
 fn assumed(points: &[&str]) -> String {
     format!(
         "assumed, because neither the shapes nor the file say it: {}; a model for which that is wrong needs its scheduler \
          given with --config",
         points.join(", ")
     )
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::super::known::KNOWN;
-    use super::*;
-
-    /// Every recognised model can be sampled with what its file says; the words are those of the released configuration.
-    #[test]
-    fn schedulers_follow_the_marks() {
-        let of = |title: &str, marks: &Marks| {
-            let known = KNOWN.iter().find(|known| known.title == title).unwrap();
-            Sampling::of(Path::new("m.safetensors"), known, marks).map(|sampling| sampling.scheduler.map(|json| json.value))
-        };
-        let velocity = || Some((Prediction::Velocity, "a mark".to_string()));
-        let v = Marks { prediction: velocity(), ..Marks::default() };
-        let zero = Marks { prediction: velocity(), zero_snr: Some("a mark".into()), ..Marks::default() };
-        let none = Marks::default();
-        let rows = [
-            ("Stable Diffusion XL base", &none, "EulerDiscreteScheduler", "epsilon", false, "leading"),
-            ("Stable Diffusion XL base", &v, "EulerDiscreteScheduler", "v_prediction", false, "leading"),
-            ("Stable Diffusion XL base", &zero, "EulerDiscreteScheduler", "v_prediction", true, "trailing"),
-            ("Stable Diffusion 1", &v, "PNDMScheduler", "v_prediction", false, "leading"),
-            ("Stable Diffusion 1", &zero, "DDIMScheduler", "v_prediction", true, "trailing"),
-            ("Stable Diffusion 2", &v, "DDIMScheduler", "v_prediction", false, "leading"),
-            ("Stable Diffusion 2", &zero, "DDIMScheduler", "v_prediction", true, "trailing"),
-        ];
-        for (title, marks, class, prediction, rescaled, spacing) in rows {
-            let found = of(title, marks).unwrap().unwrap();
-            let rescales = found["rescale_betas_zero_snr"] == true;
-            let row = (&found["_class_name"], &found["prediction_type"], rescales, &found["timestep_spacing"]);
-            assert_eq!(row, (&class.into(), &prediction.into(), rescaled, &spacing.into()), "{title} {marks:?}");
-        }
-        assert!(of("Stable Diffusion 2", &none).unwrap().is_none());
-        assert!(
-            of("Stable Diffusion XL base", &Marks { zero_snr: Some("a mark".into()), ..Marks::default() }).unwrap().is_none()
-        );
-        assert!(of("Stable Diffusion XL base", &Marks { edm: Some("a mark".into()), ..Marks::default() }).is_err());
-    }
 }
