@@ -235,7 +235,7 @@ fn nothing_is_lost_beside_several_networks() {
     let report = &unet.report;
     assert_eq!(report.used + report.unused.len() + report.ignored.values().map(Vec::len).sum::<usize>(), all);
     assert_eq!(report.unused, Vec::<String>::new());
-    let others = &report.ignored["belongs to another network in the file, which was not asked for"];
+    let others = &report.ignored["they belong to another network in the file, which was not asked for"];
     assert!(others.iter().any(|name| name.starts_with("first_stage_model.")), "{others:?}");
 }
 

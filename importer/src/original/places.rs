@@ -84,5 +84,5 @@ pub(crate) fn beside(tensor: &str) -> Option<&'static str> {
 /// Why a tensor outside the network that was asked for is not missed, if it is not.
 pub(crate) fn elsewhere(tensor: &str, tensors: &BTreeMap<String, Weight>) -> Option<&'static str> {
     let other = places(tensors).values().any(|prefix| !prefix.is_empty() && tensor.starts_with(prefix));
-    beside(tensor).or_else(|| other.then_some("belongs to another network in the file, which was not asked for"))
+    beside(tensor).or_else(|| other.then_some("they belong to another network in the file, which was not asked for"))
 }
