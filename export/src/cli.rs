@@ -12,8 +12,8 @@ use clap_complete::Shell;
 use dmdx_export::onnx::WriteOptions;
 use dmdx_export::verify::Engines;
 use dmdx_export::{
-    BundleOptions, ComponentOptions, ExportError, GraphReport, Role, Stage, Target, Verifier, check_destination, export_bundle,
-    export_component,
+    BundleOptions, BundleReport, ComponentOptions, ExportError, GraphReport, Role, Stage, Target, Verifier, check_destination,
+    export_bundle, export_component,
 };
 use dmdx_importer::path::located;
 use dmdx_importer::source::SourceOptions;

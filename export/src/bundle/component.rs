@@ -70,6 +70,7 @@ fn fill(component: &Component, destination: Destination, out: &Path, options: Co
         source: super::display_name(options.source),
         source_sha256: provenance::sha256(options.source)?,
         licence: String::new(),
+        assumed: None,
     };
     let mut record = ComponentRecord::new(&component.class, super::target_record(options.target), provenance);
     let parts = component.parts.iter().map(|(name, graph)| {

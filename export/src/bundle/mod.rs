@@ -192,8 +192,16 @@ fn fill(
 pub fn check_bundle(pipeline: &Pipeline, root: &Path, options: &BundleOptions<'_>) -> Result<()> {
     let name = display_name(root);
     let source = Source::new(&name, pipeline, options.frames)?;
-    draft(&source, source.facts(root)?, options)?;
-    source.models()?.iter().try_for_each(|model| lower(&model.graph, &model.names, options.target).map(drop))
+    let manifest = draft(&source, source.facts(root)?, options)?;
+    source.models()?.iter().try_for_each(|model| lower(&model.graph, &model.options(&manifest, options)).map(drop))
+}
+
+impl SourceModel {
+    /// How the model is written.
+    fn options(&self, manifest: &Manifest, options: &BundleOptions<'_>) -> GraphOptions {
+        let about = about::in_bundle(manifest, self);
+        GraphOptions { target: options.target, names: self.names.clone(), about, write: options.write }
+    }
 }
 
 /// Writes, checks and verifies one model of the bundle.
@@ -208,8 +216,7 @@ fn write_model(
     let config = folder.join("config.json");
     parts::put(&config, model.config_text.as_bytes()).map_err(io(&config, "written"))?;
     let path = folder.join("model.onnx");
-    let about = about::in_bundle(manifest, model);
-    let graph_options = GraphOptions { target: options.target, names: model.names.clone(), about, write: options.write };
+    let graph_options = model.options(manifest, options);
     let written = WrittenModel { component: &model.folder, graph: &model.graph, options: &graph_options, path: &path };
     let runs = run_sizes(&model.graph, &model.sizes);
     let report = write_checked(&written, options.cancelled, options.progress)?;

@@ -161,7 +161,7 @@ impl Weight {
         match &expr.kind {
             Kind::Widen(bytes, kind) => (kind.name(), bytes.byte_length()),
             Kind::Permute(weight, _) | Kind::Reshape(weight) | Kind::Cast(weight) | Kind::Scale(weight, _) => weight.stored(),
-            Kind::Rows(..) | Kind::SwapHalves(_) | Kind::LowRank { .. } => own,
+            Kind::Rows(..) | Kind::SwapHalves(_) | Kind::LowRank { .. } | Kind::Combined(..) | Kind::Changed { .. } => own,
         }
     }
 

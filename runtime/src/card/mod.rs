@@ -10,7 +10,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::Error;
-use crate::family::Family;
+use crate::family::{Family, FileNames};
 use crate::manifest::{GuidanceRange, Manifest, Role, Unconditional, Verification};
 use crate::noise;
 use crate::process::{NoiseSchedule, ProcessError, Rollout};
@@ -155,12 +155,9 @@ impl Subject<'_> {
     fn names(&self) -> [&'static str; 4] {
         let (denoiser, networks) = (self.family.denoiser(), self.family.networks());
         let network = networks.iter().find(|network| network.place == denoiser.place());
-        let named = |names: &[(&'static str, &'static str)], name: &'static str| {
-            names.iter().find(|(own, _)| *own == name).map_or(name, |(_, bundle)| bundle)
-        };
-        let (inputs, outputs) = network.map_or((&[][..], &[][..]), |network| (network.inputs, network.outputs));
+        let names = FileNames::of(denoiser.part);
         let bundle = network.map_or(denoiser.part, |network| network.bundle);
-        [bundle, named(inputs, denoiser.sample), named(inputs, denoiser.time), named(outputs, denoiser.output)]
+        [bundle, names.input(denoiser.sample), names.input(denoiser.time), names.output(denoiser.output)]
     }
 
     fn calls(&self) -> String {
@@ -299,8 +296,9 @@ fn errors(manifest: &Manifest) -> String {
     text += "Every file was run against the network that it was made of, in f64 by the reference interpreter.\n\n\
              | network | engine | largest difference | of the largest value | limit |\n|---|---|---|---|---|\n";
     for (network, measured) in &manifest.verification {
-        for Verification { engine, max_absolute, relative, tolerance } in measured {
-            let _ = writeln!(text, "| {network} | {engine} | {max_absolute:.1e} | {relative:.1e} | {tolerance:.0e} |");
+        for Verification { engine, max_absolute, relative, tolerance, problem } in measured {
+            let problem = problem.as_ref().map(|problem| format!(" ({})", plain(problem))).unwrap_or_default();
+            let _ = writeln!(text, "| {network} | {engine}{problem} | {max_absolute:.1e} | {relative:.1e} | {tolerance:.0e} |");
         }
     }
     text

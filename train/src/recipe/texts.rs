@@ -32,7 +32,18 @@ impl KeyText {
 
 /// In the order of the sections.
 pub(super) const COMMON: &[KeyText] = &[
-    KeyText::new("teacher.path", "folder", OURS, "Pipeline folder in the diffusers layout."),
+    KeyText::new(
+        "teacher.path",
+        "folder",
+        OURS,
+        "Pipeline folder in the diffusers layout, model's folder in the Hugging Face cache, or single-file checkpoint.",
+    ),
+    KeyText::new("teacher.variant", "text", OURS, "Which variant of the weights to read (`fp16` reads `*.fp16.safetensors`)."),
+    KeyText::new("teacher.config", "folder", OURS, "Folder with the configurations, scheduler and tokenizers of a single file."),
+    KeyText::new("teacher.lora", "files", OURS, "LoRA files to merge, each with a scale other than 1 behind `=`."),
+    KeyText::new("teacher.allow_pickle", "", OURS, "Read tensors out of pickle files."),
+    KeyText::new("teacher.root", "folders", OURS, "Folders into which links may lead."),
+    KeyText::new("teacher.allow_hard_links", "", OURS, "Accept shards that have several hard links."),
     KeyText::new(
         "teacher.guidance",
         "weight",
@@ -141,4 +152,17 @@ pub(super) const COMMON: &[KeyText] = &[
     KeyText::new("run.seed", "", OURS, "Seed of every random draw."),
     KeyText::new("run.device", "", OURS, "Where the tensors live."),
     KeyText::new("run.threads", "threads", OURS, "CPU threads; 0 for one per core."),
+    KeyText::new(
+        "run.sample_every",
+        "iterations",
+        OURS,
+        "Iterations of a phase between two looks at its student: pictures (in `samples/` and TensorBoard), their spread and, \
+         with `[score]`, their score. 0 for none. No trained value depends on it.",
+    ),
+    KeyText::new(
+        "run.sample_count",
+        "pictures",
+        OURS,
+        "Pictures of one look, each of another prompt; those of one prompt that show the spread come on top.",
+    ),
 ];

@@ -132,15 +132,15 @@ pub fn sample(arguments: &SampleArguments, device: &Device) -> Result<(), TrainE
     let pictures = picture::frames_in_a_row(&pictures)?;
     let count = pictures.shape().first().copied().unwrap_or(1);
     let sheet = picture::sheet(&pictures, count.min(COLUMNS), 1)?;
-    Ok(picture::write_file(&arguments.output, &format.encode(&sheet, &texts(arguments))?, arguments.force)?)
+    Ok(picture::write_file(&arguments.output, &format.encode(&sheet, &texts(arguments, &request))?, arguments.force)?)
 }
 
 /// What the file says of itself.
-fn texts(arguments: &SampleArguments) -> Vec<(&'static str, String)> {
+fn texts(arguments: &SampleArguments, request: &Request) -> Vec<(&'static str, String)> {
     let mut texts = vec![("prompt", arguments.prompt.clone())];
     texts.extend(arguments.negative_prompt.clone().map(|text| ("negative_prompt", text)));
-    texts.push(("guidance", arguments.guidance_scale.to_string()));
-    texts.push(("steps", arguments.steps.to_string()));
+    texts.push(("guidance", request.guidance_scale.to_string()));
+    texts.push(("steps", request.steps.to_string()));
     texts.push(("seed", arguments.seed.to_string()));
     texts.push(("model", arguments.pipeline.file_name().unwrap_or_default().to_string_lossy().into_owned()));
     texts.push(("Software", concat!("dmdx-train ", env!("CARGO_PKG_VERSION")).to_string()));

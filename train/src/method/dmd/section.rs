@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
 use crate::method::matching::{FakeTrainSource, GuidanceDraw};
+use crate::recipe::texts::{DMD2, KeyText, PAPER, READING};
 use crate::recipe::{Kind, MANY, Recipe, Section};
 
 /// `[dmd]`: distribution matching distillation.
@@ -60,6 +61,23 @@ impl Section for Dmd {
         ("guidance_draw", Kind::Word(&["per_sample", "per_batch"])),
         ("ttur", Kind::Integer(1, 1000)),
         ("fake_train_source", Kind::Word(&["full_rollout", "same_as_generator"])),
+    ];
+
+    const TEXTS: &'static [KeyText] = &[
+        KeyText::new("iterations", "iterations", PAPER, "Generator iterations; 0 leaves the phase out."),
+        KeyText::new("batch", "samples", PAPER, "Samples per iteration."),
+        KeyText::new("lr_generator", "", PAPER, "Learning rate of the student."),
+        KeyText::new("lr_fake", "", PAPER, "Learning rate of the fake score."),
+        KeyText::new("t_min", "thousandths of the teacher's time", DMD2, "Smallest t, in thousandths."),
+        KeyText::new("t_max", "thousandths of the teacher's time", DMD2, "Largest t, in thousandths."),
+        KeyText::new(
+            "guidance_draw",
+            "",
+            READING,
+            "Whether every sample or every batch draws its guidance weight from the teacher's range.",
+        ),
+        KeyText::new("ttur", "updates", PAPER, "Fake-score updates per generator update."),
+        KeyText::new("fake_train_source", "", READING, "What the fake score is trained on."),
     ];
 
     fn check(&self, _: &Recipe) -> Result<(), TrainError> {

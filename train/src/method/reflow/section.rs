@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
+use crate::recipe::texts::{KeyText, PAPER};
 use crate::recipe::{Kind, MANY, Recipe, Section};
 
 /// `[reflow]`: the rectified-flow baseline.
@@ -28,6 +29,12 @@ impl Section for Reflow {
 
     const KEYS: &'static [(&'static str, Kind)] =
         &[("iterations", Kind::Integer(0, MANY)), ("batch", Kind::Integer(1, 65_536)), ("lr_generator", Kind::Positive(1.0))];
+
+    const TEXTS: &'static [KeyText] = &[
+        KeyText::new("iterations", "iterations", PAPER, "Iterations; 0 leaves the phase out."),
+        KeyText::new("batch", "pairs", PAPER, "Pairs per iteration."),
+        KeyText::new("lr_generator", "", PAPER, "Learning rate of the student."),
+    ];
 
     fn check(&self, recipe: &Recipe) -> Result<(), TrainError> {
         if self.iterations > 0 && recipe.iterations("adp") > 0 {
