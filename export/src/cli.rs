@@ -62,6 +62,9 @@ pub struct CommandLine {
     /// What to export.
     #[command(flatten)]
     export: Option<Cli>,
+    /// How the source is read; beside it, because clap finds an optional group by its own arguments only.
+    #[command(flatten)]
+    reading: SourceOptions,
 }
 
 /// The other commands.
@@ -104,8 +107,6 @@ pub struct Cli {
     /// Frames of a video; those that the network was trained for if not given.
     #[arg(long, value_name = "N")]
     frames: Option<usize>,
-    #[command(flatten)]
-    reading: SourceOptions,
     /// The engine that runs every file against its source before it is kept.
     #[arg(long, value_enum, default_value_t = Proof::All, value_name = "ENGINE")]
     verify: Proof,
@@ -175,7 +176,7 @@ pub fn run(line: &CommandLine) -> u8 {
     };
     // A handler can be set once per process; without one Ctrl-C still ends it, only less tidily.
     let _ = ctrlc::set_handler(|| STOP.store(true, Ordering::Relaxed));
-    match export(cli) {
+    match export(cli, &line.reading) {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("error: {}", chain(&error));
@@ -184,7 +185,7 @@ pub fn run(line: &CommandLine) -> u8 {
     }
 }
 
-fn export(cli: &Cli) -> Result<(), ExportError> {
+fn export(cli: &Cli, reading: &SourceOptions) -> Result<(), ExportError> {
     let target = Target::by_name(&cli.target)?;
     // Before the work, not after it.
     check_destination(&cli.output, cli.force, &[manifest::FILE_NAME, "config.json"])?;
@@ -197,7 +198,7 @@ fn export(cli: &Cli) -> Result<(), ExportError> {
         }
         None => None,
     };
-    let options = ImportOptions { frames: cli.frames, ..cli.reading.import() };
+    let options = ImportOptions { frames: cli.frames, ..reading.import() };
     let bar = ProgressBar::new_spinner();
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} [{elapsed}]") {
         bar.set_style(style);

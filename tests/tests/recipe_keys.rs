@@ -110,6 +110,8 @@ fn defaults_are_those_that_serde_fills_in() {
         ("health", toml::Table::try_from(Health::default()).unwrap()),
         ("optimizer", toml::Table::try_from(Optimizer::default()).unwrap()),
         ("adp", toml::Table::try_from(method::adp::Adp::default()).unwrap()),
+        ("reflow", toml::Table::try_from(method::reflow::Reflow::default()).unwrap()),
+        ("dmd", toml::Table::try_from(method::dmd::Dmd::default()).unwrap()),
         ("adm", toml::Table::try_from(method::adm::Adm::default()).unwrap()),
     ] {
         for (key, wanted) in table {

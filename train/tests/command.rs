@@ -48,7 +48,7 @@ fn completions_and_version_are_printed() {
     assert!(said(&["completions", "bash"]).contains("--guidance-rescale"));
     assert!(said(&["completions", "zsh"]).starts_with("#compdef dmdx-train"));
     let version = said(&["--version"]);
-    assert!(version.starts_with("dmdx-train ") && version.contains("methods: adp, adm"), "{version}");
+    assert!(version.starts_with("dmdx-train ") && version.contains("methods: reflow, adp, adm, dmd"), "{version}");
     // The pinned version of the workspace's manifest.
     let manifest = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")).unwrap();
     let pinned = manifest.split("burn = { version = \"=").nth(1).and_then(|rest| rest.split('"').next()).unwrap();

@@ -123,7 +123,8 @@ pub(super) fn describe(job: &Distillation) -> Result<(StudentInfo, Layout), Trai
 
 /// What a model is called: `owner/name` in the hub's cache, otherwise the last part of its path.
 fn name(model: &Path) -> String {
-    let last = || model.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    let real = model.canonicalize().unwrap_or_else(|_| model.to_path_buf());
+    let last = || real.file_name().map(|name| name.to_string_lossy().into_owned());
     hub::model_name(model).or_else(last).unwrap_or_else(|| "teacher".into())
 }
 

@@ -62,9 +62,14 @@ const BARE: &str = "[teacher]\npath = 't'\nguidance = [1, 1]\n[prompts]\nlist = 
 /// # Errors
 /// [`TrainError::Recipe`] where the tables of keys and texts do not go together, which a test rules out.
 pub fn explained(methods: &[SectionEntry]) -> Result<Vec<Explained>, TrainError> {
-    let sections: String = methods.iter().map(|method| format!("[{}]\n", method.name)).collect();
-    let loaded = LoadedRecipe::parse(&format!("{BARE}{sections}"), Path::new("recipe.toml"), &[], methods)?;
-    let resolved = loaded.resolved()?;
+    // Each by itself: not every method goes with every other.
+    let of = |section: &str| -> Result<(LoadedRecipe, toml::Table), TrainError> {
+        let loaded = LoadedRecipe::parse(&format!("{BARE}{section}"), Path::new("recipe.toml"), &[], methods)?;
+        let resolved = loaded.resolved()?;
+        Ok((loaded, resolved))
+    };
+    let sections = methods.iter().map(|method| Ok((method.name, of(&format!("[{}]\n", method.name))?)));
+    let sections = sections.collect::<Result<Vec<_>, TrainError>>()?;
     let texts: Vec<(String, KeyText)> = COMMON
         .iter()
         .map(|text| (text.key.to_string(), *text))
@@ -73,8 +78,12 @@ pub fn explained(methods: &[SectionEntry]) -> Result<Vec<Explained>, TrainError>
     let explain = |(key, kind): (String, super::Kind)| {
         let found = texts.iter().find(|(name, _)| *name == key);
         let (_, text) = found.ok_or_else(|| TrainError::recipe(key.clone(), "has no text in recipe/texts.rs"))?;
-        let default = match lookup(&resolved, &key) {
-            Some(value) if loaded.defaults.contains(&key) => DefaultValue::Value(value.clone()),
+        // The common keys stand in the recipe of any method.
+        let own = sections.iter().find(|(name, _)| key.split('.').next() == Some(name)).or(sections.first());
+        let default = match own.and_then(|(_, (_, resolved))| lookup(resolved, &key)) {
+            Some(value) if own.is_some_and(|(_, (loaded, _))| loaded.defaults.contains(&key)) => {
+                DefaultValue::Value(value.clone())
+            }
             // The bare recipe has one way to say its prompts; the others say as much.
             Some(_) if key != "prompts.list" => DefaultValue::Required,
             _ => DefaultValue::None,

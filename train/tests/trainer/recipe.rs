@@ -120,10 +120,12 @@ fn the_table_of_keys_is_complete() {
         [score]
         classifier = "c"
     "#;
-    let methods: String = sections().iter().map(|section| format!("[{}]\n", section.name)).collect();
-    let recipe = parse(&format!("{full}\n{methods}"), &[]).unwrap().recipe;
     let mut found = Vec::new();
-    collect(&recipe.resolved().unwrap(), "", &mut found);
+    // Not every method goes with every other.
+    for section in sections() {
+        let recipe = parse(&format!("{full}\n[{}]\n", section.name), &[]).unwrap().recipe;
+        collect(&recipe.resolved().unwrap(), "", &mut found);
+    }
     for key in &found {
         assert!(keys::known(&sections()).contains(key), "{key} is not in the table");
     }
