@@ -156,8 +156,11 @@ fn rounding(source: &Graph, runs: &[Bindings], proceed: &mut dyn FnMut() -> Resu
     Ok(worst.relative())
 }
 
-/// The engines that have read a model, with their largest errors so far, or with what keeps them from running it.
-struct Opened(Vec<(String, std::result::Result<(Box<dyn Session>, Worst), dmdx_runtime::Error>)>);
+/// A model in an engine with its largest errors so far, or what keeps the engine from running it.
+type Outcome = std::result::Result<(Box<dyn Session>, Worst), dmdx_runtime::Error>;
+
+/// The engines that have read a model.
+struct Opened(Vec<(String, Outcome)>);
 
 impl Opened {
     fn run(

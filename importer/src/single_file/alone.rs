@@ -97,7 +97,7 @@ pub(crate) fn alone(path: &Path, tensors: Tensors, options: &ImportOptions) -> R
 /// The class whose names the tensors have, behind any prefix.
 fn class_of(weights: &Weights) -> Option<&'static str> {
     let all = |names: &&[&str]| names.iter().all(|name| has(weights, name));
-    CLASSES.iter().find(|(_, lists)| lists.iter().any(|names| all(names))).map(|(class, _)| *class)
+    CLASSES.iter().find(|(_, lists)| lists.iter().any(all)).map(|(class, _)| *class)
 }
 
 /// Whether there is a tensor of a name, or of a name that ends in it.

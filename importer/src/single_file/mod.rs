@@ -173,7 +173,7 @@ fn find(path: &Path, places: &IndexMap<&'static str, &'static str>, weights: &BT
     let more = MORE_CHANNELS.iter().find(|(count, ..)| Some(*count) == channels);
     for known in &KNOWN {
         let Some(config) = known.config(folder) else { continue };
-        let mut found = Found { known, folder: *folder, config: None, pipeline: known.pipeline.into(), notes: Vec::new() };
+        let mut found = Found { known, folder, config: None, pipeline: known.pipeline.into(), notes: Vec::new() };
         let mut value = parse(path, config)?;
         if let (Some((count, purpose, middle)), Some(start)) = (more, known.pipeline.strip_suffix("Pipeline")) {
             value["in_channels"] = (*count).into();

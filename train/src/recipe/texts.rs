@@ -38,9 +38,9 @@ pub(super) const COMMON: &[KeyText] = &[
         OURS,
         "Pipeline folder in the diffusers layout, model's folder in the Hugging Face cache, or single-file checkpoint.",
     ),
-    KeyText::new("teacher.variant", "text", OURS, "Which variant of the weights to read (`fp16` reads `*.fp16.safetensors`)."),
+    KeyText::new("teacher.variant", "text", OURS, "Which variant of the weights to read (fp16 reads *.fp16.safetensors)."),
     KeyText::new("teacher.config", "folder", OURS, "Folder with the configurations, scheduler and tokenizers of a single file."),
-    KeyText::new("teacher.lora", "files", OURS, "LoRA files to merge, each with a scale other than 1 behind `=`."),
+    KeyText::new("teacher.lora", "files", OURS, "LoRA files to merge, each with a scale other than 1 behind =."),
     KeyText::new("teacher.allow_pickle", "", OURS, "Read tensors out of pickle files."),
     KeyText::new("teacher.root", "folders", OURS, "Folders into which links may lead."),
     KeyText::new("teacher.allow_hard_links", "", OURS, "Accept shards that have several hard links."),
@@ -156,8 +156,8 @@ pub(super) const COMMON: &[KeyText] = &[
         "run.sample_every",
         "iterations",
         OURS,
-        "Iterations of a phase between two looks at its student: pictures (in `samples/` and TensorBoard), their spread and, \
-         with `[score]`, their score. 0 for none. No trained value depends on it.",
+        "Iterations of a phase between two looks at its student: pictures (in samples/ and TensorBoard), their spread and, \
+         with [score], their score. 0 for none. No trained value depends on it.",
     ),
     KeyText::new(
         "run.sample_count",

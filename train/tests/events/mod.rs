@@ -84,8 +84,11 @@ fn events(bytes: &[u8]) -> Vec<Event> {
     found
 }
 
-/// Wall time, step, and scalars by tag of every event.
-pub fn read(bytes: &[u8]) -> Vec<(f64, u64, Vec<(String, f32)>)> {
+/// Wall time, step, and scalars by tag.
+pub type Read = (f64, u64, Vec<(String, f32)>);
+
+/// Every event of a file.
+pub fn read(bytes: &[u8]) -> Vec<Read> {
     let plain = |event: Event| {
         let scalars = event.scalars.into_iter().map(|(tag, _, value)| (tag, value)).collect();
         (event.time.map_or(0.0, |time| time.1), event.step, scalars)

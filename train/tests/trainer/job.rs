@@ -153,7 +153,7 @@ impl Models for Fake {
         };
         let score = Score::from([("accuracy".to_string(), 1.0), ("frechet".to_string(), frechet)]);
         // One grey, one other, and so on.
-        let value = |index: usize| if index / 12 % 2 == 0 { 0.0 } else { self.other };
+        let value = |index: usize| if (index / 12).is_multiple_of(2) { 0.0 } else { self.other };
         Ok(Pictures { values: (0..keep * 12).map(value).collect(), score: set.scored.then_some(score) })
     }
 }

@@ -96,7 +96,7 @@ fn losses_are_smoothed() {
         phase: "adp".to_string(),
         iteration,
         step: iteration,
-        metrics: [("loss_generator".to_string(), Some(if iteration % 2 == 0 { 1.0 } else { -1.0 }))].into(),
+        metrics: [("loss_generator".to_string(), Some(if iteration.is_multiple_of(2) { 1.0 } else { -1.0 }))].into(),
     };
     let picture = loss::draw(&(0..400).map(line).collect::<Vec<_>>()).unwrap();
     // In the right half, beside the legend's marks.
