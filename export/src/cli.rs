@@ -22,7 +22,7 @@ use dmdx_runtime::StudentInfo;
 use dmdx_runtime::engine::locate::MINIMUM_MINOR;
 use dmdx_runtime::engine::tract;
 use dmdx_runtime::manifest::{self, Verification};
-use dmdx_runtime::process::Parameterisation;
+use dmdx_runtime::process::{Parameterisation, StepRule};
 use dmdx_runtime::scheduler;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -101,6 +101,10 @@ pub struct Cli {
     /// The checkpoint is a student although it has no dmdx_student.json; needs --steps.
     #[arg(long, requires = "steps", conflicts_with = "guidance")]
     student: bool,
+    /// What a student does between two steps, `ode` or `renoise` (consistency sampling, as DMD2 and LCM do); otherwise that of
+    /// its dmdx_student.json, or `ode`.
+    #[arg(long, value_name = "RULE", value_parser = sampler, requires = "steps")]
+    sampler: Option<StepRule>,
     /// What the network's output means (`epsilon`, `v_prediction`, …); otherwise taken from the checkpoint.
     #[arg(long, value_name = "NAME", value_parser = parameterisation)]
     parameterisation: Option<Parameterisation>,
@@ -157,6 +161,10 @@ fn tolerance(text: &str) -> Result<f64, String> {
 }
 
 fn parameterisation(name: &str) -> Result<Parameterisation, String> {
+    serde_json::from_value(name.into()).map_err(|error| error.to_string())
+}
+
+fn sampler(name: &str) -> Result<StepRule, String> {
     serde_json::from_value(name.into()).map_err(|error| error.to_string())
 }
 
@@ -272,6 +280,7 @@ fn bundle(
     };
     made.target = target;
     made.steps = cli.steps.clone().unwrap_or(made.steps);
+    made.sampler = cli.sampler.unwrap_or(made.sampler);
     made.parameterisation = cli.parameterisation.or(made.parameterisation);
     made.guidance_scale = cli.guidance;
     made.frames = cli.frames;

@@ -273,6 +273,22 @@ fn a_student_folder_knows_its_steps() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("is no student file"));
 }
 
+/// A published student comes without our file: its times and the noise between them are given (DMD2's four steps).
+#[test]
+fn a_published_student_is_described_by_the_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let (teacher, out) = (teacher(), folder.path().join("bundle"));
+    let line = [teacher.to_str().unwrap(), "-o", out.to_str().unwrap(), "--no-verify", "--sampler", "renoise"];
+    assert!(String::from_utf8_lossy(&command(&line).stderr).contains("--steps"));
+    let done = command(&[&line[..], &["--student", "--steps", "999,749,499,249"]].concat());
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let manifest = Manifest::parse(&std::fs::read_to_string(out.join("dmdx.json")).unwrap()).unwrap();
+    assert_eq!((manifest.role, manifest.sampler), (Role::Student, StepRule::Renoise));
+    assert_eq!(manifest.steps, [999.0, 749.0, 499.0, 249.0]);
+    let scheduler = std::fs::read_to_string(out.join("scheduler/scheduler_config.json")).unwrap();
+    assert!(scheduler.contains("LCMScheduler"), "{scheduler}");
+}
+
 fn refusal(args: &[&str]) -> String {
     let output = command(args);
     assert_eq!(output.status.code(), Some(1));

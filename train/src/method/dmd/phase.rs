@@ -5,7 +5,7 @@ use super::step;
 use crate::data::StoredConditions;
 use crate::diffusion::{Denoiser, Generator};
 use crate::error::TrainError;
-use crate::method::matching::{Matching, train_fake_score};
+use crate::method::matching::{Matching, Scored, train_fake_score};
 use crate::method::materials::{GENERATOR, Materials};
 use crate::method::metrics;
 use crate::module::Trained;
@@ -94,7 +94,7 @@ impl Phase for DmdPhase {
         let (for_fake, (prompts, for_generator)) = self.matching.draw(&mut draws, &self.teacher, &self.student)?;
         let others = (&self.generator.module, &self.student, &self.teacher);
         train_fake_score(&mut self.fake_score, others, &self.conditions, &for_fake, &mut metrics)?;
-        let roles = step::Roles {
+        let roles = Scored {
             generator: &self.generator.module,
             student: &self.student,
             fake_score: &self.fake_score.module,

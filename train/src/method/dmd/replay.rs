@@ -4,9 +4,9 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
-use super::step::{self, Roles};
+use super::step;
 use crate::error::TrainError;
-use crate::method::matching::replay;
+use crate::method::matching::{Scored, replay};
 use crate::trace::{Results, Teacher, Trace};
 
 pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results, TrainError> {
@@ -21,7 +21,7 @@ pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results,
 
     let draws = replay::generator_draws(trace, &student, device)?;
     let roles =
-        Roles { generator: &generator.module, student: &student, fake_score: &fake_score.module, teacher: &teacher.denoiser };
+        Scored { generator: &generator.module, student: &student, fake_score: &fake_score.module, teacher: &teacher.denoiser };
     let made = step::generator_step(&roles, &conditions, &draws)?;
     let told = teacher.denoiser.process.network_times(&draws.times);
     results.numbers("value.g.net_t", told.into_iter().map(f64::from).collect());

@@ -2,23 +2,10 @@
 //!
 //! A pure function of roles, batch and draws. The fake score's own update is [`crate::method::matching::fake_step`].
 
-use crate::diffusion::{ConditionPair, Denoiser, Generator, Guided};
+use crate::diffusion::{ConditionPair, Denoiser, Guided};
 use crate::error::TrainError;
-use crate::method::matching::GeneratorDraws;
-use crate::module::{GraphModule, ParameterGradients, Value, pulled_back};
-
-/// The networks. The teacher is frozen, and nothing is differentiated through the fake score.
-#[derive(Clone, Copy, Debug)]
-pub struct Roles<'a> {
-    /// G_θ.
-    pub generator: &'a GraphModule,
-    /// Times and parameterisation of G.
-    pub student: &'a Generator,
-    /// f_ψ.
-    pub fake_score: &'a GraphModule,
-    /// F_φ.
-    pub teacher: &'a Denoiser,
-}
+use crate::method::matching::{GeneratorDraws, Scored};
+use crate::module::{ParameterGradients, Value, pulled_back};
 
 /// What the generator's update computed; everything but `gradients` is off the tape.
 pub struct GeneratorStep {
@@ -58,12 +45,13 @@ pub struct Matching {
     pub square: f64,
 }
 
-/// One update of the student towards where the guided teacher thinks that its samples belong.
+/// One update of the student towards where the guided teacher thinks that its samples belong. Nothing is differentiated
+/// through the fake score.
 ///
 /// # Errors
 /// When shapes do not fit the networks.
 pub fn generator_step(
-    roles: &Roles<'_>,
+    roles: &Scored<'_>,
     conditions: &ConditionPair,
     draws: &GeneratorDraws,
 ) -> Result<GeneratorStep, TrainError> {

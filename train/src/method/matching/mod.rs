@@ -35,7 +35,7 @@ pub enum FakeTrainSource {
     SameAsGenerator,
 }
 
-/// The networks that meet in the fake score's update. The teacher is frozen.
+/// The networks of which one scores what another draws. The teacher is frozen.
 #[derive(Clone, Copy, Debug)]
 pub struct Scored<'a> {
     /// G_θ.
