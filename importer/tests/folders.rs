@@ -195,6 +195,12 @@ fn no_weights_and_no_folder() {
         sentence(import(&folder.path().join("nowhere"), &options()), folder.path()),
         "`DIR/nowhere` does not exist; give a component folder, a .safetensors file or a pipeline folder"
     );
+    // Nothing is downloaded here.
+    let hub = import("stabilityai/sd-turbo".as_ref(), &options()).unwrap_err().to_string();
+    assert!(hub.contains("`hf download stabilityai/sd-turbo`"), "{hub}");
+    assert!(import("a/sdxl-1.0".as_ref(), &options()).unwrap_err().to_string().contains("hf download"));
+    let file = import("models/unet.safetensors".as_ref(), &options()).unwrap_err().to_string();
+    assert!(file.ends_with("give a component folder, a .safetensors file or a pipeline folder"), "{file}");
     std::fs::copy(fixture("zoo/clip_l/config.json"), folder.path().join("config.json")).unwrap();
     assert_eq!(
         sentence(import(folder.path(), &options()), folder.path()),

@@ -90,6 +90,20 @@ pub fn model_name(folder: &Path) -> Option<String> {
     Some(name.strip_prefix(MODEL)?.replacen("--", "/", 1))
 }
 
+/// What may be meant by a path that leads nowhere: the name of a repository on the hub, `owner/name`.
+pub fn repository(path: &Path) -> Option<&str> {
+    let text = path.to_str()?;
+    let (owner, name) = text.split_once('/')?;
+    let is_name = |part: &str| {
+        let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        !part.is_empty() && part.chars().all(legal) && !part.starts_with('.')
+    };
+    // A file's ending (versions have digits in theirs) or a folder that is there says that a path is meant.
+    let ending = Path::new(name).extension().and_then(|ending| ending.to_str());
+    let is_file = ending.is_some_and(|ending| ending.chars().all(|c| c.is_ascii_alphabetic()));
+    (is_name(owner) && is_name(name) && !is_file && !Path::new(owner).exists()).then_some(text)
+}
+
 /// The model's folder of a snapshot's folder, or of one below it.
 fn model_of(folder: &Path) -> Option<&Path> {
     folder.ancestors().find_map(|revision| {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use dmdx_graph::GraphError;
 use dmdx_graph::store::PlaceError;
-use dmdx_graph::store::hub::HubError;
+use dmdx_graph::store::hub::{self, HubError};
 
 pub use self::converted::ConvertedFault;
 pub use self::foreign::ForeignFile;
@@ -417,11 +417,15 @@ fn and_more(count: usize) -> String {
 }
 
 /// What to do without a file: the user never gave the path of a configuration, but of the model that has it.
-fn missing(path: &Path) -> &'static str {
-    match path.extension().is_some_and(|extension| extension == "json") {
+fn missing(path: &Path) -> String {
+    if let Some(name) = hub::repository(path) {
+        return format!("if it is a model on the Hugging Face hub, run `hf download {name}` and give the folder that it prints");
+    }
+    let advice = match path.extension().is_some_and(|extension| extension == "json") {
         true => "a whole model has this file, so download it again, or give the folder that has it",
         false => "give a component folder, a .safetensors file or a pipeline folder",
-    }
+    };
+    advice.into()
 }
 
 /// What a folder without weights holds instead.
