@@ -6,7 +6,7 @@ use super::known::{Known, MOST_VALUES, broadcast};
 use crate::onnx::dtype_of;
 use crate::onnx::proto::NodeProto;
 
-/// What the results of a node are; `None` where an input is not known.
+/// What the results of a node are; `None` where an input is not known, or the operation has no rule.
 pub(super) fn results(node: &NodeProto, inputs: &[Option<&Known>]) -> Option<Vec<Known>> {
     let at = |i: usize| inputs.get(i).copied().flatten();
     let x = at(0)?;
@@ -34,7 +34,23 @@ pub(super) fn results(node: &NodeProto, inputs: &[Option<&Known>]) -> Option<Vec
         "ReduceMax" | "ReduceMean" | "ReduceSum" => reduce(node, x, &at(1)?.integers()?)?,
         // The graph states their sizes, since each of them is an operation of its own.
         "Conv" | "MaxPool" | "AveragePool" | "Resize" => Known::new(x.dtype, vec![None; x.dims.len()]),
-        _ => Known::new(x.dtype, x.dims.clone()),
+        "Abs"
+        | "Clip"
+        | "Cos"
+        | "Erf"
+        | "Exp"
+        | "InstanceNormalization"
+        | "LayerNormalization"
+        | "Neg"
+        | "Relu"
+        | "Sigmoid"
+        | "Sin"
+        | "Softmax"
+        | "Sqrt"
+        | "Tanh"
+        | "Trilu" => Known::new(x.dtype, x.dims.clone()),
+        // Nothing is said of an operation without a rule.
+        _ => return None,
     };
     Some(vec![one])
 }
