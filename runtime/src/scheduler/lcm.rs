@@ -9,21 +9,20 @@ use super::values::{self, Original, Stepped, each};
 use crate::Error;
 use crate::process::{Level, Parameterisation};
 
-pub(super) const KEYS: &[&[&str]] = &[
-    table::KEYS,
-    spacing::KEYS,
-    &[
-        "prediction_type",
-        "original_inference_steps",
-        "timestep_scaling",
-        "clip_sample",
-        "clip_sample_range",
-        "set_alpha_to_one",
-        "thresholding",
-        "dynamic_thresholding_ratio",
-        "sample_max_value",
-        "rescale_betas_zero_snr",
-    ],
+pub(super) const KEYS: &[&[&str]] = &[table::KEYS, spacing::KEYS, OWN_KEYS];
+
+/// Besides the table's and the spacing's; TCD has the same.
+pub(super) const OWN_KEYS: &[&str] = &[
+    "prediction_type",
+    "original_inference_steps",
+    "timestep_scaling",
+    "clip_sample",
+    "clip_sample_range",
+    "set_alpha_to_one",
+    "thresholding",
+    "dynamic_thresholding_ratio",
+    "sample_max_value",
+    "rescale_betas_zero_snr",
 ];
 
 /// The standard deviation of data that the boundary condition assumes.

@@ -12,23 +12,7 @@ use crate::Error;
 use crate::process::{Level, Parameterisation};
 
 /// The class reads the clipping keys and never clips. `eta` is an argument of diffusers' pipelines, which pass 0.
-pub(super) const KEYS: &[&[&str]] = &[
-    table::KEYS,
-    spacing::KEYS,
-    &[
-        "prediction_type",
-        "original_inference_steps",
-        "timestep_scaling",
-        "clip_sample",
-        "clip_sample_range",
-        "set_alpha_to_one",
-        "thresholding",
-        "dynamic_thresholding_ratio",
-        "sample_max_value",
-        "rescale_betas_zero_snr",
-        "eta",
-    ],
-];
+pub(super) const KEYS: &[&[&str]] = &[table::KEYS, spacing::KEYS, lcm::OWN_KEYS, &["eta"]];
 
 #[derive(Debug)]
 struct Tcd {
