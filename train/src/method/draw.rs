@@ -1,9 +1,22 @@
 //! The random numbers that methods share.
 
+use crate::data::{PairStore, StoredConditions};
+use crate::diffusion::ConditionBatch;
 use crate::error::TrainError;
 use crate::module::Value;
 use crate::session::Draws;
 use burn::tensor::Device;
+
+/// Noise and what the teacher's deterministic sampler made of it.
+#[derive(Clone, Debug)]
+pub struct OdePairs {
+    /// The teacher's latents.
+    pub x_0: Value,
+    /// The noise that they came from.
+    pub x_t: Value,
+    /// The prompts' conditions.
+    pub condition: ConditionBatch,
+}
 
 /// What batches of latents are like.
 #[derive(Clone, Debug)]
@@ -28,6 +41,25 @@ impl Batches {
     pub fn prompts(&self, draws: &mut Draws) -> Vec<usize> {
         let ids = draws.integers(self.samples, 0, i64::try_from(self.prompts).unwrap_or(i64::MAX));
         ids.into_iter().map(|prompt| prompt as usize).collect()
+    }
+
+    /// The pairs at `indices`, one per sample.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(super) fn pairs(
+        &self,
+        store: &PairStore,
+        conditions: &StoredConditions,
+        indices: &[i64],
+    ) -> Result<OdePairs, TrainError> {
+        let (pairs, shape) = (store.batch(indices)?, self.shape());
+        let prompts: Vec<usize> = pairs.prompts.iter().map(|&prompt| prompt as usize).collect();
+        Ok(OdePairs {
+            x_0: Value::float(pairs.latents, &shape, &self.device)?,
+            x_t: Value::float(pairs.noise, &shape, &self.device)?,
+            condition: conditions.conditional(&prompts)?,
+        })
     }
 
     /// Standard normal noise.

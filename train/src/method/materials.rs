@@ -4,6 +4,8 @@ use dmdx_importer::source::advised;
 use dmdx_importer::{ImportError, ImportOptions, Nonfinite, import};
 
 use super::draw::Batches;
+use super::look::Look;
+use crate::data::StoredConditions;
 use crate::diffusion::Generator;
 use crate::discriminator::{
     FeatureLayout, HeadBias, HeadLayout, Heads, LatentDiscriminator, PixelDiscriminator, PixelScaling, Tap, find_taps,
@@ -67,6 +69,33 @@ impl Materials<'_> {
     pub fn student_weight(&self) -> Option<f64> {
         let [low, high] = self.recipe.teacher.guidance;
         self.recipe.student.guidance_offset.map(|offset| (low + high) / 2.0 - offset)
+    }
+
+    /// How the student is looked at while method `name` trains it.
+    ///
+    /// # Errors
+    /// As [`Materials::student`].
+    pub(super) fn look(&self, name: &str, conditions: &StoredConditions) -> Result<Look, TrainError> {
+        Ok(Look {
+            student: self.student(name)?,
+            weight: self.student_weight(),
+            conditions: conditions.clone(),
+            seed: self.recipe.run.seed,
+            latent_shape: self.teacher.latent_shape.clone(),
+        })
+    }
+
+    /// The time of a recipe's key, in thousandths, on the teacher's process.
+    ///
+    /// # Errors
+    /// When the process ends before it.
+    pub(super) fn time(&self, key: String, thousandths: f64) -> Result<f64, TrainError> {
+        let process = self.teacher.denoiser.process.coefficients();
+        let (time, latest) = (process.thousandths(thousandths), process.last_time());
+        match time > latest {
+            true => Err(TrainError::recipe(key, format!("is {thousandths}, but the teacher's noise process ends at {latest}"))),
+            false => Ok(time),
+        }
     }
 
     fn settings(&self, rate: f64) -> AdamSettings {

@@ -21,6 +21,11 @@ pub(super) fn brightness(metrics: &mut Metrics, pictures: &Value) -> Result<(), 
     Ok(())
 }
 
+/// Adds the mean of the weights that guide the teacher.
+pub(super) fn guidance(metrics: &mut Metrics, weights: &[f64]) {
+    metrics.insert("guidance_weight".into(), weights.iter().sum::<f64>() / weights.len().max(1) as f64);
+}
+
 /// Adds what the update of a role is made with: the L2 norm of its gradients, and its learning rate.
 pub(super) fn update(
     metrics: &mut Metrics,

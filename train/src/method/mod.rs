@@ -5,13 +5,14 @@ pub mod adm;
 pub mod adp;
 pub mod dmd;
 mod draw;
+mod look;
 pub mod matching;
 mod materials;
 mod metrics;
 pub mod reflow;
 mod tape;
 
-pub use draw::Batches;
+pub use draw::{Batches, OdePairs};
 pub(crate) use materials::GENERATOR;
 pub use materials::Materials;
 

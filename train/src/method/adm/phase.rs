@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::section::Adm;
 use super::step::{self, Options};
 use crate::data::StoredConditions;
-use crate::diffusion::{Denoiser, Generator};
+use crate::diffusion::Denoiser;
 use crate::discriminator::{LatentDiscriminator, accuracy};
 use crate::error::TrainError;
+use crate::method::look::Look;
 use crate::method::matching::{Matching, train_fake_score};
 use crate::method::materials::{GENERATOR, Materials};
 use crate::method::metrics;
@@ -16,19 +17,14 @@ use crate::recipe::{HeadReduce, Section};
 use crate::session::Draws;
 use crate::session::logs::Metrics;
 use crate::store::{NamedRoles, StoredState};
-use crate::teacher::{Portion, student_latents};
 use crate::trainer::Phase;
 
 /// Everything that ADM trains and reads.
 pub struct AdmPhase {
     section: Adm,
-    seed: u64,
     matching: Matching,
-    conditions: StoredConditions,
     teacher: Denoiser,
-    student: Generator,
-    /// Its guidance weight when it is looked at.
-    student_weight: Option<f64>,
+    look: Look,
     generator: Trained,
     fake_score: Trained,
     discriminator: LatentDiscriminator,
@@ -48,18 +44,13 @@ impl AdmPhase {
         previous: Option<&StoredState>,
     ) -> Result<Self, TrainError> {
         let process = materials.teacher.denoiser.process.coefficients();
-        let latest = process.last_time();
-        if process.thousandths(section.t_max) > latest {
-            let reason = format!("is {}, but the teacher's noise process ends at {latest}", section.t_max);
-            return Err(TrainError::recipe("adm.t_max", reason));
-        }
+        let latest = materials.time(format!("{}.t_max", Adm::NAME), section.t_max)?;
         if process.thousandths(section.dt_steps) == 0.0 {
             let reason = format!("is {}, less than half a step of the teacher's noise process", section.dt_steps);
             return Err(TrainError::recipe("adm.dt_steps", reason));
         }
         let earliest = process.thousandths(section.t_min) + process.thousandths(section.dt_steps);
         Ok(Self {
-            seed: materials.recipe.run.seed,
             matching: Matching {
                 batches: materials.batches(section.batch),
                 guidance: materials.recipe.teacher.guidance,
@@ -67,12 +58,10 @@ impl AdmPhase {
                 guidance_draw: section.guidance_draw,
                 fake_train_source: section.fake_train_source,
                 ttur: section.ttur,
-                times: [earliest, process.thousandths(section.t_max)],
+                times: [earliest, latest],
             },
-            conditions: conditions.clone(),
             teacher: materials.teacher.denoiser.clone(),
-            student: materials.student(Adm::NAME)?,
-            student_weight: materials.student_weight(),
+            look: materials.look(Adm::NAME, conditions)?,
             generator: materials.generator(section.lr_generator, previous)?,
             fake_score: materials.fake_score(section.lr_fake),
             discriminator: materials.latent_discriminator(Adm::NAME, section.lr_discriminator)?,
@@ -95,7 +84,7 @@ impl AdmPhase {
     fn roles(&self) -> step::Roles<'_> {
         step::Roles {
             generator: &self.generator.module,
-            student: &self.student,
+            student: &self.look.student,
             fake_score: &self.fake_score.module,
             teacher: &self.teacher,
             discriminator: &self.discriminator,
@@ -117,19 +106,17 @@ impl Phase for AdmPhase {
     }
 
     fn draw(&self, first: usize, noise: &[f32], prompts: &[u32]) -> Result<Vec<f32>, TrainError> {
-        let student = self.student.with_module(self.generator.module.frozen());
-        let portion = Portion { first, latent_shape: &self.matching.batches.latent_shape, noise, prompts };
-        student_latents(&student, &self.conditions, self.student_weight, self.seed, &portion)
+        self.look.draw(&self.generator, first, noise, prompts)
     }
 
     fn iteration(&mut self, index: u64) -> Result<Metrics, TrainError> {
-        let mut draws = Draws::new(self.seed, Adm::NAME, index);
+        let mut draws = Draws::new(self.look.seed, Adm::NAME, index);
         let options = self.options();
         let mut metrics = Metrics::new();
-        let (for_fake, (prompts, for_generator)) = self.matching.draw(&mut draws, &self.teacher, &self.student)?;
-        let others = (&self.generator.module, &self.student, &self.teacher);
-        train_fake_score(&mut self.fake_score, others, &self.conditions, &for_fake, &mut metrics)?;
-        let conditions = self.conditions.pick(&prompts)?;
+        let (for_fake, (prompts, for_generator)) = self.matching.draw(&mut draws, &self.teacher, &self.look.student)?;
+        let others = (&self.generator.module, &self.look.student, &self.teacher);
+        train_fake_score(&mut self.fake_score, others, &self.look.conditions, &for_fake, &mut metrics)?;
+        let conditions = self.look.conditions.pick(&prompts)?;
         let mut made = step::generator_step(&self.roles(), &conditions, &for_generator, &options)?;
         let gradients = std::mem::take(&mut made.gradients);
         let judged = step::discriminator_step(&self.roles(), &conditions, &for_generator, &made, &options)?;
@@ -140,8 +127,7 @@ impl Phase for AdmPhase {
         // does to the teacher's output there.
         metrics.insert("adm_gap".into(), metrics::distance(&made.x_fake, &made.x_real)?);
         metrics.insert("guidance_gap".into(), metrics::distance(&made.o_real.guided, &made.o_real.conditional)?);
-        let weights = &for_generator.weights;
-        metrics.insert("guidance_weight".into(), weights.iter().sum::<f64>() / weights.len().max(1) as f64);
+        metrics::guidance(&mut metrics, &for_generator.weights);
         metrics::latents(&mut metrics, &made.x0_hat)?;
         metrics::update(&mut metrics, "generator", &self.generator, &gradients)?;
         metrics::update(&mut metrics, "discriminator_latent", &self.discriminator.heads.trained, &judged.gradients)?;

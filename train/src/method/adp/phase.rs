@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::section::Adp;
 use super::step::{self, Batch, Options};
 use crate::data::{PairStore, StoredConditions};
-use crate::diffusion::{Denoiser, Generator, NoiseProcess};
+use crate::diffusion::{Denoiser, NoiseProcess};
 use crate::discriminator::{Decoder, Features, LatentDiscriminator, PixelDiscriminator, accuracy};
 use crate::error::TrainError;
-use crate::method::draw::Batches;
+use crate::method::draw::{Batches, OdePairs};
+use crate::method::look::Look;
 use crate::method::materials::{GENERATOR, Materials};
 use crate::method::metrics;
 use crate::module::{Profile, Trained, Value};
@@ -16,7 +17,7 @@ use crate::recipe::Section;
 use crate::session::Draws;
 use crate::session::logs::Metrics;
 use crate::store::NamedRoles;
-use crate::teacher::{Portion, chunk, student_latents};
+use crate::teacher::chunk;
 use crate::trainer::Phase;
 
 /// Features of the real pictures are kept when they fit into this many bytes.
@@ -25,17 +26,13 @@ const KEPT_FEATURES: usize = 256 << 20;
 /// Everything that ADP trains and reads.
 pub struct AdpPhase {
     section: Adp,
-    seed: u64,
     batches: Batches,
     pairs: PairStore,
-    conditions: StoredConditions,
     /// The teacher's forward process.
     q: NoiseProcess,
     /// The teacher's network on the line between noise and latent.
     line: Denoiser,
-    /// How the student walks, and its guidance weight, when it is looked at.
-    student: Generator,
-    student_weight: Option<f64>,
+    look: Look,
     generator: Trained,
     latent: LatentDiscriminator,
     /// Decoder and D₂.
@@ -63,16 +60,13 @@ impl AdpPhase {
             false => None,
         };
         let teacher = &materials.teacher.denoiser;
-        let student = materials.student(Adp::NAME)?;
+        let look = materials.look(Adp::NAME, conditions)?;
         let mut phase = Self {
-            seed: materials.recipe.run.seed,
             batches: materials.batches(section.batch),
             pairs,
-            conditions: conditions.clone(),
             q: teacher.process.clone(),
-            line: teacher.with_process(student.rollout().process().clone().into()),
-            student,
-            student_weight: materials.student_weight(),
+            line: teacher.with_process(look.student.rollout().process().clone().into()),
+            look,
             generator: materials.generator(section.lr_generator, None)?,
             latent: materials.latent_discriminator(Adp::NAME, section.lr_discriminator)?,
             pixel: pixel.map(|pixel| (materials.teacher.decoder.clone(), pixel)),
@@ -140,22 +134,16 @@ impl AdpPhase {
     }
 
     /// Batch and draws of one iteration.
-    fn draw(&self, index: u64) -> Result<(Batch, step::Draws), TrainError> {
-        let (samples, shape) = (self.batches.samples, self.batches.shape());
-        let mut draws = Draws::new(self.seed, Adp::NAME, index);
+    fn drawn(&self, index: u64) -> Result<(Batch, step::Draws), TrainError> {
+        let samples = self.batches.samples;
+        let mut draws = Draws::new(self.look.seed, Adp::NAME, index);
         let indices = draws.integers(samples, 0, self.pairs.len() as i64);
-        let pairs = self.pairs.batch(&indices)?;
-        let prompts: Vec<usize> = pairs.prompts.iter().map(|&prompt| prompt as usize).collect();
+        let OdePairs { x_0, x_t, condition } = self.batches.pairs(&self.pairs, &self.look.conditions, &indices)?;
         let rows: Vec<usize> = indices.iter().map(|&index| index as usize).collect();
         let kept = self.real_pixels.as_ref().map(|features| {
             features.iter().map(|(tap, value)| Ok((tap.clone(), value.pick(&rows)?))).collect::<Result<Features, TrainError>>()
         });
-        let batch = Batch {
-            x_0: Value::float(pairs.latents, &shape, &self.batches.device)?,
-            x_t: Value::float(pairs.noise, &shape, &self.batches.device)?,
-            condition: self.conditions.conditional(&prompts)?,
-            real_pixels: kept.transpose()?,
-        };
+        let batch = Batch { x_0, x_t, condition, real_pixels: kept.transpose()? };
         let u = draws.uniform(samples);
         let time_fake = self.q.any_times(&mut draws, samples);
         let noise_fake = self.batches.noise(&mut draws)?;
@@ -185,13 +173,11 @@ impl Phase for AdpPhase {
     }
 
     fn draw(&self, first: usize, noise: &[f32], prompts: &[u32]) -> Result<Vec<f32>, TrainError> {
-        let student = self.student.with_module(self.generator.module.frozen());
-        let portion = Portion { first, latent_shape: &self.batches.latent_shape, noise, prompts };
-        student_latents(&student, &self.conditions, self.student_weight, self.seed, &portion)
+        self.look.draw(&self.generator, first, noise, prompts)
     }
 
     fn iteration(&mut self, index: u64) -> Result<Metrics, TrainError> {
-        let (batch, draws) = self.draw(index)?;
+        let (batch, draws) = self.drawn(index)?;
         let options = self.options();
         let mut metrics = Metrics::new();
         if index < self.section.mse_warmup_steps {

@@ -4,14 +4,15 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
-use super::step::{self, Batch, Roles};
+use super::step::{self, Roles};
 use crate::error::TrainError;
+use crate::method::OdePairs;
 use crate::trace::{Results, Teacher, Trace};
 
 pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results, TrainError> {
     let teacher = Teacher::open(trace, zoo, device)?;
     let mut generator = teacher.role(1.0, trace.optimizer("lr_gen")?)?;
-    let batch = Batch {
+    let batch = OdePairs {
         x_0: trace.value("in.x_0", device)?,
         x_t: trace.value("in.x_T", device)?,
         condition: teacher.conditions(trace, device)?.conditional,

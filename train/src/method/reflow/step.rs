@@ -4,8 +4,9 @@
 //! A pure function of roles, batch and draws. It returns every value that it computed, so that a trace can be compared
 //! number by number, and the gradients, which the caller applies.
 
-use crate::diffusion::{ConditionBatch, Denoiser};
+use crate::diffusion::Denoiser;
 use crate::error::TrainError;
+use crate::method::OdePairs;
 use crate::module::{GraphModule, ParameterGradients, Value, input_gradient, pulled_back};
 
 /// The networks. Only the generator's weights are trained.
@@ -15,17 +16,6 @@ pub struct Roles<'a> {
     pub generator: &'a GraphModule,
     /// The teacher on the line between noise and sample: what the student's network is called, and how it is told the time.
     pub line: &'a Denoiser,
-}
-
-/// One batch of ODE pairs.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// The teacher's latents.
-    pub x_0: Value,
-    /// The noise that they came from.
-    pub x_t: Value,
-    /// The prompts' conditions.
-    pub condition: ConditionBatch,
 }
 
 /// What the update computed; everything but `gradients` is off the tape.
@@ -50,7 +40,7 @@ pub struct Step {
 ///
 /// # Errors
 /// When shapes do not fit the networks.
-pub fn step(roles: &Roles<'_>, batch: &Batch, s: &[f32]) -> Result<Step, TrainError> {
+pub fn step(roles: &Roles<'_>, batch: &OdePairs, s: &[f32]) -> Result<Step, TrainError> {
     let times: Vec<f64> = s.iter().map(|&s| f64::from(s)).collect();
     let x_s = roles.line.process.noised(&batch.x_0, &times, &batch.x_t)?;
     let v = roles.line.with_module(roles.generator.clone()).predict(&x_s, &times, &batch.condition)?;
