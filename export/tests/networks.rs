@@ -53,7 +53,6 @@ macro_rules! networks {
 
 networks!(
     unet_sdxl,
-    half_unet_sdxl,
     unet_sd15,
     unet_sd21,
     unet_options,

@@ -33,10 +33,8 @@ fn sparse(path: &Path, shapes: &Shapes) {
 
 /// Names and shapes of a released network's checkpoint, buffers included.
 fn released(name: &str) -> Shapes {
-    let facts: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(fixture(&format!("full/{name}.json"))).unwrap()).unwrap();
-    let of = |key: &str| facts.get(key).map(|list| serde_json::from_value::<Shapes>(list.clone()).unwrap()).unwrap_or_default();
-    of("tensors").into_iter().chain(of("buffers")).collect()
+    let released = common::released(name);
+    released.tensors.into_iter().chain(released.buffers).collect()
 }
 
 fn recognised(shapes: &Shapes) -> (String, Vec<String>) {

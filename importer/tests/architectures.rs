@@ -1,16 +1,13 @@
 //! Builders against the tensor lists of full-size models, and what they do with configurations that they cannot build.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
-use std::path::Path;
+mod common;
 
+use std::collections::BTreeMap;
+
+use common::released;
 use dmdx_importer::arch::{self, ArchGraphs};
 use serde_json::{Value, json};
-
-fn fixture(path: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(path);
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
 
 fn declared(network: &ArchGraphs) -> BTreeMap<String, Vec<usize>> {
     let params = network.parts.iter().flat_map(|(_, graph)| graph.params());
@@ -19,18 +16,16 @@ fn declared(network: &ArchGraphs) -> BTreeMap<String, Vec<usize>> {
 
 /// Names and shapes are exactly those of the reference library, beside what is left out by design.
 fn is_full_size(name: &str) {
-    let full = fixture(&format!("full/{name}.json"));
-    let network = arch::build(&full["config"]).unwrap();
+    let full = released(name);
+    let network = arch::build(&full.config).unwrap();
     assert_eq!(network.warnings, Vec::<String>::new(), "{name}");
-    let tensors: BTreeMap<String, Vec<usize>> = serde_json::from_value(full["tensors"].clone()).unwrap();
-    let wanted = tensors.into_iter().filter(|(tensor, _)| network.ignored(tensor).is_none()).collect();
+    let wanted = full.tensors.into_iter().filter(|(tensor, _)| network.ignored(tensor).is_none()).collect();
     assert_eq!(declared(&network), wanted, "{name}");
     // Only where nothing is left out does the published number count the same.
     if network.ignored.is_empty() {
-        let buffers: BTreeMap<String, Vec<usize>> = serde_json::from_value(full["buffers"].clone()).unwrap_or_default();
-        let buffers: usize = buffers.values().map(|shape| shape.iter().product::<usize>()).sum();
+        let buffers: usize = full.buffers.values().map(|shape| shape.iter().product::<usize>()).sum();
         let elements: u64 = network.parts.iter().map(|(_, graph)| graph.param_elements()).sum();
-        assert_eq!(Some(elements - buffers as u64), full["parameters"].as_u64(), "{name}");
+        assert_eq!(Some(elements - buffers as u64), full.parameters, "{name}");
     }
     for (_, graph) in &network.parts {
         graph.verify().unwrap();
@@ -104,7 +99,7 @@ fn inputs(config: &Value) -> Vec<String> {
 #[test]
 fn sdxl_inputs_follow_from_the_projection() {
     for (name, text, ids) in [("unet_sdxl_base", 1280, 6), ("unet_sdxl_refiner", 1280, 5)] {
-        let inputs = inputs(&fixture(&format!("full/{name}.json"))["config"]);
+        let inputs = inputs(&released(name).config);
         let (factor, width) = if ids == 6 { (4, 2048) } else { (8, 1280) };
         let wanted = [
             format!("sample f32[b, 4, {factor}*h, {factor}*w]"),
@@ -120,7 +115,7 @@ fn sdxl_inputs_follow_from_the_projection() {
 /// Every size of the released networks is a symbol, but those that a table in the file fixes.
 #[test]
 fn video_inputs_follow_from_the_positions() {
-    let inputs = |name: &str| inputs(&fixture(&format!("full/{name}.json"))["config"]).join("; ");
+    let inputs = |name: &str| inputs(&released(name).config).join("; ");
     assert_eq!(
         inputs("cogvideox_2b"),
         "hidden_states f32[b, f, 16, 2*h, 2*w]; encoder_hidden_states f32[b, s, 4096]; timestep f32[b]"
@@ -143,7 +138,7 @@ fn video_inputs_follow_from_the_positions() {
 }
 
 fn zoo_config(case: &str) -> Value {
-    fixture(&format!("zoo/{case}/config.json"))
+    serde_json::from_slice(&std::fs::read(common::fixture(&format!("zoo/{case}/config.json"))).unwrap()).unwrap()
 }
 
 fn refusal(case: &str, key: &str, value: Value) -> String {
@@ -210,10 +205,8 @@ fn unknown_keys_are_reported() {
 #[test]
 fn missing_keys_get_the_defaults_of_the_reference_library() {
     // Stable Diffusion 1.5 is what diffusers builds without any configuration, but for the width of the text.
-    let full = fixture("full/unet_sd15.json");
     let network = arch::build(&json!({"_class_name": "UNet2DConditionModel", "cross_attention_dim": 768})).unwrap();
-    let wanted: BTreeMap<String, Vec<usize>> = serde_json::from_value(full["tensors"].clone()).unwrap();
-    assert_eq!(declared(&network), wanted);
+    assert_eq!(declared(&network), released("unet_sd15").tensors);
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn assert_equal(a: &Component, b: &Component) {
 
 #[test]
 fn every_network_comes_back_equal() {
-    for name in ["unet_sdxl", "unet_sd15", "half_unet_sdxl", "vae_sdxl", "clip_l", "clip_g_proj", "sharded_clip_l", "sam"] {
+    for name in ["unet_sdxl", "unet_sd15", "vae_sdxl", "clip_l", "clip_g_proj", "sharded_clip_l", "sam"] {
         let name = format!("zoo/{name}");
         let (folder, path, component) = converted(&name);
         assert_equal(&import(&fixture(&name), &options()).unwrap(), &component);
@@ -53,9 +53,9 @@ fn every_network_comes_back_equal() {
 
 #[test]
 fn other_tools_read_the_weights() {
-    let (_folder, path, _) = converted("zoo/half_unet_sdxl");
+    let (_folder, path, _) = converted("zoo/unet_sd15");
     let ours = std::fs::read(path).unwrap();
-    let theirs = std::fs::read(fixture("zoo/half_unet_sdxl/diffusion_pytorch_model.fp16.safetensors")).unwrap();
+    let theirs = std::fs::read(fixture("zoo/unet_sd15/diffusion_pytorch_model.safetensors")).unwrap();
     let ours = safetensors::SafeTensors::deserialize(&ours).unwrap();
     let theirs = safetensors::SafeTensors::deserialize(&theirs).unwrap();
     assert_eq!(ours.len(), theirs.len());

@@ -158,7 +158,7 @@ fn pickle_is_refused() {
 
 #[test]
 fn variants() {
-    let folder = copy("zoo/half_unet_sdxl");
+    let folder = common::half_variant();
     let half = folder.path().join("diffusion_pytorch_model.fp16.safetensors");
     let wanted = |variant: &str| ImportOptions { variant: Some(variant.into()), ..options() };
     assert!(open(folder.path(), &wanted("fp16")).unwrap().notes.is_empty());

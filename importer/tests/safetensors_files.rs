@@ -146,7 +146,7 @@ fn limits() {
 
 #[test]
 fn every_storage_type_is_kept() {
-    let half = open(&fixture("zoo/half_unet_sdxl"), &ImportOptions::default()).unwrap();
+    let half = open(common::half_variant().path(), &ImportOptions::default()).unwrap();
     assert!(half.weights.values().all(|weight| weight.dtype() == dmdx_graph::DType::F16));
     assert_eq!(half.notes, ["only the variant `fp16` is there (diffusion_pytorch_model.fp16.safetensors); it is used"]);
 }

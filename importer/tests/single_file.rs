@@ -372,10 +372,8 @@ fn segment_anything_as_published() {
     let path = folder.path().join("sam_vit.safetensors");
     std::fs::remove_file(folder.path().join("config.json")).unwrap();
     for size in ["b", "l", "h"] {
-        let facts: Value =
-            serde_json::from_slice(&std::fs::read(fixture(&format!("full/sam_vit_{size}.json"))).unwrap()).unwrap();
-        let shapes: BTreeMap<String, Vec<usize>> = serde_json::from_value(facts["tensors"].clone()).unwrap();
-        let tensors: Vec<(String, Vec<usize>)> = shapes
+        let tensors: Vec<(String, Vec<usize>)> = common::released(&format!("sam_vit_{size}"))
+            .tensors
             .into_iter()
             .filter(|(name, _)| name != "prompt_encoder.shared_embedding.positional_embedding")
             .map(|(name, shape)| (original_sam(&name, 1), shape))

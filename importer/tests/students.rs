@@ -12,10 +12,8 @@ type Tensors = Vec<(String, Vec<usize>)>;
 
 /// The configuration and the tensors of a released size.
 fn released(name: &str) -> (Value, Tensors) {
-    let text = std::fs::read(fixture(&format!("full/{name}.json"))).unwrap();
-    let mut facts: Value = serde_json::from_slice(&text).unwrap();
-    let tensors: std::collections::BTreeMap<String, Vec<usize>> = serde_json::from_value(facts["tensors"].take()).unwrap();
-    (facts["config"].take(), tensors.into_iter().collect())
+    let released = common::released(name);
+    (released.config, released.tensors.into_iter().collect())
 }
 
 fn options() -> ImportOptions {

@@ -35,6 +35,15 @@ def write_tensor(file, name, shape, noise, start):
     return start
 
 
+def flat(tensors):
+    """Names and shapes of a list that is split at the dots of its names."""
+    for name, below in tensors.items():
+        if isinstance(below, list):
+            yield name, below
+        else:
+            yield from ((f"{name}.{rest}", shape) for rest, shape in flat(below))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("list", type=Path)
@@ -43,7 +52,7 @@ def main():
     parser.add_argument("--shard-gigabytes", type=float, default=10.0)
     options = parser.parse_args()
     described = json.loads(options.list.read_text())
-    shapes = described["tensors"]
+    shapes = dict(flat(described["tensors"]))
     options.folder.mkdir(parents=True)
     (options.folder / "config.json").write_text(json.dumps(described["config"], indent=2) + "\n")
 

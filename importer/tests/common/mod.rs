@@ -20,6 +20,14 @@ pub fn copy(name: &str) -> tempfile::TempDir {
     folder
 }
 
+/// A network of 16-bit floats as a variant.
+pub fn half_variant() -> tempfile::TempDir {
+    let folder = copy("zoo/unet_sd15");
+    let file = |variant: &str| folder.path().join(format!("diffusion_pytorch_model{variant}.safetensors"));
+    std::fs::rename(file(""), file(".fp16")).unwrap();
+    folder
+}
+
 /// Copies the files of a folder.
 pub fn copy_into(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
@@ -84,6 +92,26 @@ pub fn edit_text(path: &Path, change: impl FnOnce(String) -> String) {
 pub fn named(lists: &[&str]) -> Vec<(String, Vec<usize>)> {
     let names: serde_json::Value = serde_json::from_slice(&std::fs::read(fixture("original/names.json")).unwrap()).unwrap();
     lists.iter().flat_map(|list| flat(&names[*list])).collect()
+}
+
+/// A released network of `fixtures/full`: its configuration, its number of parameters, and names and shapes of its
+/// checkpoint's tensors and of those among them that are no parameters.
+pub struct Released {
+    pub config: serde_json::Value,
+    pub parameters: Option<u64>,
+    pub tensors: BTreeMap<String, Vec<usize>>,
+    pub buffers: BTreeMap<String, Vec<usize>>,
+}
+
+pub fn released(name: &str) -> Released {
+    let facts = std::fs::read(fixture(&format!("full/{name}.json"))).unwrap();
+    let mut facts: serde_json::Value = serde_json::from_slice(&facts).unwrap();
+    Released {
+        config: facts["config"].take(),
+        parameters: facts["parameters"].as_u64(),
+        tensors: flat(&facts["tensors"]),
+        buffers: facts.get("buffers").map(flat).unwrap_or_default(),
+    }
 }
 
 /// Names and shapes of a list that is split at the dots of its names.
