@@ -81,6 +81,19 @@ impl Process {
         }
     }
 
+    /// The same process for a network that predicts something else.
+    ///
+    /// # Errors
+    /// [`ProcessError::Mismatch`] for what goes with another kind of process.
+    pub fn predicting(&self, parameterisation: Parameterisation) -> Result<Self, ProcessError> {
+        match (&self.levels, parameterisation.is_straight()) {
+            (Levels::Table(_), false) | (Levels::Straight { .. }, true) => {
+                Ok(Self { parameterisation, levels: self.levels.clone() })
+            }
+            (Levels::Table(_), true) | (Levels::Straight { .. }, false) => Err(ProcessError::Mismatch { parameterisation }),
+        }
+    }
+
     /// What the network predicts.
     #[must_use]
     pub fn parameterisation(&self) -> Parameterisation {

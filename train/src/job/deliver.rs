@@ -17,7 +17,7 @@ use crate::store::atomic::write_atomically;
 
 /// What the export would refuse must not be refused after hours of training: the student's networks are the teacher's.
 pub(super) fn check(job: &Distillation) -> Result<(), TrainError> {
-    let (info, _) = student::describe(job)?;
+    let (info, _) = student::describe(job, job.last_phase())?;
     for name in &job.loaded.recipe.export.targets {
         let target = Target::by_name(name).map_err(|error| TrainError::component("reading export.targets", error))?;
         let mut silent = |_: dmdx_export::Stage<'_>| {};
@@ -33,7 +33,7 @@ pub(super) fn check(job: &Distillation) -> Result<(), TrainError> {
 pub(super) fn save(job: &Distillation, state: &StoredState, folder: &Path) -> Result<(), TrainError> {
     let changed = job.path.is_file() || job.loaded.recipe.teacher.is_changed();
     let imported = changed.then_some(&job.teacher.pipeline);
-    let (info, layout) = student::describe(job)?;
+    let (info, layout) = student::describe(job, job.last_phase())?;
     student::save(job.teacher.family, (&job.path, imported), (&info, &layout), state, folder)
 }
 
@@ -51,7 +51,7 @@ impl SavedStudent {
         let pipeline = import_pipeline(folder, &ImportOptions::default())
             .map_err(|error| TrainError::component("reading the student back", error))?;
         let verifier = Verifier::new(None, rayon::current_num_threads()).map_err(exporting)?;
-        Ok(Self { folder: folder.to_path_buf(), pipeline, info: student::describe(job)?.0, verifier })
+        Ok(Self { folder: folder.to_path_buf(), pipeline, info: student::describe(job, job.last_phase())?.0, verifier })
     }
 
     /// Writes and verifies the bundle for one target.
@@ -69,7 +69,7 @@ impl SavedStudent {
 
 /// Writes the model cards of the student and its bundles, with what was measured of it.
 pub(super) fn cards(job: &Distillation, student: &Path, bundles: &[PathBuf], scores: &Scores) -> Result<(), TrainError> {
-    let (info, layout) = student::describe(job)?;
+    let (info, layout) = student::describe(job, job.last_phase())?;
     let numbers = |score: &Score| score.iter().map(|(name, value)| (name.clone(), *value)).collect();
     let notes = Notes {
         teacher: Some(info.teacher.clone()),

@@ -11,6 +11,7 @@ use crate::discriminator::FeatureLayout;
 use crate::error::TrainError;
 use crate::method::{self, Materials};
 use crate::recipe::LoadedRecipe;
+use crate::student::Init;
 use crate::teacher::Teacher;
 
 /// Everything that a recipe's job runs.
@@ -23,11 +24,18 @@ pub struct Distillation {
     pub(super) taps: Vec<String>,
     pub(super) layout: FeatureLayout,
     pub(super) teacher_hash: String,
+    /// There where the recipe has the student begin with another than the teacher.
+    pub(super) init: Option<Init>,
     /// There where the recipe asks for a score.
     pub(super) scorer: Option<Box<dyn Scorer>>,
 }
 
 impl Distillation {
+    /// The recipe, with what it leaves to the student that it begins with.
+    pub fn recipe(&self) -> &LoadedRecipe {
+        &self.loaded
+    }
+
     /// What the methods make their roles from.
     pub fn materials(&self) -> Materials<'_> {
         Materials {
@@ -37,13 +45,18 @@ impl Distillation {
             prompts: self.prompts.len(),
             taps: &self.taps,
             layout: &self.layout,
+            init: self.init.as_ref(),
         }
+    }
+
+    /// The name of the phase that ends the run.
+    pub(super) fn last_phase(&self) -> &'static str {
+        method::of(&self.loaded.recipe).last().map_or("", |method| method.section.name)
     }
 
     /// The student once all phases have run.
     pub(super) fn student(&self) -> Result<Generator, TrainError> {
-        let last = method::of(&self.loaded.recipe).last();
-        self.materials().student(last.map_or("", |method| method.section.name))
+        self.materials().student(self.last_phase())
     }
 
     /// The guidance weights of a guided student: the teacher's, less the recipe's offset.

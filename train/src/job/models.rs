@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::pictures::{PictureSet, Pictures};
 use crate::data::{PairPlan, PairStore, ShardInputs};
 use crate::error::TrainError;
+use crate::recipe::LoadedRecipe;
 use crate::report::Scores;
 use crate::session::Interrupt;
 use crate::store::StoredState;
@@ -18,6 +19,11 @@ pub trait Models {
 
     /// The conditions of the recipe's prompts.
     type ConditionStore;
+
+    /// The recipe as the networks have it: with what it leaves to a student that it begins with.
+    fn recipe<'a>(&'a self, given: &'a LoadedRecipe) -> &'a LoadedRecipe {
+        given
+    }
 
     /// SHA-256 of every input by the key of the recipe that names it.
     ///

@@ -9,34 +9,38 @@ use crate::device;
 use crate::error::TrainError;
 use crate::recipe::LoadedRecipe;
 use crate::store::hash;
-use crate::teacher::Teacher;
+use crate::teacher::{Header, Teacher};
 
 impl Distillation {
     /// Imports the recipe's teacher onto its device.
     ///
     /// # Errors
     /// When something named by the recipe is missing or unusable.
-    pub fn open(loaded: &LoadedRecipe) -> Result<Self, TrainError> {
-        let recipe = &loaded.recipe;
+    pub fn open(given: &LoadedRecipe) -> Result<Self, TrainError> {
+        let mut loaded = given.clone();
+        let recipe = &given.recipe;
         let device = device::open(recipe.run.device)?;
         if recipe.run.threads > 0 {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(recipe.run.threads).build_global();
             pool.map_err(|error| TrainError::Environment { what: "a pool of threads".into(), reason: error.to_string() })?;
         }
-        let prompts = Prompts::open(loaded)?;
+        let prompts = Prompts::open(given)?;
         let prompts_sha256 = prompts.sha256()?;
         let path = located(&loaded.resolve(&recipe.teacher.path)).map_err(|error| TrainError::TeacherImport(error.into()))?;
         let reading = recipe.teacher.reading(|path| loaded.resolve(path))?;
+        let init = match &recipe.student.init {
+            Some(_) => Header::read(&path, &reading)?.init(&path, &reading, &mut loaded)?,
+            None => None,
+        };
         let teacher = Teacher::open(&path, &reading, recipe.teacher.uncond, &device)?;
         let mut taps = recipe.discriminator.latent_taps.clone();
         if taps.is_empty() {
             taps = teacher.default_taps()?;
         }
-        let scorer = evaluate::scorer(loaded)?;
+        let scorer = evaluate::scorer(given)?;
         let teacher_hash = hash::pipeline(&teacher.pipeline)?;
         let layout = teacher.feature_layout();
-        let loaded = loaded.clone();
-        let job = Self { loaded, path, prompts, prompts_sha256, teacher, taps, layout, teacher_hash, scorer };
+        let job = Self { loaded, path, prompts, prompts_sha256, teacher, taps, layout, teacher_hash, init, scorer };
         job.student()?;
         deliver::check(&job)?;
         job.materials().latent_taps()?;

@@ -25,6 +25,9 @@ pub(super) fn inputs(job: &Distillation) -> Result<BTreeMap<String, String>, Tra
             inputs.insert(format!("score.classifier {name}"), hash);
         }
     }
+    if let Some(init) = &job.init {
+        inputs.insert("student.init".into(), init.sha256.clone());
+    }
     if let Some(file) = &recipe.prompts.file {
         inputs.insert("prompts.file".into(), hash::file(&job.loaded.resolve(file))?);
     }

@@ -7,10 +7,11 @@ use super::deliver::{self, SavedStudent};
 use super::distillation::Distillation;
 use super::models::{Drawer, Models};
 use super::pictures::{PictureSet, Pictures};
-use super::{evaluate, record};
+use super::{evaluate, record, student};
 use crate::data::{PairPlan, PairStore, ShardInputs, StoredConditions};
 use crate::error::TrainError;
 use crate::method::{self, Given, Method, Need};
+use crate::recipe::LoadedRecipe;
 use crate::report::Scores;
 use crate::session::Interrupt;
 use crate::store::StoredState;
@@ -19,6 +20,10 @@ use crate::trainer::PhaseSlot;
 impl Models for Distillation {
     type Student = SavedStudent;
     type ConditionStore = StoredConditions;
+
+    fn recipe<'a>(&'a self, _given: &'a LoadedRecipe) -> &'a LoadedRecipe {
+        self.recipe()
+    }
 
     fn inputs(&self) -> Result<BTreeMap<String, String>, TrainError> {
         record::inputs(self)
@@ -54,9 +59,10 @@ impl Models for Distillation {
             let pairs = pairs.clone().filter(|_| method.needs.contains(&Need::Pairs));
             let build =
                 move |previous: Option<&StoredState>| (method.build)(&self.materials(), Given { previous, conditions, pairs });
-            PhaseSlot { name: method.section.name, build: Box::new(build) }
+            let (info, _) = student::describe(self, method.section.name)?;
+            Ok(PhaseSlot { name: method.section.name, student: Some(info.to_json()), build: Box::new(build) })
         };
-        Ok(method::of(&self.loaded.recipe).map(slot).collect())
+        method::of(&self.loaded.recipe).map(slot).collect()
     }
 
     fn save_student(&self, state: &StoredState, folder: &Path) -> Result<(), TrainError> {

@@ -94,13 +94,13 @@ fn make_parent(file: &Path) -> Result<(), TrainError> {
     file.parent().map_or(Ok(()), |parent| std::fs::create_dir_all(parent).map_err(TrainError::write(parent)))
 }
 
-/// How the student of a job is sampled and where it comes from, for its checkpoint and its bundles, and how diffusers finds
+/// How the student of a job at the end of a phase is sampled and where it comes from, for its checkpoint and its bundles, and how diffusers finds
 /// its scheduler.
 ///
 /// # Errors
 /// When the recipe's student is none of the teacher's, or the teacher's scheduler states no noise process.
-pub(super) fn describe(job: &Distillation) -> Result<(StudentInfo, Layout), TrainError> {
-    let student = job.student()?;
+pub(super) fn describe(job: &Distillation, phase: &str) -> Result<(StudentInfo, Layout), TrainError> {
+    let student = job.materials().student(phase)?;
     let (rollout, teacher) = (student.rollout(), &job.teacher);
     let guidance = job.student_guidance();
     let unconditional = guidance.map(|_| teacher.unconditional);

@@ -37,6 +37,7 @@ pub fn work(
     interrupt: &Interrupt,
     models: &impl Models,
 ) -> Result<(), TrainError> {
+    let loaded = models.recipe(loaded);
     let recipe = &loaded.recipe;
     let mut manifest = Manifest::new(loaded)?;
     manifest.inputs = models.inputs()?;

@@ -15,11 +15,10 @@ use crate::module::{AdamSettings, Trained};
 use crate::recipe::{LoadedRecipe, Recipe};
 use crate::session::Draws;
 use crate::store::StoredState;
-use crate::student;
+use crate::student::{self, Init};
 use crate::teacher::Teacher;
 
-/// The role whose weights become the student's.
-pub(crate) const GENERATOR: &str = "generator";
+pub(crate) use crate::store::GENERATOR;
 
 /// The recipe key of the latent discriminator's taps.
 const LATENT_TAPS: &str = "discriminator.latent_taps";
@@ -42,6 +41,8 @@ pub struct Materials<'a> {
     pub taps: &'a [String],
     /// How the teacher lays their features out.
     pub layout: &'a FeatureLayout,
+    /// What the first phase begins with where it is not the teacher.
+    pub init: Option<&'a Init>,
 }
 
 impl Materials<'_> {
@@ -103,14 +104,17 @@ impl Materials<'_> {
         AdamSettings { rate, beta2: optimizer.beta2, epsilon: optimizer.eps, weight_decay: optimizer.weight_decay }
     }
 
-    /// A trained copy of the teacher, or of the generator of a phase that ran before.
+    /// A trained copy of the generator of the phase before; in the first phase of the recipe's `student.init`, and of the
+    /// teacher where there is none.
     ///
     /// # Errors
     /// When the state does not fit.
     pub fn generator(&self, rate: f64, previous: Option<&StoredState>) -> Result<Trained, TrainError> {
         let mut module = self.teacher.denoiser.trainable_copy().labelled("generator");
-        if let Some(state) = previous {
-            state.load_weights(GENERATOR, &mut module)?;
+        match (previous, self.init) {
+            (Some(state), _) => state.load_weights(GENERATOR, &mut module)?,
+            (None, Some(init)) => init.load(&mut module)?,
+            (None, None) => {}
         }
         Ok(Trained::new(module, self.settings(rate)))
     }

@@ -37,7 +37,7 @@ pub enum Need {
 /// What the output of the student means after a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Student {
-    /// The same as before; the teacher's own at first.
+    /// The same as before; at first the teacher's own, or what it is for the recipe's `student.init`.
     Unchanged,
     /// A velocity on the line between noise and latent, the teacher's own only where that is the straight path.
     OnLine,
@@ -99,9 +99,10 @@ pub fn of(recipe: &Recipe) -> impl Iterator<Item = &'static Method> {
     METHODS.iter().filter(|method| recipe.iterations(method.section.name) > 0)
 }
 
-/// Whether the student is on the line between noise and latent while method `name` trains it: that or an earlier method of
-/// the recipe has put it there.
+/// Whether the student is on the line between noise and latent while method `name` trains it: it began there, or that or an
+/// earlier method of the recipe has put it there.
 pub fn is_on_line(recipe: &Recipe, name: &str) -> bool {
     let position = |name: &str| METHODS.iter().position(|method| method.section.name == name);
-    of(recipe).filter(|method| position(method.section.name) <= position(name)).any(|method| method.student == Student::OnLine)
+    let mut until = of(recipe).filter(|method| position(method.section.name) <= position(name));
+    recipe.student.begins_on_line() || until.any(|method| method.student == Student::OnLine)
 }

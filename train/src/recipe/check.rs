@@ -14,6 +14,12 @@ pub(super) fn check(recipe: &Recipe, sections: &[SectionEntry]) -> Result<(), Tr
         ));
     }
     let student = &recipe.student;
+    if student.init.is_none() && student.init_parameterisation.is_some() {
+        return Err(TrainError::recipe(
+            "student.init_parameterisation",
+            "is given, but belongs to student.init and there is none",
+        ));
+    }
     if student.steps.is_some() && student.times.is_some() {
         return Err(TrainError::recipe("student.steps", "is given and so is student.times, but one of the two says everything"));
     }

@@ -6,6 +6,7 @@ use toml::{Table, Value};
 use super::kind::Kind::{self, Flag, Integer, Integers, Lists, Number, Numbers, Positive, Range, Text, Texts, Word};
 use super::kind::MANY;
 use super::section::SectionEntry;
+use super::sections::InitParameterisation;
 use crate::error::TrainError;
 
 const GUIDANCE: f64 = 1000.0;
@@ -32,6 +33,8 @@ const KEYS: &[(&str, Kind)] = &[
     ("pairs.dtype", Word(&["f16", "f32"])),
     ("pairs.shard", Integer(1, 1_000_000)),
     ("pairs.path", Text),
+    ("student.init", Text),
+    ("student.init_parameterisation", Word(InitParameterisation::WORDS)),
     ("student.steps", Integer(1, 1000)),
     ("student.times", Numbers(0.0, 1000.0)),
     ("student.sampler", Word(&["ode", "renoise"])),

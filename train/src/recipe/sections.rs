@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dmdx_importer::LoraFile;
 use dmdx_importer::source::{SourceOptions, lora_file};
-use dmdx_runtime::process::StepRule;
+use dmdx_runtime::process::{Parameterisation, StepRule};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
@@ -157,10 +157,20 @@ impl PairDtype {
     }
 }
 
-/// `[student]`: how the student walks from noise to a clean latent.
+/// `[student]`: what the student begins with, and how it walks from noise to a clean latent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Student {
+    /// What the first phase begins with instead of the teacher: a run's folder, a student's folder, a run's checkpoint, a
+    /// pipeline or its denoising network in the diffusers layout, one file of weights, or a LoRA on the teacher (with a scale
+    /// other than 1 behind `=`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
+    /// What the output of that student means: the teacher's own prediction, another one on the teacher's noise table, or the
+    /// velocity on the line between noise and latent (ADP, reflow). Students of this program and schedulers beside others say
+    /// it themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_parameterisation: Option<InitParameterisation>,
     /// How often its network is called, at times spaced as the teacher's; once where neither this nor `times` is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<usize>,
@@ -175,9 +185,52 @@ pub struct Student {
 }
 
 impl Student {
+    /// Whether it is on the line between noise and latent before any method has trained it.
+    pub fn begins_on_line(&self) -> bool {
+        self.init_parameterisation == Some(InitParameterisation::LineVelocity)
+    }
+
     /// How often its network is called.
     pub fn calls(&self) -> usize {
         self.times.as_ref().map(Vec::len).or(self.steps).unwrap_or(1)
+    }
+}
+
+/// What the output of a student means that a run begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InitParameterisation {
+    /// What the teacher predicts.
+    Teacher,
+    /// The noise, on the teacher's table.
+    Epsilon,
+    /// The clean sample, on the teacher's table.
+    Sample,
+    /// v, on the teacher's table.
+    VPrediction,
+    /// The velocity of the straight line between noise and latent.
+    LineVelocity,
+}
+
+impl InitParameterisation {
+    /// Every word of a recipe.
+    pub const WORDS: &[&str] = &["teacher", "epsilon", "sample", "v_prediction", "line_velocity"];
+
+    /// Beside a teacher that predicts `teacher`.
+    pub fn beside(self, teacher: Parameterisation) -> Parameterisation {
+        match (self, teacher) {
+            (Self::Teacher, own) => own,
+            (Self::Epsilon, _) => Parameterisation::Epsilon,
+            (Self::Sample, _) => Parameterisation::Sample,
+            (Self::VPrediction, _) => Parameterisation::VPrediction,
+            (Self::LineVelocity, Parameterisation::Flow) => Parameterisation::Flow,
+            (Self::LineVelocity, _) => Parameterisation::LineVelocity,
+        }
+    }
+
+    /// The word of a recipe.
+    pub fn word(self) -> &'static str {
+        Self::WORDS[self as usize]
     }
 }
 

@@ -73,6 +73,22 @@ pub(super) const COMMON: &[KeyText] = &[
     KeyText::new("pairs.shard", "pairs per file", OURS, "Pairs per file."),
     KeyText::new("pairs.path", "folder", OURS, "Folder of the pairs; the run folder's pairs where left out."),
     KeyText::new(
+        "student.init",
+        "path",
+        OURS,
+        "What the first phase begins with instead of the teacher: a run's folder, a student's folder, a run's checkpoint, a \
+         pipeline or its denoising network in the diffusers layout, one file of weights, or a LoRA on the teacher (with a scale \
+         other than 1 behind =).",
+    ),
+    KeyText::new(
+        "student.init_parameterisation",
+        "",
+        OURS,
+        "What the output of that student means: the teacher's own prediction, another one on the teacher's noise table, or the \
+         velocity on the line between noise and latent (ADP, reflow). Students of this program and schedulers beside others say \
+         it themselves.",
+    ),
+    KeyText::new(
         "student.steps",
         "calls",
         PAPER,

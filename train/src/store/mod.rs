@@ -7,5 +7,5 @@ pub mod role;
 pub mod state;
 pub mod tensor_file;
 
-pub use role::{NamedRoles, Parameters, Role};
+pub use role::{GENERATOR, NamedRoles, Parameters, Role};
 pub use state::StoredState;

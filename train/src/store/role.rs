@@ -47,5 +47,8 @@ pub trait Role: Parameters {
     fn restart(&mut self, steps: u64);
 }
 
+/// The role whose weights become the student's.
+pub const GENERATOR: &str = "generator";
+
 /// The roles of a phase under the names that their tensors begin with.
 pub type NamedRoles<'a> = Vec<(&'static str, &'a mut dyn Role)>;

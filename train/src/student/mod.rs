@@ -1,9 +1,13 @@
-//! The student of a recipe: the explicit list of times that it walks along, and what its output means.
+//! The student of a recipe: what it begins with, the explicit list of times that it walks along, and what its output means.
+
+mod init;
 
 use dmdx_runtime::process::{Process, Rollout};
 
 use crate::error::TrainError;
 use crate::recipe;
+
+pub use init::{Init, Teaching};
 
 /// The walk of a student of this teacher. Its times are the recipe's, or spaced as the teacher's; the first stands for pure
 /// noise. On the line between noise and latent the network is never told a later time than that.
@@ -21,7 +25,13 @@ pub fn rollout(section: &recipe::Student, teacher: &Process, is_on_line: bool) -
         }
     };
     let latest = times.first().copied().unwrap_or_default();
-    let process = if is_on_line { teacher.of_line_student(latest) } else { teacher.clone() };
+    let process = match (is_on_line, section.init_parameterisation) {
+        (true, _) => teacher.of_line_student(latest),
+        (false, None) => teacher.clone(),
+        (false, Some(own)) => teacher.predicting(own.beside(teacher.parameterisation())).map_err(|error| {
+            TrainError::recipe("student.init_parameterisation", format!("is \"{}\", but {error}", own.word()))
+        })?,
+    };
     Rollout::new(process, &times, section.sampler)
         .map_err(|error| TrainError::recipe("student.times", format!("is {times:?}, but {error}")))
 }

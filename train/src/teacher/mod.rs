@@ -1,5 +1,6 @@
 //! The teacher: networks of a pipeline, the conditions of prompts, and its sampler.
 
+mod header;
 mod networks;
 mod prompts;
 
@@ -25,6 +26,7 @@ use crate::module::{GraphModule, Value};
 use crate::recipe::Unconditional;
 use crate::session::{Draws, Interrupt};
 
+pub use header::Header;
 pub use networks::{Interpreted, OnBurn};
 
 /// How many samples of this latent shape go through a network together: a function of the shape alone, so that no sample

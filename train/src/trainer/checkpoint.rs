@@ -13,6 +13,8 @@ use crate::store::{NamedRoles, StoredState, state};
 
 const FORMAT: u32 = 1;
 const STATE_KEY: &str = "dmdx.checkpoint";
+/// What the generator is, in the words of `dmdx_student.json`.
+const STUDENT_KEY: &str = "dmdx.student";
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +38,33 @@ pub struct Checkpoint {
     pub position: Position,
     /// The phase's state there.
     pub state: StoredState,
+    /// What the generator in it is, in the words of `dmdx_student.json`, where the run said it.
+    pub student: Option<String>,
+}
+
+impl Checkpoint {
+    /// Whether a file says that it is a checkpoint.
+    pub fn is_one(path: &Path) -> bool {
+        TensorFile::has(path, STATE_KEY)
+    }
+
+    /// Opens a checkpoint and checks it against its own hash.
+    ///
+    /// # Errors
+    /// [`TrainError::Read`], [`TrainError::Damaged`].
+    pub fn open(path: &Path) -> Result<Self, TrainError> {
+        let mut file = TensorFile::open(path)?;
+        let damaged = |reason: String| TrainError::damaged(path, reason);
+        let header = file.metadata.get(STATE_KEY).ok_or_else(|| damaged("it is not a checkpoint".to_string()))?;
+        let header: Header =
+            serde_json::from_str(header).map_err(|error| damaged(format!("its description cannot be read ({error})")))?;
+        if header.format != FORMAT {
+            return Err(damaged(format!("it has format {}, but this program reads {FORMAT}", header.format)));
+        }
+        let student = file.metadata.remove(STUDENT_KEY);
+        let state = StoredState::new(&header.position.phase, header.counters, file)?;
+        Ok(Self { position: header.position, state, student })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -50,12 +79,19 @@ struct Header {
 pub struct Checkpoints {
     folder: PathBuf,
     options: recipe::Checkpoint,
+    student: Option<String>,
 }
 
 impl Checkpoints {
     /// The checkpoints in `folder`, which must exist.
     pub fn new(folder: &Path, options: &recipe::Checkpoint) -> Self {
-        Self { folder: folder.to_path_buf(), options: options.clone() }
+        Self { folder: folder.to_path_buf(), options: options.clone(), student: None }
+    }
+
+    /// The same, which say of their generator what `dmdx_student.json` would.
+    #[must_use]
+    pub fn of_student(&self, student: Option<&str>) -> Self {
+        Self { student: student.map(str::to_string), ..self.clone() }
     }
 
     /// Whether a checkpoint is due after `iteration` iterations of a phase.
@@ -76,7 +112,9 @@ impl Checkpoints {
         let path = self.folder.join(file_name(position));
         let header = Header { format: FORMAT, position: position.clone(), counters: state::counters(roles) };
         let header = serde_json::to_string(&header).map_err(|error| TrainError::json("a checkpoint's description", &error))?;
-        state::save(&path, &BTreeMap::from([(STATE_KEY.to_string(), header)]), roles, look)?;
+        let student = self.student.iter().map(|text| (STUDENT_KEY.to_string(), text.clone()));
+        let metadata = std::iter::once((STATE_KEY.to_string(), header)).chain(student).collect();
+        state::save(&path, &metadata, roles, look)?;
         self.prune(&path)
     }
 
@@ -121,7 +159,7 @@ impl Checkpoints {
         let mut damaged = Vec::new();
         let mut damage = None;
         for path in self.list()?.into_iter().rev() {
-            match Self::open(&path) {
+            match Checkpoint::open(&path) {
                 Ok(checkpoint) => {
                     if damage.is_some() {
                         warnings.push(format!("continuing from {} instead", path.display()));
@@ -149,20 +187,7 @@ impl Checkpoints {
     /// [`TrainError::Read`], [`TrainError::Damaged`].
     pub fn end_of(&self, phase: &str) -> Result<Option<Checkpoint>, TrainError> {
         let is_end = |path: &&PathBuf| parse_name(path).is_some_and(|name| name.end && name.phase == phase);
-        self.list()?.iter().find(is_end).map(|path| Self::open(path)).transpose()
-    }
-
-    fn open(path: &Path) -> Result<Checkpoint, TrainError> {
-        let file = TensorFile::open(path)?;
-        let damaged = |reason: String| TrainError::damaged(path, reason);
-        let header = file.metadata.get(STATE_KEY).ok_or_else(|| damaged("it is not a checkpoint".to_string()))?;
-        let header: Header =
-            serde_json::from_str(header).map_err(|error| damaged(format!("its description cannot be read ({error})")))?;
-        if header.format != FORMAT {
-            return Err(damaged(format!("it has format {}, but this program reads {FORMAT}", header.format)));
-        }
-        let state = StoredState::new(&header.position.phase, header.counters, file)?;
-        Ok(Checkpoint { position: header.position, state })
+        self.list()?.iter().find(is_end).map(|path| Checkpoint::open(path)).transpose()
     }
 }
 

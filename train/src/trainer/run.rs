@@ -16,6 +16,8 @@ use crate::store::StoredState;
 pub struct PhaseSlot<'a> {
     /// The phase's name.
     pub name: &'static str,
+    /// What its generator is, in the words of `dmdx_student.json`, for its checkpoints.
+    pub student: Option<String>,
     /// Makes the phase; the argument is the final state of the phase before, none where this is the first to run. A
     /// resumed phase is made without it too and is then given its own state.
     #[allow(clippy::type_complexity)]
@@ -126,10 +128,11 @@ impl Runner<'_, '_> {
             return Ok(previous);
         }
         let mut first = 0;
-        if let Some(Checkpoint { position, state }) = from {
+        if let Some(Checkpoint { position, state, .. }) = from {
             state.load(phase.trained_roles())?;
             first = position.iteration;
         }
+        let checkpoints = self.checkpoints.of_student(slot.student.as_deref());
         let mut health = Health::new(slot.name, &self.recipe.health, earlier);
         let mut progress = Progress::start(slot.name, total, first);
         for index in first..total {
@@ -157,7 +160,7 @@ impl Runner<'_, '_> {
                 let logs = self.logs.sync()?;
                 let position = Position { phase_index, phase: slot.name.to_string(), iteration, complete, logs };
                 let look = |name: &str, values: &[f32]| health.weights(index, name, values);
-                self.checkpoints.save(&position, &phase.trained_roles(), look)?;
+                checkpoints.save(&position, &phase.trained_roles(), look)?;
                 if interrupted {
                     let place = format!("phase {} after iteration {iteration} of {total}", slot.name);
                     return Err(TrainError::Interrupted { place });

@@ -95,7 +95,7 @@ fn weights_that_are_not_finite_are_never_saved() {
     let run_folder = RunFolder::create(folder.path()).unwrap();
     let mut toy = Toy::new("adp", 20, None).unwrap();
     toy.poison = Some(12);
-    let slot = PhaseSlot { name: "adp", build: Box::new(move |_| Ok(Box::new(toy) as Box<dyn Phase>)) };
+    let slot = PhaseSlot { name: "adp", student: None, build: Box::new(move |_| Ok(Box::new(toy) as Box<dyn Phase>)) };
     let error =
         dmdx_train::trainer::run(&run_folder, &toy::recipe(&[]), &Interrupt::default(), vec![slot], &mut toy::look).unwrap_err();
     assert!(matches!(error, TrainError::Health { .. }));
@@ -121,7 +121,7 @@ fn poison_that_no_number_shows_is_found_while_it_is_saved() {
     let mut toy = Toy::new("adp", 20, None).unwrap();
     // The iteration before a checkpoint: the loss does not show it yet.
     toy.poison = Some(14);
-    let slot = PhaseSlot { name: "adp", build: Box::new(move |_| Ok(Box::new(toy) as Box<dyn Phase>)) };
+    let slot = PhaseSlot { name: "adp", student: None, build: Box::new(move |_| Ok(Box::new(toy) as Box<dyn Phase>)) };
     let error =
         dmdx_train::trainer::run(&run_folder, &toy::recipe(&[]), &Interrupt::default(), vec![slot], &mut toy::look).unwrap_err();
     assert_eq!(

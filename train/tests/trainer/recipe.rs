@@ -117,6 +117,9 @@ fn the_table_of_keys_is_complete() {
         path = "s"
         [pairs]
         path = "pairs"
+        [student]
+        init = "s"
+        init_parameterisation = "teacher"
         [score]
         classifier = "c"
     "#;

@@ -156,6 +156,7 @@ impl Phase for Toy {
 pub fn slots<'a>(recipe: &Recipe, pause: Duration) -> Vec<PhaseSlot<'a>> {
     let slot = |name: &'static str, iterations: u64| PhaseSlot {
         name,
+        student: None,
         build: Box::new(move |previous| {
             let mut toy = Toy::new(name, iterations, previous)?;
             toy.pause = pause;

@@ -117,6 +117,17 @@ impl TensorFile {
         Ok(Self { metadata, tensors, path: path.to_path_buf(), file: Mutex::new(file) })
     }
 
+    /// Whether `path` begins as a safetensors file whose metadata has `key`; nothing of it is checked.
+    pub fn has(path: &Path, key: &str) -> bool {
+        let head = || -> Result<Vec<u8>, Refusal> {
+            let mut file = File::open(path)?;
+            let length = file.metadata()?.len();
+            read_head(&mut file, length)
+        };
+        let parsed = head().ok().and_then(|head| serde_json::from_slice::<Metadata>(&head[8..]).ok());
+        parsed.is_some_and(|parsed| parsed.metadata().as_ref().is_some_and(|known| known.contains_key(key)))
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path

@@ -1,0 +1,65 @@
+//! What a run's student begins with instead of its teacher: a student on the disk, looked at before anything is trained.
+//!
+//! It is a key of `[student]` and not of the methods: only the first phase of a run can begin anywhere, since each later one
+//! goes on from the phase before; what has to go with the weights, the meaning of their output and their times, is the
+//! student's too.
+
+mod fit;
+mod open;
+mod place;
+mod settle;
+
+use dmdx_graph::Graph;
+
+use crate::error::TrainError;
+use crate::store::{GENERATOR, Parameters, StoredState};
+
+pub use open::Teaching;
+
+/// The recipe key that names it.
+pub(super) const KEY: &str = "student.init";
+/// The recipe key of what its output means.
+pub(super) const PARAMETERISATION: &str = "student.init_parameterisation";
+
+/// A student to begin with. Its weights stay in their files until they are asked for.
+#[derive(Debug)]
+pub struct Init {
+    weights: Weights,
+    /// SHA-256 of the files that count.
+    pub sha256: String,
+}
+
+#[derive(Debug)]
+enum Weights {
+    /// The generator of a run's checkpoint.
+    Checkpoint(Box<StoredState>),
+    /// An imported network.
+    Network(Box<Graph>),
+}
+
+impl Init {
+    /// Puts its weights into a network that has the teacher's, tensor by tensor.
+    ///
+    /// # Errors
+    /// [`TrainError::Recipe`] where one is missing or not finite; those of reading.
+    pub fn load(&self, network: &mut dyn Parameters) -> Result<(), TrainError> {
+        let graph = match &self.weights {
+            Weights::Checkpoint(state) => return state.load_weights(GENERATOR, network),
+            Weights::Network(graph) => graph,
+        };
+        for (name, _) in network.parameters() {
+            let weight = graph.params().get(name.as_str()).and_then(|param| param.weight.as_ref());
+            let weight = weight.ok_or_else(|| refused(format!("has no tensor {name}")))?;
+            let values = weight.to_f32();
+            if !values.iter().all(|value| value.is_finite()) {
+                return Err(refused(format!("holds values in {name} that are not finite")));
+            }
+            network.set_parameter(&name, values)?;
+        }
+        Ok(())
+    }
+}
+
+fn refused(problem: impl Into<String>) -> TrainError {
+    TrainError::recipe(KEY, problem)
+}
