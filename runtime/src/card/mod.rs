@@ -271,10 +271,18 @@ fn scores(scores: &[(String, Vec<(String, f64)>)]) -> String {
     if names.is_empty() {
         return String::new();
     }
-    let mut text = format!(
-        "## Scores\n\nMeasured at the end of the run, on the same prompts and noise.\n\n| | {} |\n|---|",
-        names.join(" | ")
-    );
+    let mut text = String::from("## Scores\n\nMeasured at the end of the run, on the same prompts and noise.");
+    if names.contains(&"coverage") {
+        text += " `density` and `coverage` (k = 5), and distances called `_to_teacher`, are to pictures that the guided teacher drew of \
+                 other noise: its own row says what is within chance.";
+    }
+    if names.contains(&"spread") {
+        text += " `spread` is how far apart pictures of one prompt are, root mean square, of values from -1 to 1.";
+    }
+    if names.contains(&"discriminator_accuracy") {
+        text += " `discriminator_accuracy` is how often the phase's discriminator was right at its end; 0.5 is chance.";
+    }
+    let _ = write!(text, "\n\n| | {} |\n|---|", names.join(" | "));
     text += &"---|".repeat(names.len());
     text += "\n";
     for (who, numbers) in scores {

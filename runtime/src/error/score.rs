@@ -34,6 +34,12 @@ pub enum ScoreError {
         /// All kinds, comma separated.
         known: String,
     },
+    /// A reference whose features another scorer took.
+    #[error("{path} holds features of another scorer; give --scorer that one's folder, or --reference another file")]
+    OtherScorer {
+        /// The reference's file.
+        path: String,
+    },
     /// A scorer of any prompt that was asked for its own.
     #[error("this scorer judges any prompt; name some with --prompt")]
     NoPrompts,

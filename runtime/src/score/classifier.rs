@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use dmdx_graph::store::hash;
 use serde::Deserialize;
 
 use super::frechet::{Accumulator, Statistics, distance};
-use super::{Score, Scorer, Scoring};
+use super::{Reference, Score, Scorer, Scoring};
 use crate::bundle::verify_file;
 use crate::engine::take;
 use crate::error::ScoreError;
 use crate::manifest::FileRecord;
 use crate::parallel::in_parallel;
-use crate::tensor::ops::pick;
+use crate::tensor::ops::{join, pick};
 use crate::{Engine, Error, Session, Tensor};
 
 /// Pictures classified at once,
@@ -79,6 +80,8 @@ struct Classifier {
     prompts: Vec<String>,
     /// The label of every attribute, by prompt.
     labels: Vec<Vec<usize>>,
+    /// SHA-256 of `config.json`.
+    identity: String,
     threads: usize,
 }
 
@@ -97,6 +100,7 @@ pub(super) fn open(root: &Path, text: &str, engine: &dyn Engine) -> Result<Box<d
         real: Statistics::read(&root.join(&config.frechet.statistics))?,
         prompts,
         labels,
+        identity: hash::bytes(text.as_bytes()),
         threads: engine.concurrent_runs(),
         config,
     }))
@@ -142,15 +146,35 @@ impl Scorer for Classifier {
         self.config.files.keys().cloned().collect()
     }
 
-    fn begin(&self) -> Box<dyn Scoring + '_> {
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    fn threads(&self) -> usize {
+        self.threads
+    }
+
+    fn features(&self, pictures: &Tensor) -> Result<Tensor, Error> {
+        let (count, size) = (pictures.shape().first().copied().unwrap_or(0), pictures.row_len());
+        if count == 0 {
+            return Err(ScoreError::NoPictures.into());
+        }
+        let parts = self.classify(pictures, batch(size).min(count))?;
+        let features = parts.into_iter().map(|outputs| outputs.into_iter().next().ok_or(ScoreError::NoPictures));
+        join(&features.collect::<Result<Vec<_>, _>>()?, 0)
+    }
+
+    fn begin<'a>(&'a self, reference: Option<&'a Reference>) -> Box<dyn Scoring + 'a> {
         Box::new(Reading {
             classifier: self,
+            reference,
             shape: Vec::new(),
             pictures: Vec::new(),
             kinds: Vec::new(),
             read: 0,
             right: vec![0; self.config.attributes.len()],
             features: Accumulator::default(),
+            kept: Vec::new(),
         })
     }
 }
@@ -182,6 +206,7 @@ impl Classifier {
 /// A score in the making.
 struct Reading<'a> {
     classifier: &'a Classifier,
+    reference: Option<&'a Reference>,
     /// `[3, H, W]` of a picture; nothing before the first.
     shape: Vec<usize>,
     /// Those that wait to be read, a batch per thread at most.
@@ -193,12 +218,19 @@ struct Reading<'a> {
     /// How often every attribute was read right.
     right: Vec<usize>,
     features: Accumulator,
+    /// All of them, where there is a reference.
+    kept: Vec<Tensor>,
+}
+
+/// How many pictures of so many values make a batch.
+fn batch(values: usize) -> usize {
+    (BATCH_VALUES / values.max(1)).clamp(1, BATCH)
 }
 
 impl Reading<'_> {
     /// Pictures of a batch.
     fn batch(&self) -> usize {
-        (BATCH_VALUES / self.shape.iter().product::<usize>().max(1)).clamp(1, BATCH)
+        batch(self.shape.iter().product())
     }
 
     /// Reads the pictures that wait: full batches, or the last. Where there is no full one, the last is not filled up.
@@ -209,7 +241,11 @@ impl Reading<'_> {
         let kinds = std::mem::take(&mut self.kinds);
         for (results, kinds) in self.classifier.classify(&pictures, batch)?.into_iter().zip(kinds.chunks(batch)) {
             let mut results = results.into_iter();
-            self.features.add(&results.next().ok_or(ScoreError::NoPictures)?)?;
+            let features = results.next().ok_or(ScoreError::NoPictures)?;
+            self.features.add(&features)?;
+            if self.reference.is_some() {
+                self.kept.push(features);
+            }
             for (index, (right, logits)) in self.right.iter_mut().zip(results).enumerate() {
                 let rows = logits.floats()?.chunks(logits.row_len().max(1)).zip(kinds);
                 *right += rows.filter(|(row, kind)| largest(row) == self.classifier.labels[**kind][index]).count();
@@ -257,11 +293,15 @@ impl Scoring for Reading<'_> {
         if self.read == 0 {
             return Err(ScoreError::NoPictures.into());
         }
-        let Self { classifier, right, read, features, .. } = *self;
+        let Self { classifier, reference, right, read, features, kept, .. } = *self;
         let attributes = classifier.config.attributes.iter().zip(right);
         let mut numbers: Vec<(String, f64)> =
             attributes.map(|(attribute, right)| (attribute.number.clone(), right as f64 / read as f64)).collect();
-        numbers.push((classifier.config.frechet.number.clone(), distance(&features.finish()?, &classifier.real)?));
+        let (statistics, called) = (features.finish()?, &classifier.config.frechet.number);
+        numbers.push((called.clone(), distance(&statistics, &classifier.real)?));
+        if let Some(reference) = reference {
+            numbers.extend(reference.numbers(called, &join(&kept, 0)?, &statistics)?);
+        }
         Ok(Score(numbers))
     }
 }

@@ -3,6 +3,9 @@
 
 mod classifier;
 pub mod frechet;
+pub mod neighbours;
+mod reference;
+mod spread;
 
 use std::path::Path;
 
@@ -11,6 +14,9 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::error::ScoreError;
 use crate::files::read_text;
 use crate::{Engine, Error, Tensor};
+
+pub use reference::Reference;
+pub use spread::Spread;
 
 /// No configuration is larger.
 const MAX_BYTES: usize = 1 << 20;
@@ -29,22 +35,35 @@ pub trait Scorer: Send + Sync {
     /// The files of its folder that its numbers depend on besides `config.json`, by their names there.
     fn files(&self) -> Vec<String>;
 
-    /// Begins to score pictures that come a few at a time.
-    fn begin(&self) -> Box<dyn Scoring + '_>;
+    /// The SHA-256 of its `config.json`: what its features are a matter of, since the hashes of its other files stand there.
+    fn identity(&self) -> &str;
+
+    /// Threads that it works on.
+    fn threads(&self) -> usize;
+
+    /// The features `[N, width]` of pictures `[N, 3, H, W]`, values about -1 to 1: what a [`Reference`] is made of.
+    ///
+    /// # Errors
+    /// As [`Scoring::add`].
+    fn features(&self, pictures: &Tensor) -> Result<Tensor, Error>;
+
+    /// Begins to score pictures that come a few at a time, with a reference also beside those. Then every picture's features
+    /// stay in memory until the end.
+    fn begin<'a>(&'a self, reference: Option<&'a Reference>) -> Box<dyn Scoring + 'a>;
 
     /// Scores pictures `[N, 3, H, W]` that are there all at once, against one prompt each.
     ///
     /// # Errors
     /// As [`Scoring::add`] and [`Scoring::finish`].
-    fn score(&self, pictures: &Tensor, prompts: &[String]) -> Result<Score, Error> {
-        let mut scoring = self.begin();
+    fn score(&self, pictures: &Tensor, prompts: &[String], reference: Option<&Reference>) -> Result<Score, Error> {
+        let mut scoring = self.begin(reference);
         scoring.add(pictures, prompts)?;
         scoring.finish()
     }
 }
 
 /// A score in the making. It holds a bounded number of pictures, however many there are, and no bit of it depends on how they
-/// were portioned.
+/// were portioned. Of pictures that are compared with a reference it holds the features as well.
 pub trait Scoring {
     /// Adds pictures `[N, 3, H, W]`, values about -1 to 1 and not clamped, and one prompt each.
     ///
@@ -65,6 +84,13 @@ pub trait Scoring {
 pub struct Score(Vec<(String, f64)>);
 
 impl Score {
+    /// With one more number behind the others.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: f64) -> Self {
+        self.0.push((name.to_string(), value));
+        self
+    }
+
     /// The numbers.
     pub fn numbers(&self) -> impl Iterator<Item = (&str, f64)> {
         self.0.iter().map(|(name, value)| (name.as_str(), *value))

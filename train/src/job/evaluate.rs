@@ -2,7 +2,7 @@
 
 use dmdx_runtime::Tensor;
 use dmdx_runtime::engine::tract::TractEngine;
-use dmdx_runtime::score::{self, Scorer};
+use dmdx_runtime::score::{self, Reference, Scorer, Spread};
 
 use super::distillation::Distillation;
 use super::models::Drawer;
@@ -24,22 +24,58 @@ pub(super) fn scorer(loaded: &LoadedRecipe) -> Result<Option<Box<dyn Scorer>>, T
     opened.map(Some).map_err(|error| TrainError::component("opening the classifier of score.classifier", error))
 }
 
-/// Draws the pictures of a set in portions of a fixed size, of which only the first `keep` pictures stay, and scores all
-/// where that is asked for.
+/// Draws the pictures of a set, of which only the first `keep` that are for a sheet stay, and scores all where that is asked for.
 pub(super) fn evaluate(
     job: &Distillation,
     who: Drawer<'_>,
     conditions: &StoredConditions,
-    set: &PictureSet,
-    keep: usize,
+    (set, keep): (&PictureSet, usize),
+    reference: Option<&Reference>,
 ) -> Result<Pictures, TrainError> {
     let wrap = |error| TrainError::component("scoring the pictures", error);
+    let mut scoring = job.scorer.as_ref().filter(|_| set.scored).map(|scorer| scorer.begin(reference));
+    let (mut values, mut spread, size) = (Vec::new(), Spread::default(), picture_len(job));
+    draw(job, who, conditions, set, |first, prompts, pictures| {
+        if let Some(scoring) = &mut scoring {
+            let texts = prompts.iter().map(|&prompt| job.prompts.get(prompt as usize)).collect::<Result<Vec<_>, _>>()?;
+            scoring.add(pictures, &texts).map_err(wrap)?;
+        }
+        for (index, picture) in (first..).zip(pictures.floats().map_err(wrap)?.chunks_exact(size)) {
+            if index.is_multiple_of(set.group.max(1)) {
+                spread.next_prompt();
+            }
+            spread.add(picture);
+            if index.is_multiple_of(set.shown_every.max(1)) && values.len() < keep * size {
+                values.extend_from_slice(picture);
+            }
+        }
+        Ok(())
+    })?;
+    let score = scoring.map(|scoring| scoring.finish().map_err(wrap)).transpose()?;
+    let named = |score: score::Score| score.numbers().map(|(name, value)| (name.to_string(), value)).collect();
+    Ok(Pictures { values, score: score.map(named), spread: spread.finish() })
+}
+
+/// Numbers of a picture.
+fn picture_len(job: &Distillation) -> usize {
+    let (height, width) = job.size_of_pictures();
+    3 * height as usize * width as usize
+}
+
+/// Draws the pictures of a set in portions of a fixed size and gives them to `take`: the number of the first, the ids of their
+/// prompts, and the pictures `[count, 3, height, width]`.
+pub(super) fn draw(
+    job: &Distillation,
+    who: Drawer<'_>,
+    conditions: &StoredConditions,
+    set: &PictureSet,
+    mut take: impl FnMut(usize, &[u32], &Tensor) -> Result<(), TrainError>,
+) -> Result<(), TrainError> {
+    let wrap = |error| TrainError::component("drawing pictures", error);
     let (artist, shape) = (Artist::new(job, who)?, &job.teacher.latent_shape);
-    let mut scoring = job.scorer.as_ref().filter(|_| set.scored).map(|scorer| scorer.begin());
     let (height, width) = job.size_of_pictures();
     let picture = [3, height as usize, width as usize];
     let mut draws = Draws::new(job.loaded.recipe.run.seed, set.draws, 0);
-    let mut values = Vec::new();
     // As many as go through a network together, so that portions change no picture.
     let size = chunk(shape);
     for first in (0..set.count).step_by(size) {
@@ -47,18 +83,11 @@ pub(super) fn evaluate(
         let noise = draws.normal(&[&[prompts.len()], shape.as_slice()].concat());
         let latents =
             artist.latents(job, conditions, &Portion { first, latent_shape: shape, noise: &noise, prompts: &prompts })?;
-        let mut drawn = job.teacher.pictures(&latents)?;
-        if let Some(scoring) = &mut scoring {
-            let texts = prompts.iter().map(|&prompt| job.prompts.get(prompt as usize)).collect::<Result<Vec<_>, _>>()?;
-            let tensor = Tensor::f32([&[prompts.len()], &picture[..]].concat(), drawn.clone()).map_err(wrap)?;
-            scoring.add(&tensor, &texts).map_err(wrap)?;
-        }
-        drawn.truncate(keep.saturating_sub(first) * picture.iter().product::<usize>());
-        values.extend(drawn);
+        let drawn = job.teacher.pictures(&latents)?;
+        let pictures = Tensor::f32([&[prompts.len()], &picture[..]].concat(), drawn).map_err(wrap)?;
+        take(first, &prompts, &pictures)?;
     }
-    let score = scoring.map(|scoring| scoring.finish().map_err(wrap)).transpose()?;
-    let named = |score: score::Score| score.numbers().map(|(name, value)| (name.to_string(), value)).collect();
-    Ok(Pictures { values, score: score.map(named) })
+    Ok(())
 }
 
 /// Who draws, ready to draw.

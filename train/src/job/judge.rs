@@ -1,13 +1,16 @@
 //! Judging: what teacher and student draw, how good it is and how different, on the way and at the end.
 
+use std::collections::BTreeMap;
+
 use super::models::{Drawer, Models};
 use super::pictures::{PictureSet, Pictures, SEEDS};
 use crate::error::TrainError;
 use crate::recipe::Recipe;
-use crate::report::{Score, Scores, Sheet, SheetRow, samples, spread};
-use crate::session::logs::{LoggedPicture, Metrics};
+use crate::report::{Score, Scores, Sheet, SheetRow, samples};
+use crate::session::logs::{LoggedPicture, Metrics, MetricsLine, read_metrics};
 use crate::session::{Interrupt, RunFolder};
 use crate::store::StoredState;
+use crate::trainer::health::ACCURACY;
 use crate::trainer::{Phase, Seen};
 
 /// Pictures of each model on the sheet of samples, at most.
@@ -50,7 +53,7 @@ impl<M: Models> Judge<'_, M> {
             let reason = "the student draws values that are not finite; lower the learning rates".to_string();
             return Err(TrainError::Health { phase: phase.name().to_string(), iteration: iteration - 1, reason });
         }
-        let Pictures { values, score } = self.models.evaluate(who, self.conditions, &set, set.count)?;
+        let Pictures { values, score, .. } = self.models.evaluate(who, self.conditions, &set, set.count, None)?;
         let rows = vec![
             SheetRow { label: format!("{} {iteration}: {}", phase.name(), self.first_prompt()?), pictures: seeds.shown },
             SheetRow { label: format!("{} prompts", set.count), pictures: values },
@@ -65,33 +68,42 @@ impl<M: Models> Judge<'_, M> {
         Ok(Seen { numbers, picture: LoggedPicture { width: picture.width(), height: picture.height(), png } })
     }
 
-    /// Teacher and students on the same prompts and noise; `states` are the ends of the phases, in their order.
+    /// Teacher and students on the same prompts and noise, beside the data and beside pictures that the guided teacher drew of
+    /// other noise; `states` are the ends of the phases, in their order.
     ///
     /// # Errors
-    /// Those of the networks; [`TrainError::Interrupted`].
+    /// Those of the networks and of the disk; [`TrainError::Interrupted`].
     pub fn judge(&self, states: &[StoredState], interrupt: &Interrupt) -> Result<(Sheet, Scores), TrainError> {
         let recipe = self.recipe;
         let keep = SAMPLES.min(self.prompts);
-        let count = recipe.score.as_ref().map_or(keep, |score| score.count_per_prompt.saturating_mul(self.prompts));
-        let set = PictureSet::evaluation(count, self.prompts);
+        let set = match &recipe.score {
+            Some(score) => PictureSet::evaluation(score.count_per_prompt, self.prompts),
+            None => PictureSet { count: keep, ..PictureSet::evaluation(1, self.prompts) },
+        };
+        let reference = self.models.reference(&self.folder.reference(), self.conditions, interrupt)?;
+        let accuracies = accuracies(&read_metrics(&self.folder.metrics())?, recipe.health.window);
         let (mut many, mut few, mut scores) = (Vec::new(), Vec::new(), Scores::new());
         let drawers = self.drawers(states);
         for Judged { name, label, who, is_shown } in drawers {
             interrupt.check(|| format!("the evaluation of {name}"))?;
-            let Pictures { values: pictures, score } = self.models.evaluate(who, self.conditions, &set, keep)?;
+            let drawn = self.models.evaluate(who, self.conditions, &set, keep, reference.as_ref())?;
             let seeds = self.seeds(who)?;
-            let mut score: Score = score.unwrap_or_default();
-            score.insert("spread".to_string(), seeds.spread);
+            let mut score: Score = drawn.score.unwrap_or_default();
+            // Of all pictures that are scored; where that is one of a prompt or none, of the seeds that are shown.
+            let spread = drawn.spread.unwrap_or(seeds.spread);
+            score.insert("spread".to_string(), spread);
+            if let Some(accuracy) = who.phase().and_then(|phase| accuracies.get(phase)) {
+                score.insert(ACCURACY.to_string(), *accuracy);
+            }
             let numbers: Vec<String> = score.iter().map(|(number, value)| format!("{number} {value:.4}")).collect();
             eprintln!("{name}: {}", numbers.join(", "));
+            few.push(SheetRow { label: format!("{label}: {}", beside_the_teacher(&score)), pictures: seeds.shown });
             scores.insert(name, score);
-            few.push(SheetRow { label: format!("{label}: spread {:.3}", seeds.spread), pictures: seeds.shown });
             if is_shown {
-                many.push(SheetRow { label, pictures });
+                many.push(SheetRow { label, pictures: drawn.values });
             }
         }
-        let measured = PictureSet::seeds(self.prompts).count / SEEDS;
-        let words = format!("{}, {SEEDS} seeds (spread of {measured} prompts):", self.first_prompt()?);
+        let words = format!("{}, {SEEDS} seeds:", self.first_prompt()?);
         many.push(SheetRow { label: words, pictures: Vec::new() });
         Ok((self.sheet(many.into_iter().chain(few).collect()), scores))
     }
@@ -122,11 +134,10 @@ impl<M: Models> Judge<'_, M> {
 
     fn seeds(&self, who: Drawer<'_>) -> Result<Seeds, TrainError> {
         let set = PictureSet::seeds(self.prompts);
-        let drawn = self.models.evaluate(who, self.conditions, &set, set.count)?.values;
+        let Pictures { values: drawn, spread, .. } = self.models.evaluate(who, self.conditions, &set, set.count, None)?;
         let (height, width) = self.models.picture_size();
         let values = 3 * height as usize * width as usize;
-        let spread = spread(&drawn, set.group, values);
-        let are_finite = drawn.iter().all(|value| value.is_finite());
+        let (spread, are_finite) = (spread.unwrap_or_default(), drawn.iter().all(|value| value.is_finite()));
         Ok(Seeds { spread, are_finite, shown: drawn.into_iter().take(set.group * values).collect() })
     }
 
@@ -140,6 +151,29 @@ impl<M: Models> Judge<'_, M> {
         let (height, width) = self.models.picture_size();
         Sheet { height, width, columns: COLUMNS, scale: (CELL / width.max(1)).max(1), rows }
     }
+}
+
+/// How often the discriminator of every phase was right, on average over its last iterations, `window` at most.
+fn accuracies(lines: &[MetricsLine], window: u64) -> BTreeMap<String, f64> {
+    let mut of_phase: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for line in lines {
+        if let Some(Some(value)) = line.metrics.get(ACCURACY) {
+            of_phase.entry(line.phase.clone()).or_default().push(*value);
+        }
+    }
+    let last = |values: Vec<f64>| {
+        let last = &values[values.len().saturating_sub(usize::try_from(window).unwrap_or(usize::MAX))..];
+        last.iter().sum::<f64>() / last.len() as f64
+    };
+    of_phase.into_iter().map(|(phase, values)| (phase, last(values))).collect()
+}
+
+/// What a sheet says of somebody: how different the pictures of a prompt are, how much of the teacher's they reach, and how far
+/// they are from it.
+fn beside_the_teacher(score: &Score) -> String {
+    let named = [("spread", "spread", 3), ("coverage", "coverage", 3), ("frechet_to_teacher", "to teacher", 1)];
+    let said = named.into_iter().filter_map(|(name, word, digits)| Some(format!("{word} {:.digits$}", score.get(name)?)));
+    said.collect::<Vec<_>>().join(", ")
 }
 
 /// Somebody whose pictures are judged.

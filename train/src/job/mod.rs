@@ -8,6 +8,7 @@ pub mod models;
 mod open;
 mod pictures;
 mod record;
+mod reference;
 mod steps;
 mod student;
 pub mod work;

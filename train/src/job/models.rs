@@ -11,6 +11,7 @@ use crate::report::Scores;
 use crate::session::Interrupt;
 use crate::store::StoredState;
 use crate::trainer::{Phase, PhaseSlot};
+use dmdx_runtime::score::Reference;
 
 /// What a job needs of the networks.
 pub trait Models {
@@ -101,8 +102,20 @@ pub trait Models {
     /// Height and width of a picture.
     fn picture_size(&self) -> (u32, u32);
 
-    /// Draws a set of pictures, scores all where the set and the recipe ask for that, and returns the first `keep` of them.
-    /// No more is held of the others than what a score needs, whatever their number.
+    /// What the pictures of an evaluation are compared with: the guided teacher's own, of other noise, read from `file` or drawn
+    /// and written there. None where the recipe asks for no score.
+    ///
+    /// # Errors
+    /// As [`Models::evaluate`]; [`TrainError::Damaged`], [`TrainError::Write`] and [`TrainError::Interrupted`].
+    fn reference(
+        &self,
+        file: &Path,
+        conditions: &Self::ConditionStore,
+        interrupt: &Interrupt,
+    ) -> Result<Option<Reference>, TrainError>;
+
+    /// Draws a set of pictures, scores all where the set and the recipe ask for that, and returns the first `keep` of those that
+    /// are for a sheet. No more is held of the others than what score and spread need, whatever their number.
     ///
     /// # Errors
     /// When the student does not fit the teacher's network, or the pictures cannot be scored.
@@ -112,7 +125,18 @@ pub trait Models {
         conditions: &Self::ConditionStore,
         set: &PictureSet,
         keep: usize,
+        reference: Option<&Reference>,
     ) -> Result<Pictures, TrainError>;
+}
+
+impl Drawer<'_> {
+    /// The phase whose end draws.
+    pub(super) fn phase(&self) -> Option<&str> {
+        match self {
+            Self::Student(state) => Some(state.phase()),
+            Self::Teacher { .. } | Self::Training(_) => None,
+        }
+    }
 }
 
 /// Who draws.

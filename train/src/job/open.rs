@@ -1,6 +1,7 @@
 //! Opening a job: everything that it needs is looked at before training begins.
 
 use dmdx_importer::path::located;
+use dmdx_runtime::score::neighbours::NEIGHBOURS;
 
 use super::distillation::Distillation;
 use super::{deliver, evaluate};
@@ -38,6 +39,11 @@ impl Distillation {
             taps = teacher.default_taps()?;
         }
         let scorer = evaluate::scorer(given)?;
+        let scored = recipe.score.as_ref().map(|score| score.count_per_prompt.saturating_mul(prompts.len()));
+        if let Some(count) = scored.filter(|&count| count <= NEIGHBOURS) {
+            let problem = format!("gives {count} pictures, but density and coverage need more than {NEIGHBOURS}");
+            return Err(TrainError::recipe("score.count_per_prompt", problem));
+        }
         let teacher_hash = hash::pipeline(&teacher.pipeline)?;
         let layout = teacher.feature_layout();
         let job = Self { loaded, path, prompts, prompts_sha256, teacher, taps, layout, teacher_hash, init, scorer };

@@ -22,25 +22,34 @@ pub struct PictureSet {
     pub prompts: usize,
     /// Whether they are scored, where the recipe asks for a score.
     pub scored: bool,
+    /// Which of them are candidates for a sheet: every so many-th.
+    pub shown_every: usize,
 }
 
 impl PictureSet {
-    /// Every prompt once, then every prompt again, so that the first pictures are of different prompts.
-    pub fn evaluation(count: usize, prompts: usize) -> Self {
-        Self { draws: "evaluation", count, group: 1, stride: 1, prompts, scored: true }
+    /// So many pictures of every prompt, prompt by prompt; the first of each is for the sheet.
+    pub fn evaluation(of_prompt: usize, prompts: usize) -> Self {
+        let group = of_prompt.max(1);
+        let count = group.saturating_mul(prompts);
+        Self { draws: "evaluation", count, group, stride: 1, prompts, scored: true, shown_every: group }
+    }
+
+    /// As many of other noise: the teacher's of them are what all others are compared with.
+    pub fn reference(of_prompt: usize, prompts: usize) -> Self {
+        Self { draws: "reference", ..Self::evaluation(of_prompt, prompts) }
     }
 
     /// Several pictures of each of a few prompts, which are as far apart as can be: what shows the spread.
     pub fn seeds(prompts: usize) -> Self {
         let shown = SEED_PROMPTS.min(prompts);
         let stride = (prompts / SEED_PROMPTS).max(1);
-        Self { draws: "seeds", count: shown * SEEDS, group: SEEDS, stride, prompts, scored: false }
+        Self { draws: "seeds", count: shown * SEEDS, group: SEEDS, stride, prompts, scored: false, shown_every: 1 }
     }
 
     /// The pictures of a look during training, of prompts that are as far apart as can be.
     pub fn look(count: usize, prompts: usize) -> Self {
         let stride = (prompts / count.max(1)).max(1);
-        Self { draws: "look", count, group: 1, stride, prompts, scored: true }
+        Self { draws: "look", count, group: 1, stride, prompts, scored: true, shown_every: 1 }
     }
 
     /// The id of the prompt of picture `index`.
@@ -57,4 +66,6 @@ pub struct Pictures {
     pub values: Vec<f32>,
     /// The score of all, where one was asked for.
     pub score: Option<Score>,
+    /// How different the pictures of a prompt are, where there are several.
+    pub spread: Option<f64>,
 }

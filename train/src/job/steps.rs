@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use dmdx_runtime::score::Reference;
+
 use super::deliver::{self, SavedStudent};
 use super::distillation::Distillation;
 use super::models::{Drawer, Models};
 use super::pictures::{PictureSet, Pictures};
-use super::{evaluate, record, student};
+use super::{evaluate, record, reference, student};
 use crate::data::{PairPlan, PairStore, ShardInputs, StoredConditions};
 use crate::error::TrainError;
 use crate::method::{self, Given, Method, Need};
@@ -89,13 +91,23 @@ impl Models for Distillation {
         self.size_of_pictures()
     }
 
+    fn reference(
+        &self,
+        file: &Path,
+        conditions: &StoredConditions,
+        interrupt: &Interrupt,
+    ) -> Result<Option<Reference>, TrainError> {
+        reference::reference(self, file, conditions, interrupt)
+    }
+
     fn evaluate(
         &self,
         who: Drawer<'_>,
         conditions: &StoredConditions,
         set: &PictureSet,
         keep: usize,
+        reference: Option<&Reference>,
     ) -> Result<Pictures, TrainError> {
-        evaluate::evaluate(self, who, conditions, set, keep)
+        evaluate::evaluate(self, who, conditions, (set, keep), reference)
     }
 }

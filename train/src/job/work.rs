@@ -73,6 +73,8 @@ pub fn work(
     let picture = sheet.draw()?;
     samples::write_png(&folder.join("samples.png"), &picture)?;
     logs.image("samples", LoggedPicture { width: picture.width(), height: picture.height(), png: samples::png(&picture)? })?;
+    let named = |who: &String, number: &String| format!("score/{who}/{number}");
+    logs.scalars(scores.iter().flat_map(|(who, score)| score.iter().map(move |(number, &value)| (named(who, number), value))))?;
     logs.sync()?;
     score::write(&folder.join("score.json"), &scores)?;
     models.write_cards(&folder.join(STUDENT), &exported, &scores)

@@ -59,6 +59,8 @@ const KEYS: &[(&str, Kind)] = &[
     ("health.latent_std", Range(0.0, 1e6)),
     ("health.brightness", Range(-1e6, 1e6)),
     ("health.discriminator_accuracy", Number(0.5, 2.0)),
+    ("health.discriminator_chance", Number(0.0, 0.5)),
+    ("health.at_chance", Word(&["warn", "stop"])),
     ("export.targets", Texts),
     ("score.classifier", Text),
     ("score.count_per_prompt", Integer(1, 1000)),

@@ -21,8 +21,8 @@ pub use kind::{Kind, MANY};
 pub use load::LoadedRecipe;
 pub use section::{Section, SectionEntry};
 pub use sections::{
-    Checkpoint, Device, Discriminator, Export, HeadOutput, HeadReduce, Health, InitParameterisation, Optimizer, PairDtype, Pairs,
-    PixelDiscriminator, PixelInput, Prompts, Run, Sampler, Score, Student, Teacher, Unconditional,
+    AtChance, Checkpoint, Device, Discriminator, Export, HeadOutput, HeadReduce, Health, InitParameterisation, Optimizer,
+    PairDtype, Pairs, PixelDiscriminator, PixelInput, Prompts, Run, Sampler, Score, Student, Teacher, Unconditional,
 };
 
 /// The sections of the methods by name, every default filled in.

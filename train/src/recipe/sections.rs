@@ -354,12 +354,36 @@ pub struct Health {
     pub brightness: [f64; 2],
     /// The discriminator has won where its accuracy is at least this over the window; above 1 turns the check off.
     pub discriminator_accuracy: f64,
+    /// The discriminator is at chance where its accuracy is less than this from one half over the window, or over a whole phase
+    /// that is shorter; 0 turns the check off.
+    pub discriminator_chance: f64,
+    /// What happens then.
+    pub at_chance: AtChance,
 }
 
 impl Default for Health {
     fn default() -> Self {
-        Self { window: 200, latent_mean: 5.0, latent_std: [0.02, 20.0], brightness: [-1.5, 1.5], discriminator_accuracy: 0.9999 }
+        Self {
+            window: 200,
+            latent_mean: 5.0,
+            latent_std: [0.02, 20.0],
+            brightness: [-1.5, 1.5],
+            discriminator_accuracy: 0.9999,
+            discriminator_chance: 0.01,
+            at_chance: AtChance::Warn,
+        }
     }
+}
+
+/// What a run does whose discriminator stays at chance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AtChance {
+    /// It says so and goes on: the student gets worse by a discriminator that guesses, but its other losses may still teach it.
+    #[default]
+    Warn,
+    /// It stops.
+    Stop,
 }
 
 /// `[export]`: what to write for deployment at the end.

@@ -157,6 +157,14 @@ pub(super) const COMMON: &[KeyText] = &[
         OURS,
         "The discriminator has won where its accuracy is at least this over the window; above 1 turns the check off.",
     ),
+    KeyText::new(
+        "health.discriminator_chance",
+        "share of samples",
+        OURS,
+        "The discriminator is at chance where its accuracy is less than this from one half over the window, or over a whole phase \
+         that is shorter; 0 turns the check off.",
+    ),
+    KeyText::new("health.at_chance", "", OURS, "What a run does then: say so and go on, or stop."),
     KeyText::new("export.targets", "names", OURS, "Targets by the exporter's names; none for no bundle."),
     KeyText::new(
         "score.classifier",

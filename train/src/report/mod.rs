@@ -5,10 +5,8 @@ pub mod loss;
 pub mod manifest;
 pub mod samples;
 pub mod score;
-mod spread;
 mod text;
 
 pub use manifest::Manifest;
 pub use samples::{Sheet, SheetRow};
 pub use score::{Score, Scores};
-pub use spread::spread;

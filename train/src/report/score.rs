@@ -8,7 +8,7 @@ use crate::error::TrainError;
 use crate::store::atomic::write_atomically;
 
 /// The numbers of one set of pictures by name, in the order in which they are listed; the scorer's, where there is one, and
-/// the [`spread`](super::spread()).
+/// the spread.
 pub type Score = IndexMap<String, f64>;
 
 /// Scores by the name of what drew the pictures, in the order in which they were taken.

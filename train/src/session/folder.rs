@@ -103,6 +103,11 @@ impl RunFolder {
         self.join("pairs")
     }
 
+    /// Features of the teacher's pictures, with which all others are compared.
+    pub fn reference(&self) -> PathBuf {
+        self.join("reference.safetensors")
+    }
+
     /// One JSON line per iteration.
     pub fn metrics(&self) -> PathBuf {
         self.join("metrics.jsonl")

@@ -158,6 +158,14 @@ impl Logs {
         self.events.append(&tensorboard::image(self.moment(), tag, width, height, png))
     }
 
+    /// Logs numbers by tag to TensorBoard, at the iteration that comes next.
+    ///
+    /// # Errors
+    /// [`TrainError::Write`].
+    pub fn scalars(&mut self, numbers: impl Iterator<Item = (String, f64)>) -> Result<(), TrainError> {
+        self.events.append(&tensorboard::scalars(self.moment(), numbers))
+    }
+
     /// Logs a text in Markdown to TensorBoard.
     ///
     /// # Errors

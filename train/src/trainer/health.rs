@@ -2,12 +2,13 @@
 //!
 //! Values that are not finite stop it at once. The rest is judged by means over a window, so that one odd batch does
 //! not: generated latents or pictures that drift out of any plausible range, and a discriminator that is always right,
-//! which has nothing left to teach. Metrics that a phase does not report are not watched.
+//! which has nothing left to teach, or never better than chance, which teaches nothing but noise. Metrics that a phase does not
+//! report are not watched.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::error::TrainError;
-use crate::recipe;
+use crate::recipe::{self, AtChance};
 use crate::session::logs::{Metrics, MetricsLine};
 
 /// The checks of one phase.
@@ -16,24 +17,30 @@ pub struct Health {
     phase: String,
     limits: recipe::Health,
     windows: BTreeMap<&'static str, VecDeque<f64>>,
+    /// Whether a discriminator at chance was spoken of.
+    warned: bool,
 }
+
+/// The metric of how often the discriminator is right.
+pub const ACCURACY: &str = "discriminator_accuracy";
 
 impl Health {
     /// Checks of `phase` with the recipe's limits; `earlier` are the lines logged before, of which those of this phase
     /// fill the windows as if there had been no interruption.
     pub fn new(phase: &str, limits: &recipe::Health, earlier: &[MetricsLine]) -> Self {
-        let mut health = Self { phase: phase.to_string(), limits: limits.clone(), windows: BTreeMap::new() };
+        let mut health = Self { phase: phase.to_string(), limits: limits.clone(), windows: BTreeMap::new(), warned: false };
         for line in earlier.iter().filter(|line| line.phase == phase) {
             health.remember(|name| line.metrics.get(name).copied().flatten());
         }
         health
     }
 
-    /// Judges the numbers of iteration `iteration`.
+    /// Judges the numbers of iteration `iteration`, the phase's last where `is_last`, and returns what is to be said of them
+    /// where the run goes on.
     ///
     /// # Errors
     /// [`TrainError::Health`].
-    pub fn observe(&mut self, iteration: u64, metrics: &Metrics) -> Result<(), TrainError> {
+    pub fn observe(&mut self, iteration: u64, is_last: bool, metrics: &Metrics) -> Result<Option<String>, TrainError> {
         if let Some((name, value)) = metrics.iter().find(|(_, value)| !value.is_finite()) {
             return Err(self.stop(iteration, format!("{name} is {value}; lower the learning rates")));
         }
@@ -49,17 +56,36 @@ impl Health {
             }
         }
         let limit = self.limits.discriminator_accuracy;
-        match self.mean("discriminator_accuracy") {
-            Some(mean) if mean >= limit => {
-                let reason = format!(
-                    "the discriminator was right in {mean:.4} of cases over {} iterations, {limit} or more \
-                     (health.discriminator_accuracy), so the student learns nothing from it; lower lr_discriminator",
-                    self.limits.window
-                );
-                Err(self.stop(iteration, reason))
-            }
-            _ => Ok(()),
+        if let Some(mean) = self.mean(ACCURACY).filter(|mean| *mean >= limit) {
+            let reason = format!(
+                "the discriminator was right in {mean:.4} of cases over {} iterations, {limit} or more \
+                 (health.discriminator_accuracy), so the student learns nothing from it; lower lr_discriminator",
+                self.limits.window
+            );
+            return Err(self.stop(iteration, reason));
         }
+        let Some(reason) = self.chance(is_last).filter(|_| !self.warned) else { return Ok(None) };
+        self.warned = true;
+        match self.limits.at_chance {
+            AtChance::Stop => Err(self.stop(iteration, reason)),
+            AtChance::Warn => Ok(Some(format!("phase {} at iteration {iteration}: {reason}", self.phase))),
+        }
+    }
+
+    /// What there is to say of a discriminator that stays at chance.
+    fn chance(&self, is_last: bool) -> Option<String> {
+        let values = self.windows.get(ACCURACY)?;
+        let judged = is_last || values.len() as u64 == self.limits.window;
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        (judged && (mean - 0.5).abs() < self.limits.discriminator_chance).then(|| {
+            format!(
+                "the discriminator was right in {mean:.4} of cases over {} iterations, which is chance (less than {} from one half, \
+                 health.discriminator_chance), so what it tells the student is noise; raise lr_discriminator, or in ADM dt_steps, \
+                 or lower lr_generator",
+                values.len(),
+                self.limits.discriminator_chance
+            )
+        })
     }
 
     /// Judges one tensor before it is saved after iteration `iteration`.
@@ -84,7 +110,7 @@ impl Health {
 
     fn remember(&mut self, value: impl Fn(&str) -> Option<f64>) {
         let window = usize::try_from(self.limits.window).unwrap_or(usize::MAX);
-        for name in ["latent_mean", "latent_std", "brightness", "discriminator_accuracy"] {
+        for name in ["latent_mean", "latent_std", "brightness", ACCURACY] {
             if let Some(value) = value(name) {
                 let values = self.windows.entry(name).or_default();
                 values.push_back(value);

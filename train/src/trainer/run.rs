@@ -153,8 +153,10 @@ impl Runner<'_, '_> {
             }
             self.logs.iteration(slot.name, index, &metrics, pace)?;
             progress.advance(1, || losses(&metrics));
-            health.observe(index, &metrics)?;
             let complete = iteration == total;
+            if let Some(warning) = health.observe(index, complete, &metrics)? {
+                eprintln!("warning: {warning}");
+            }
             let interrupted = self.interrupt.requested();
             if complete || interrupted || self.checkpoints.due(iteration) {
                 let logs = self.logs.sync()?;

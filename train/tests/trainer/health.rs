@@ -19,7 +19,7 @@ fn health(sets: &[&str]) -> Health {
 
 /// Iteration and sentence of the stop, within a hundred iterations.
 fn stop(mut health: Health, at: impl Fn(u64) -> Metrics) -> Option<(u64, String)> {
-    (0..100).find_map(|index| health.observe(index, &at(index)).err().map(|error| (index, error.to_string())))
+    (0..100).find_map(|index| health.observe(index, false, &at(index)).err().map(|error| (index, error.to_string())))
 }
 
 #[test]
@@ -85,8 +85,41 @@ fn windows_are_as_full_after_resuming() {
     let limits = toy::recipe(&["health.window=10"]).health;
     let mut health = Health::new("adp", &limits, &earlier);
     let bright = metrics(&[("brightness", 2.0)]);
-    assert!(health.observe(7, &bright).is_ok() && health.observe(8, &bright).is_ok());
-    assert!(health.observe(9, &bright).is_err());
+    assert!(health.observe(7, false, &bright).is_ok() && health.observe(8, false, &bright).is_ok());
+    assert!(health.observe(9, false, &bright).is_err());
+}
+
+/// A discriminator that guesses is spoken of once, after a window or at the end of a shorter phase, and stops a run that asks
+/// for that.
+#[test]
+fn a_discriminator_at_chance_is_named_once() {
+    let said = |sets: &[&str], total: u64, accuracy: fn(u64) -> f64| {
+        let mut health = health(sets);
+        let observe = |index| {
+            let said = health.observe(index, index + 1 == total, &metrics(&[("discriminator_accuracy", accuracy(index))]));
+            said.unwrap_or_else(|error| Some(error.to_string())).map(|sentence| (index, sentence))
+        };
+        (0..total).filter_map(observe).collect::<Vec<_>>()
+    };
+    let found = said(&[], 100, |index| if index.is_multiple_of(2) { 0.55 } else { 0.462 });
+    let [(9, sentence)] = found.as_slice() else { panic!("{found:?}") };
+    let wanted = "phase adp at iteration 9: the discriminator was right in 0.5060 of cases over 10 iterations, which is chance \
+                  (less than 0.01 from one half, health.discriminator_chance), so what it tells the student is noise; raise \
+                  lr_discriminator, or in ADM dt_steps, or lower lr_generator";
+    assert_eq!(sentence, wanted);
+    // A discriminator that got behind later; one that is wrong more often than it is right has seen something.
+    assert_eq!(said(&[], 100, |index| if index < 50 { 0.6 } else { 0.5 })[0].0, 59);
+    assert_eq!(said(&[], 100, |_| 0.52), []);
+    assert_eq!(said(&[], 100, |_| 0.45), []);
+    assert_eq!(said(&["health.discriminator_chance=0.03"], 100, |_| 0.52).len(), 1);
+    assert_eq!(said(&["health.discriminator_chance=0"], 100, |_| 0.5), []);
+    // A phase that ends before its first window is full.
+    assert_eq!(said(&[], 7, |_| 0.503)[0].0, 6);
+    let stopped = said(&["health.at_chance=stop"], 11, |_| 0.5);
+    assert!(
+        stopped[0].1.starts_with("training stopped in phase adp at iteration 9: the discriminator was right in 0.5000"),
+        "{stopped:?}"
+    );
 }
 
 #[test]

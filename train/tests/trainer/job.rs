@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dmdx_graph::store::NewFolder;
+use dmdx_runtime::Tensor;
+use dmdx_runtime::score::{Reference, Spread};
 use dmdx_train::TrainError;
 use dmdx_train::data::{PairPlan, PairStore, ShardInputs};
 use dmdx_train::job::work::{default_folder, work};
@@ -134,16 +136,32 @@ impl Models for Fake {
         (2, 2)
     }
 
-    fn evaluate(&self, who: Drawer<'_>, _: &PathBuf, set: &PictureSet, keep: usize) -> Result<Pictures, TrainError> {
+    /// Six pictures of two features, the fifth neighbour of each 5 to 3 away.
+    fn reference(&self, file: &Path, _: &PathBuf, interrupt: &Interrupt) -> Result<Option<Reference>, TrainError> {
+        self.called();
+        interrupt.check(|| "the reference".to_string())?;
+        assert!(file.ends_with("reference.safetensors"));
+        let features = Tensor::f32([6, 1], (0..6u8).map(f32::from).collect())?;
+        Ok(Some(Reference::new("teacher", &features, 1)?))
+    }
+
+    fn evaluate(
+        &self,
+        who: Drawer<'_>,
+        _: &PathBuf,
+        set: &PictureSet,
+        keep: usize,
+        reference: Option<&Reference>,
+    ) -> Result<Pictures, TrainError> {
         self.called();
         let prompts: Vec<u32> = (0..set.count).map(|index| set.prompt(index)).collect();
         let eight = |id: u32| [id; 8];
         match (set.draws, who) {
             ("evaluation", Drawer::Teacher { .. } | Drawer::Student(_)) => {
-                assert_eq!((prompts, keep), (vec![0, 1, 2, 0, 1, 2], 3))
+                assert_eq!((prompts, keep, reference.is_some()), (vec![0, 0, 1, 1, 2, 2], 3, true))
             }
-            ("look", Drawer::Training(_)) => assert_eq!((prompts, keep), (vec![0, 1, 2, 0, 1], 5)),
-            ("seeds", _) => assert_eq!((prompts, keep), ([0, 1, 2].map(eight).concat(), 24)),
+            ("look", Drawer::Training(_)) => assert_eq!((prompts, keep, reference.is_some()), (vec![0, 1, 2, 0, 1], 5, false)),
+            ("seeds", _) => assert_eq!((prompts, keep, reference.is_some()), ([0, 1, 2].map(eight).concat(), 24, false)),
             (other, _) => panic!("{other}"),
         }
         let frechet = match who {
@@ -151,10 +169,16 @@ impl Models for Fake {
             Drawer::Training(phase) => f64::from(phase.draw(0, &[0.0], &[0])?[0]),
             Drawer::Student(state) => (state.under("generator").count() + state.under("generator_optimizer").count()) as f64,
         };
-        let score = Score::from([("accuracy".to_string(), 1.0), ("frechet".to_string(), frechet)]);
+        let mut score = Score::from([("accuracy".to_string(), 1.0), ("frechet".to_string(), frechet)]);
+        if reference.is_some() {
+            score.insert("coverage".to_string(), 0.5);
+        }
         // One grey, one other, and so on.
         let value = |index: usize| if (index / 12).is_multiple_of(2) { 0.0 } else { self.other };
-        Ok(Pictures { values: (0..keep * 12).map(value).collect(), score: set.scored.then_some(score) })
+        let values: Vec<f32> = (0..keep * 12).map(value).collect();
+        let prompts: Vec<u32> = (0..set.count).map(|index| set.prompt(index)).collect();
+        let spread = Spread::of(&(0..set.count * 12).map(value).collect::<Vec<f32>>(), 12, &prompts);
+        Ok(Pictures { values, score: set.scored.then_some(score), spread })
     }
 }
 
@@ -196,10 +220,10 @@ fn a_job_leaves_everything_and_its_interruptions_leave_no_trace() {
     let scores: Scores = serde_json::from_slice(&wanted["score.json"]).unwrap();
     // A row for every phase.
     assert_eq!(scores.keys().collect::<Vec<_>>(), ["teacher_25", "teacher_1", "student_1_after_adp", "student_1"]);
-    assert_eq!(scores["teacher_25"].keys().collect::<Vec<_>>(), ["accuracy", "frechet", "spread"]);
+    assert_eq!(scores["teacher_25"].keys().collect::<Vec<_>>(), ["accuracy", "frechet", "coverage", "spread"]);
     assert_eq!(scores["teacher_25"]["frechet"], 25.0);
-    // 16 of the 28 pairs of eight are of a grey and a white picture.
-    assert!((scores["student_1"]["spread"] - 16.0 / 28.0).abs() < 1e-9);
+    // Of all pictures that are scored: every prompt has a grey and a white one.
+    assert!((scores["student_1"]["spread"] - 1.0).abs() < 1e-9);
     let looks: Vec<&String> = wanted.keys().filter(|name| name.starts_with("samples/")).collect();
     assert_eq!(looks, ["samples/adm-000000010.png", "samples/adp-000000010.png", "samples/adp-000000020.png"]);
     let lines = read_metrics(&whole.join("metrics.jsonl")).unwrap();

@@ -1,7 +1,7 @@
 use dmdx_train::TrainError;
 use dmdx_train::error::SheetDefect;
 use dmdx_train::report::score::{self, Score, Scores};
-use dmdx_train::report::{Manifest, Sheet, SheetRow, loss, samples, spread};
+use dmdx_train::report::{Manifest, Sheet, SheetRow, loss, samples};
 use dmdx_train::session::logs::MetricsLine;
 
 use super::toy;
@@ -107,17 +107,6 @@ fn losses_are_smoothed() {
     let (bold, pale) = (rows(|pixel| pixel == [31, 119, 180]), rows(|[red, _, blue]| red > 60 && blue > red + 8));
     assert!(!bold.is_empty() && bold.len() <= 4, "{bold:?}");
     assert!(pale.len() > 100 && pale[0] + 50 < bold[0] && bold[0] + 50 < pale[pale.len() - 1], "{pale:?} {bold:?}");
-}
-
-/// Against the definition by hand.
-#[test]
-fn spread_is_the_mean_distance_of_pictures_of_one_prompt() {
-    // Two prompts with three pictures of two values: pairs of the first are 1, 1 and 0 apart, of the second 0.
-    let pictures = [-1.0, -1.0, 0.0, 0.0, 0.0, 0.0, 0.25, 0.5, 0.25, 0.5, 0.25, 0.5];
-    assert!((spread(&pictures, 3, 2) - 1.0 / 3.0).abs() < 1e-12);
-    // Beyond white is white.
-    assert!((spread(&[1.0, 5.0, 1.0, 1.0, 1.0, -1.0], 3, 2) - (0.0 + 2.0 * 2.0f64.sqrt()) / 3.0).abs() < 1e-12);
-    assert_eq!((spread(&[0.5; 4], 1, 2), spread(&[], 8, 12)), (0.0, 0.0));
 }
 
 #[test]
