@@ -112,7 +112,7 @@ fn pictures_are_compared_with_a_reference() {
         assert_eq!(same.get("coverage"), Some(1.0));
         assert!(same.get("frechet_to_teacher").unwrap().abs() < 1e-3, "{same:?}");
         let other = scorer.score(&pictures(9), &prompts, Some(&reference)).unwrap();
-        assert!(other.get("frechet_to_teacher").unwrap() > 1e-2 && other.get("coverage").unwrap() < 1.0, "{other:?}");
+        assert!(other.get("frechet_to_teacher").unwrap() > 1.0, "{other:?}");
         let without = scorer.score(&pictures(9), &prompts, None).unwrap();
         assert_eq!(without.numbers().collect::<Vec<_>>(), other.numbers().take(3).collect::<Vec<_>>());
 

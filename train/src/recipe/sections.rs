@@ -357,7 +357,7 @@ pub struct Health {
     /// The discriminator is at chance where its accuracy is less than this from one half over the window, or over a whole phase
     /// that is shorter; 0 turns the check off.
     pub discriminator_chance: f64,
-    /// What happens then.
+    /// What a run does then: say so and go on, or stop.
     pub at_chance: AtChance,
 }
 
