@@ -8,6 +8,9 @@ mod latent;
 mod loss;
 mod map_head;
 mod pixel;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 mod volume_head;
 
 pub use feature::{FeatureLayout, FeatureShape, Features, Tap, find_taps};

@@ -1,0 +1,139 @@
+//! Every method of the list, two iterations long on the digits teacher: its gradients reach the roles that are declared here,
+//! every parameter of them, as often as is declared, and nothing else changes. A method that is added to the list fails until
+//! it has an entry.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use dmdx_train::data::collect;
+use dmdx_train::job::{Distillation, Models};
+use dmdx_train::method::{METHODS, Need, sections};
+use dmdx_train::module::Value;
+use dmdx_train::recipe::LoadedRecipe;
+use dmdx_train::session::Interrupt;
+use dmdx_train::trainer::Phase;
+
+/// What a method is declared to train.
+struct Declared {
+    method: &'static str,
+    /// Recipe keys besides a batch of two and two iterations.
+    sets: &'static [&'static str],
+    roles: &'static [Role],
+}
+
+/// One trained role.
+struct Role {
+    name: &'static str,
+    /// Optimizer steps per iteration; 0 for a role that follows another without gradients, as a moving average does.
+    updates: u64,
+    /// Ends of the names of parameters that the loss is no function of, and which so stay as they are.
+    without: &'static [&'static str],
+}
+
+const fn role(name: &'static str, updates: u64) -> Role {
+    Role { name, updates, without: &[] }
+}
+
+const DECLARED: &[Declared] = &[
+    Declared { method: "reflow", sets: &[], roles: &[role("generator", 1)] },
+    Declared { method: "adp", sets: &[], roles: &[role("generator", 1), role("latent_heads", 1), role("pixel_heads", 1)] },
+    Declared {
+        method: "adm",
+        sets: &["adm.ttur=4"],
+        roles: &[role("generator", 1), role("fake_score", 4), role("latent_heads", 1)],
+    },
+    Declared { method: "dmd", sets: &["dmd.ttur=2"], roles: &[role("generator", 1), role("fake_score", 2)] },
+];
+
+const ITERATIONS: u64 = 2;
+
+/// What a gradient reaches and may be zero for: while as many fakes as reals are on the wrong side of the hinge, they pull
+/// at the last bias of a head alike.
+const CANCELLING: &str = ".logit.bias";
+
+fn teacher() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/digits-sdxl")
+}
+
+/// The weights of every role, and the second moments that it has.
+type State = BTreeMap<&'static str, (BTreeMap<String, Vec<f32>>, BTreeMap<String, Vec<f32>>, u64)>;
+
+fn state(phase: &mut dyn Phase) -> State {
+    let of = |role: &dyn dmdx_train::store::Role| {
+        let weights = role.parameters().into_iter().map(|(name, _)| (name.clone(), role.parameter(&name).unwrap()));
+        let moments = role.moments().into_iter().map(|name| (name.clone(), role.moment(&name).unwrap()));
+        (weights.collect(), moments.collect(), role.steps())
+    };
+    phase.trained_roles().into_iter().map(|(name, role)| (name, of(role))).collect()
+}
+
+/// The recipe of one method alone.
+fn recipe(declared: &Declared) -> LoadedRecipe {
+    let name = declared.method;
+    let off = METHODS.iter().map(|method| method.section.name).filter(|other| *other != name);
+    let mut sets: Vec<String> = off.map(|other| format!("{other}.iterations=0")).collect();
+    sets.extend([format!("{name}.iterations={ITERATIONS}"), format!("{name}.batch=2")]);
+    sets.extend(["pairs.count=2", "pairs.steps=1"].map(String::from));
+    sets.extend(declared.sets.iter().map(|set| set.to_string()));
+    LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets, &sections()).unwrap()
+}
+
+/// What is frozen: every network of the teacher that a method could reach. The decoder's weights are seen in what it makes.
+fn frozen(job: &Distillation) -> (BTreeMap<String, (Vec<usize>, Vec<f32>)>, Vec<f32>) {
+    let teacher = job.materials().teacher;
+    let count: usize = teacher.latent_shape.iter().product();
+    let latent: Vec<f32> = (0..count).map(|i| (i as f32 * 0.37).sin()).collect();
+    let shape: Vec<usize> = std::iter::once(1).chain(teacher.latent_shape.iter().copied()).collect();
+    let latent = Value::float(latent, &shape, teacher.denoiser.module.device()).unwrap();
+    let weights = teacher.denoiser.module.weights().unwrap().into_iter().collect();
+    (weights, teacher.decoder.decode(&latent).unwrap().to_f32().unwrap())
+}
+
+fn reaches_what_it_declares(declared: &Declared) {
+    let method = METHODS.iter().find(|method| method.section.name == declared.method).unwrap();
+    let (folder, interrupt) = (tempfile::tempdir().unwrap(), Interrupt::default());
+    let job = Distillation::open(&recipe(declared)).unwrap();
+    let conditions = job.conditions(&folder.path().join("conditions"), &interrupt).unwrap();
+    let make = |inputs: &_| job.teacher_latents(&conditions, inputs);
+    let pairs = method.needs.contains(&Need::Pairs).then(|| {
+        let plan = job.pair_plan().unwrap();
+        collect(&folder.path().join("pairs"), &plan, &interrupt, make).unwrap()
+    });
+    let mut phases = job.phases(&conditions, pairs).unwrap();
+    assert_eq!(phases.iter().map(|slot| slot.name).collect::<Vec<_>>(), [declared.method]);
+    let mut phase = (phases.remove(0).build)(None).unwrap();
+
+    let (before, teacher) = (state(&mut *phase), frozen(&job));
+    (0..ITERATIONS).for_each(|index| drop(phase.iteration(index).unwrap()));
+    let after = state(&mut *phase);
+    assert!(frozen(&job) == teacher, "{}: the teacher changed", declared.method);
+
+    let named: BTreeSet<&str> = declared.roles.iter().map(|role| role.name).collect();
+    assert_eq!(after.keys().copied().collect::<BTreeSet<_>>(), named, "roles of {}", declared.method);
+    for role in declared.roles {
+        let place = format!("{} of {}", role.name, declared.method);
+        let ((weights, _, _), (new, moments, steps)) = (&before[role.name], &after[role.name]);
+        assert_eq!(*steps, role.updates * ITERATIONS, "updates of {place}");
+        for (name, old) in weights {
+            let is_out = role.without.iter().any(|end| name.ends_with(end));
+            let reached = moments.get(name);
+            assert_eq!(reached.is_some(), role.updates > 0 && !is_out, "whether a gradient reaches {name} of {place}");
+            if name.ends_with(CANCELLING) {
+                continue;
+            }
+            // A second moment of zero is a gradient of zero: the parameter has no influence on the loss.
+            let is_zero = reached.is_some_and(|moment| moment.iter().all(|&value| value == 0.0));
+            assert!(!is_zero, "the gradient of {name} of {place} is zero");
+            assert_eq!(new[name] != *old, !is_out, "whether {name} of {place} changed");
+        }
+    }
+}
+
+#[test]
+fn gradients_reach_exactly_the_declared_roles() {
+    let listed: Vec<&str> = METHODS.iter().map(|method| method.section.name).collect();
+    let declared: Vec<&str> = DECLARED.iter().map(|declared| declared.method).collect();
+    assert_eq!(declared, listed, "every method of the list has an entry here, in its order");
+    DECLARED.iter().for_each(reaches_what_it_declares);
+}
