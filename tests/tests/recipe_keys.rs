@@ -7,7 +7,7 @@ use std::path::Path;
 
 use dmdx_train::method;
 use dmdx_train::recipe::explain::{DefaultValue, Explained, explained};
-use dmdx_train::recipe::{Checkpoint, Discriminator, Health, Optimizer, Pairs};
+use dmdx_train::recipe::{Checkpoint, Discriminator, Health, Lora, Optimizer, Pairs};
 use syn::{Expr, Fields, Item, Lit, Meta, Type};
 
 /// The structs of a source file by name: each field, its type and its documentation.
@@ -77,6 +77,7 @@ fn all() -> BTreeMap<String, Explained> {
 fn every_field_of_a_recipe_has_an_entry_and_every_entry_a_field() {
     let mut fields = BTreeMap::new();
     let mut common = structs("recipe/sections.rs");
+    common.extend(structs("recipe/lora.rs"));
     common.extend(structs("recipe/mod.rs"));
     walk(&common, "Recipe", "", &mut fields);
     // The methods' sections are theirs.
@@ -106,6 +107,7 @@ fn defaults_are_those_that_serde_fills_in() {
     for (section, table) in [
         ("pairs", toml::Table::try_from(Pairs::default()).unwrap()),
         ("discriminator", toml::Table::try_from(Discriminator::default()).unwrap()),
+        ("lora", toml::Table::try_from(Lora::default()).unwrap()),
         ("checkpoint", toml::Table::try_from(Checkpoint::default()).unwrap()),
         ("health", toml::Table::try_from(Health::default()).unwrap()),
         ("optimizer", toml::Table::try_from(Optimizer::default()).unwrap()),

@@ -17,7 +17,8 @@ pub fn default_zoo(trace: &Path) -> PathBuf {
 ///
 /// `tolerance` is the largest relative L2 error of a gradient; values and gradient norms get a tenth of it, the first
 /// and the squashing convolutions of the heads, which sum most, five times as much. Of updated weights at most 0.1 % may
-/// be off by more than 2 % of the learning rate: where a gradient is rounding noise its sign is too. Where the recording's
+/// be off by more than 2 % of the learning rate, of low-rank factors two elements: where a gradient is rounding noise its sign
+/// is too. Where the recording's
 /// own float32 and float64 differ more, five times that difference is allowed, up to five times `tolerance`.
 ///
 /// # Errors
@@ -28,8 +29,5 @@ pub fn run(trace: &Path, zoo: &Path, tolerance: f64, device: &Device) -> Result<
         let known = METHODS.iter().map(|method| method.section.name).collect();
         return Err(trace.defect(TraceDefect::Method { name: trace.method().to_string(), known }));
     };
-    if !trace.option("lora").is_null() {
-        return Err(trace.defect(TraceDefect::Lora));
-    }
     trace::compare(&trace, &(method.replay)(&trace, zoo, device)?, tolerance)
 }

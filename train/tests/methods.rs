@@ -1,14 +1,17 @@
 //! Methods on the real networks of the digits teacher, a few iterations long.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use dmdx_importer::{ImportOptions, import_pipeline};
+use dmdx_importer::{ImportOptions, LoraFile, import_pipeline};
 use dmdx_train::job::Distillation;
 use dmdx_train::job::work::work;
 use dmdx_train::method::sections;
 use dmdx_train::recipe::LoadedRecipe;
 use dmdx_train::session::Interrupt;
+use dmdx_train::store::tensor_file::TensorFile;
+use safetensors::SafeTensors;
 
 fn teacher() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/digits-sdxl")
@@ -85,4 +88,69 @@ fn rectified_flow_and_pretraining_exclude_each_other() {
     let sets = ["reflow.iterations=1".to_string()];
     let error = LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets, &sections()).unwrap_err().to_string();
     assert!(error.contains("reflow.iterations") && error.contains("leave one out"), "{error}");
+}
+
+/// A student that was trained by factors leaves them as a file, too: read with the teacher it gives the student's very weights.
+#[test]
+fn factors_leave_as_the_network_that_they_make_and_as_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let sets = [
+        "adp.iterations=0",
+        "adm.iterations=2",
+        "adm.batch=2",
+        "adm.lr_generator=1e-3",
+        "lora.rank=4",
+        "lora.alpha=6",
+        "lora.targets=[\"to_q\",\"ff.net.2\",\"conv1\",\"mid_block.attentions.0.proj_in\"]",
+        "score.count_per_prompt=1",
+        "export.targets=[]",
+    ];
+    let loaded = LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets.map(String::from), &sections()).unwrap();
+    work(&loaded, folder.path(), false, &Interrupt::default(), &Distillation::open(&loaded).unwrap()).unwrap();
+    let weights = |path: &Path, loras: Vec<LoraFile>| {
+        let pipeline = import_pipeline(path, &ImportOptions { loras, ..ImportOptions::default() }).unwrap();
+        let params = pipeline.components["unet"].parts["unet"].params().clone();
+        params.into_iter().map(|(name, param)| (name.to_string(), param.weight.unwrap().to_f32())).collect::<BTreeMap<_, _>>()
+    };
+    let lora = folder.path().join("lora/pytorch_lora_weights.safetensors");
+    // diffusers reads rank and alpha there, and looks up the patterns without asking whether they are there.
+    let (_, metadata) = SafeTensors::read_metadata(&std::fs::read(&lora).unwrap()).unwrap();
+    let settings = metadata.metadata().as_ref().unwrap()["lora_adapter_metadata"].clone();
+    let settings: serde_json::Value = serde_json::from_str(&settings).unwrap();
+    assert_eq!((&settings["unet.r"], &settings["unet.lora_alpha"]), (&4.into(), &6.0.into()));
+    assert!(settings["unet.rank_pattern"].is_object() && settings["unet.alpha_pattern"].is_object());
+    let student = weights(&folder.path().join("student"), Vec::new());
+    assert_eq!(student, weights(&teacher(), vec![LoraFile { path: lora.clone(), scale: 1.0 }]));
+    let plain = weights(&teacher(), Vec::new());
+    let moved: Vec<&String> = student.keys().filter(|name| student[*name] != plain[*name]).collect();
+    let meant = |name: &str| {
+        ["to_q.weight", "ff.net.2.weight", "conv1.weight", "attentions.0.proj_in.weight"].iter().any(|end| name.ends_with(end))
+    };
+    assert!(moved.len() > 20 && moved.iter().all(|name| meant(name)), "{moved:?}");
+
+    let json =
+        |path: &str| -> serde_json::Value { serde_json::from_slice(&std::fs::read(folder.path().join(path)).unwrap()).unwrap() };
+    let manifest = json("manifest.json");
+    assert_eq!(manifest["recipe"]["lora"]["init"], "gaussian");
+    assert!(manifest["choices"]["lora_of_fake_score"].as_str().unwrap().starts_with("rank 4, alpha 6, "), "{manifest}");
+    assert_eq!(json("lora/dmdx_student.json"), json("student/dmdx_student.json"));
+    assert_eq!(json("lora/scheduler/scheduler_config.json"), json("student/scheduler/scheduler_config.json"));
+    let card = std::fs::read_to_string(folder.path().join("lora/README.md")).unwrap();
+    assert!(card.contains("pipe.load_lora_weights(\".\", weight_name=\"pytorch_lora_weights.safetensors\")"), "{card}");
+    assert!(card.contains("needs the strength 1.5"), "{card}");
+
+    // Nothing but factors is trained and kept.
+    let file = TensorFile::open(&folder.path().join("checkpoints/00-adm-000000002-end.safetensors")).unwrap();
+    let network = |name: &&String| name.starts_with("generator") || name.starts_with("fake_score");
+    assert!(file.tensors.keys().filter(network).all(|name| name.contains(".lora_A.") || name.contains(".lora_B.")));
+    assert!(file.tensors.keys().filter(network).count() > 80);
+
+    // What would fail is refused before a run folder is made.
+    for (set, words) in [("lora.targets=[\"nothing\"]", "ends the path of no layer"), ("lora.rank=65", "has no higher rank than")]
+    {
+        let sets: Vec<String> = sets.iter().map(ToString::to_string).chain([set.to_string()]).collect();
+        let loaded = LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets, &sections()).unwrap();
+        let error = Distillation::open(&loaded).err().unwrap().to_string();
+        assert!(error.contains(words), "{error}");
+    }
 }

@@ -72,9 +72,3 @@ fn a_method_that_is_not_there_is_named() {
     let error = refusal("dmd2", "{}");
     assert!(error.contains("dmd2") && error.contains("not available yet"), "{error}");
 }
-
-#[test]
-fn matrices_beside_frozen_weights_are_not_mistaken_for_whole_networks() {
-    let error = refusal("adm", r#"{"lora": {"rank": 4}}"#);
-    assert!(error.contains("trains LoRA matrices, which is not available yet"), "{error}");
-}

@@ -80,23 +80,60 @@ struct Subject<'a> {
 /// # Errors
 /// [`ProcessError`] for a student whose steps cannot be walked.
 pub fn student(family: &dyn Family, info: &StudentInfo, notes: &Notes) -> Result<String, ProcessError> {
-    let subject = Subject {
-        family,
-        role: Role::Student,
-        is_video: false,
-        rollout: info.rollout()?,
-        schedule: &info.schedule,
-        guidance: info.guidance,
-        guidance_scale: None,
-        unconditional: info.unconditional.unwrap_or(Unconditional::EmptyPrompt),
-        diffusers: info.diffusers.as_ref(),
-        licence: &info.licence,
-        notes,
-    };
+    let subject = Subject::student(family, info, notes)?;
     let mut text = subject.head("diffusers");
     text += "The checkpoint is a pipeline in the diffusers layout. `dmdx_student.json` states how it is sampled.\n\n## Draw\n\n";
     text += &subject.in_diffusers();
     text += "`dmdx-train sample . --prompt TEXT -o picture.png` draws with it too, and `dmdx-export . -o BUNDLE` makes an ONNX bundle of it.\n\n";
+    text += &subject.tail();
+    Ok(text)
+}
+
+/// What a card tells of low-rank factors.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Factors {
+    /// Their file.
+    pub file: &'static str,
+    /// Their rank.
+    pub rank: usize,
+    /// Their product is multiplied with this over the rank.
+    pub alpha: f64,
+    /// Paths of the layers that they change.
+    pub modules: Vec<String>,
+    /// Whether the teacher was something else than the plain files of its folder.
+    pub changed: bool,
+}
+
+/// The card of a student as factors beside its teacher's weights.
+///
+/// # Errors
+/// [`ProcessError`] for a student whose steps cannot be walked.
+pub fn factors(family: &dyn Family, info: &StudentInfo, notes: &Notes, factors: &Factors) -> Result<String, ProcessError> {
+    let subject = Subject::student(family, info, notes)?;
+    let Factors { file, rank, alpha, modules, changed } = factors;
+    let mut text = subject.head("diffusers").replace("- diffusers\n", "- diffusers\n- lora\n");
+    let teacher = notes.teacher.as_deref().unwrap_or(&info.teacher);
+    let _ = write!(
+        text,
+        "`{file}` changes {} layers of its teacher, {}, by low-rank factors (LoRA): rank {rank}, alpha {alpha}. ",
+        modules.len(),
+        plain(teacher)
+    );
+    if *changed {
+        text += "The teacher was not what its folder holds as it stands: a variant, a configuration or LoRA files of the recipe's \
+                 `[teacher]` are part of it, and these factors belong on top of them. ";
+    }
+    text += "Rank and alpha stand in the file's metadata, where diffusers finds them";
+    let scale = alpha / *rank as f64;
+    if scale != 1.0 {
+        let _ = write!(text, "; a program that does not read them needs the strength {scale}");
+    }
+    text += ". `dmdx_student.json` states how the student is sampled.\n\n## Draw\n\n";
+    text += &subject.with_factors(teacher, file);
+    let _ = write!(
+        text,
+        "`--lora {file}` merges it when dmdx reads the teacher; the run has merged it into the folder `student` already.\n\n"
+    );
     text += &subject.tail();
     Ok(text)
 }
@@ -143,6 +180,24 @@ pub fn bundle(
     text += &subject.tail();
     text += &errors(manifest);
     Ok(text)
+}
+
+impl<'a> Subject<'a> {
+    fn student(family: &'a dyn Family, info: &'a StudentInfo, notes: &'a Notes) -> Result<Self, ProcessError> {
+        Ok(Self {
+            family,
+            role: Role::Student,
+            is_video: false,
+            rollout: info.rollout()?,
+            schedule: &info.schedule,
+            guidance: info.guidance,
+            guidance_scale: None,
+            unconditional: info.unconditional.unwrap_or(Unconditional::EmptyPrompt),
+            diffusers: info.diffusers.as_ref(),
+            licence: &info.licence,
+            notes,
+        })
+    }
 }
 
 impl Subject<'_> {
@@ -219,6 +274,22 @@ impl Subject<'_> {
             }
             None => String::new(),
         }
+    }
+
+    /// How stock pipelines draw with the teacher and the factors in `file`.
+    fn with_factors(&self, teacher: &str, file: &str) -> String {
+        let Some(Diffusers::Scheduler { scheduler, call, note }) = self.diffusers else { return self.in_diffusers() };
+        let (class, teacher) = (self.family.class(), quoted(teacher));
+        let (prompt, arguments) = (quoted(self.notes.prompt()), call.python());
+        let note = note.as_ref().map_or_else(String::new, |note| format!(" Mind that {note}."));
+        format!(
+            "```python\nfrom diffusers import {class}, {scheduler}\n\npipe = {class}.from_pretrained({teacher})  # the teacher\n\
+             pipe.load_lora_weights(\".\", weight_name={})  # this folder\n\
+             pipe.scheduler = {scheduler}.from_pretrained(\".\", subfolder=\"scheduler\")\n\
+             picture = pipe({prompt}, {arguments}).images[0]\npicture.save(\"diffusers.png\")\n```\n\n\
+             All of these arguments are needed, and so is the scheduler: it was written for this call.{note}\n\n",
+            quoted(file)
+        )
     }
 
     /// What it computes, of which noise, how well, and under which licence.

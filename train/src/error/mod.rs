@@ -1,5 +1,6 @@
 //! The one error type of this crate, and those of its lower modules for the cause.
 
+mod lora;
 mod network;
 mod operation;
 mod teacher;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use dmdx_importer::ImportError;
 use dmdx_importer::source::advised;
 
+pub use lora::LoraDefect;
 pub use network::NetworkError;
 pub use operation::OperationError;
 pub use teacher::TeacherError;
@@ -293,6 +295,9 @@ pub enum TrainError {
     /// A network and what it is given or asked for do not fit.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// Low-rank factors cannot stand beside what a recipe wants them beside.
+    #[error("the recipe's {0}")]
+    Lora(#[from] LoraDefect),
     /// Tensors do not fit together, or one is not what its user needs.
     #[error(transparent)]
     Tensor(#[from] TensorError),

@@ -15,9 +15,6 @@ pub enum TraceDefect {
         /// Those that can be repeated.
         known: Vec<&'static str>,
     },
-    /// It trains LoRA matrices.
-    #[error("trains LoRA matrices, which is not available yet; whole networks are trained")]
-    Lora,
     /// Its student is neither in the teacher's parameterisation nor on the line.
     #[error("has a student of an unknown kind; teacher and line_velocity are known")]
     Student,

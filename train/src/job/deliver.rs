@@ -10,10 +10,16 @@ use dmdx_runtime::manifest::{self, Manifest};
 
 use super::distillation::Distillation;
 use super::student;
+use super::weights::StudentWeights;
 use crate::error::TrainError;
+use crate::module::LowRank;
+use crate::recipe::LoraRole;
 use crate::report::{Score, Scores};
 use crate::store::StoredState;
 use crate::store::atomic::write_atomically;
+
+/// The folder of the student's factors, beside the student's own.
+pub(super) const LORA: &str = "lora";
 
 /// What the export would refuse must not be refused after hours of training: the student's networks are the teacher's.
 pub(super) fn check(job: &Distillation) -> Result<(), TrainError> {
@@ -34,7 +40,16 @@ pub(super) fn save(job: &Distillation, state: &StoredState, folder: &Path) -> Re
     let changed = job.path.is_file() || job.loaded.recipe.teacher.is_changed();
     let imported = changed.then_some(&job.teacher.pipeline);
     let (info, layout) = student::describe(job, job.last_phase())?;
-    student::save(job.teacher.family, (&job.path, imported), (&info, &layout), state, folder)
+    let weights = StudentWeights::new(job, state)?;
+    student::save(job.teacher.family, (&job.path, imported), (&info, &layout), &weights, folder)
+}
+
+/// Writes the student's factors as the reference library's file, where it was trained by factors.
+pub(super) fn save_factors(job: &Distillation, state: &StoredState, folder: &Path) -> Result<(), TrainError> {
+    let (info, layout) = student::describe(job, job.last_phase())?;
+    let weights = StudentWeights::new(job, state)?;
+    let lora = weights.lora(job.teacher.family.denoiser().folder);
+    lora.map_or(Ok(()), |lora| student::save_factors(&lora, (&info, &layout), folder))
 }
 
 /// The student's folder, read back for every export; its weights stay in their files until they are needed.
@@ -81,6 +96,12 @@ pub(super) fn cards(job: &Distillation, student: &Path, bundles: &[PathBuf], sco
     let write =
         |folder: &Path, text: String| write_atomically(&folder.join(card::FILE_NAME), |writer| writer.write_all(text.as_bytes()));
     write(student, card::student(family, &info, &notes).map_err(refused)?)?;
+    if let Some((LowRank { rank, alpha, .. }, layers)) = job.materials().factors(LoraRole::Generator)? {
+        let modules = layers.into_iter().map(|layer| layer.module).collect();
+        let changed = job.loaded.recipe.teacher.is_changed();
+        let facts = card::Factors { file: student::LORA_WEIGHTS, rank, alpha, modules, changed };
+        write(&student.with_file_name(LORA), card::factors(family, &info, &notes, &facts).map_err(refused)?)?;
+    }
     for bundle in bundles {
         let path = bundle.join(manifest::FILE_NAME);
         let text = std::fs::read_to_string(&path).map_err(TrainError::read(&path))?;

@@ -11,7 +11,7 @@ use crate::data::StoredConditions;
 use crate::diffusion::Generator;
 use crate::error::TrainError;
 use crate::method::GENERATOR;
-use crate::recipe::LoadedRecipe;
+use crate::recipe::{LoadedRecipe, LoraRole};
 use crate::session::Draws;
 use crate::teacher::{Portion, chunk, student_latents};
 use crate::trainer::Phase;
@@ -105,9 +105,9 @@ impl<'a> Artist<'a> {
                 Ok(Self::Teacher { steps: steps as usize, weight: (low + high) / 2.0 })
             }
             Drawer::Student(state) => {
-                let mut module = job.teacher.denoiser.module.clone();
-                state.load_weights(GENERATOR, &mut module)?;
                 let materials = job.materials();
+                let mut module = materials.network(LoraRole::Generator)?;
+                state.load_weights(GENERATOR, &mut module)?;
                 let student = Box::new(materials.student(state.phase())?.with_module(module.frozen()));
                 Ok(Self::Student { student, weight: materials.student_weight() })
             }

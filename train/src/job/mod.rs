@@ -11,6 +11,7 @@ mod record;
 mod reference;
 mod steps;
 mod student;
+mod weights;
 pub mod work;
 
 pub use deliver::SavedStudent;

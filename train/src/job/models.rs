@@ -75,6 +75,19 @@ pub trait Models {
     /// [`TrainError::Write`], [`TrainError::Read`]; [`TrainError::NoStudent`] where the state holds none.
     fn save_student(&self, state: &StoredState, folder: &Path) -> Result<(), TrainError>;
 
+    /// Where the student was trained by low-rank factors, the name of a folder for them beside its own.
+    fn factors(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Writes the student's factors as the reference library stores them.
+    ///
+    /// # Errors
+    /// As [`Models::save_student`].
+    fn save_factors(&self, _state: &StoredState, _folder: &Path) -> Result<(), TrainError> {
+        Ok(())
+    }
+
     /// Opens the folder that [`Models::save_student`] wrote, once for all bundles.
     ///
     /// # Errors
@@ -93,7 +106,7 @@ pub trait Models {
     /// When there is none of that id.
     fn prompt(&self, id: u32) -> Result<String, TrainError>;
 
-    /// Writes the model cards of the student's folder and of its bundles.
+    /// Writes the model cards of the student's folder, of its factors' and of its bundles.
     ///
     /// # Errors
     /// [`TrainError::Write`], or a bundle whose manifest cannot be read back.

@@ -8,7 +8,7 @@ use super::{deliver, evaluate};
 use crate::data::Prompts;
 use crate::device;
 use crate::error::TrainError;
-use crate::recipe::LoadedRecipe;
+use crate::recipe::{LoadedRecipe, LoraRole};
 use crate::store::hash;
 use crate::teacher::{Header, Teacher};
 
@@ -49,6 +49,9 @@ impl Distillation {
         let job = Self { loaded, path, prompts, prompts_sha256, teacher, taps, layout, teacher_hash, init, scorer };
         job.student()?;
         deliver::check(&job)?;
+        for role in [LoraRole::Generator, LoraRole::FakeScore] {
+            job.materials().factors(role)?;
+        }
         job.materials().latent_taps()?;
         job.materials().pixel_discriminator("check", 1.0)?;
         Ok(job)

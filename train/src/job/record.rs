@@ -7,7 +7,8 @@ use crate::data::{ConditionPlan, PairPlan};
 use crate::device;
 use crate::error::TrainError;
 use crate::method;
-use crate::recipe::Sampler;
+use crate::module::LowRank;
+use crate::recipe::{LoraRole, Sampler};
 use crate::store::hash;
 
 /// SHA-256 of every input by the key of the recipe that names it.
@@ -59,7 +60,23 @@ pub(super) fn choices(job: &Distillation) -> Result<BTreeMap<String, String>, Tr
         ("unconditional", job.teacher.unconditional.words().to_string()),
     ];
     let methods = method::of(&job.loaded.recipe).flat_map(|method| method.choices).map(|&(name, text)| (name, text.to_string()));
-    Ok(texts.into_iter().chain(methods).map(|(name, text)| (name.to_string(), text)).collect())
+    Ok(texts.into_iter().chain(lora(job)?).chain(methods).map(|(name, text)| (name.to_string(), text)).collect())
+}
+
+/// What is trained by factors, and how they begin.
+fn lora(job: &Distillation) -> Result<Vec<(&'static str, String)>, TrainError> {
+    let mut texts = Vec::new();
+    for (name, role) in [("lora_of_generator", LoraRole::Generator), ("lora_of_fake_score", LoraRole::FakeScore)] {
+        if let Some((LowRank { rank, alpha, .. }, layers)) = job.materials().factors(role)? {
+            let modules: Vec<&str> = layers.iter().map(|layer| layer.module.as_str()).collect();
+            texts.push((name, format!("rank {rank}, alpha {alpha}, {} layers: {}", modules.len(), modules.join(" "))));
+        }
+    }
+    if !texts.is_empty() {
+        let start = "W x + b + (alpha / rank) B (A x); A drawn for role and layer, B zero; W the teacher's, frozen".to_string();
+        texts.push(("lora_factors", start));
+    }
+    Ok(texts)
 }
 
 /// What the conditions of the prompts are.

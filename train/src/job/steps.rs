@@ -13,7 +13,7 @@ use super::{evaluate, record, reference, student};
 use crate::data::{PairPlan, PairStore, ShardInputs, StoredConditions};
 use crate::error::TrainError;
 use crate::method::{self, Given, Method, Need};
-use crate::recipe::LoadedRecipe;
+use crate::recipe::{LoadedRecipe, LoraRole};
 use crate::report::Scores;
 use crate::session::Interrupt;
 use crate::store::StoredState;
@@ -69,6 +69,14 @@ impl Models for Distillation {
 
     fn save_student(&self, state: &StoredState, folder: &Path) -> Result<(), TrainError> {
         deliver::save(self, state, folder)
+    }
+
+    fn factors(&self) -> Option<&'static str> {
+        self.loaded.recipe.lora.as_ref().filter(|lora| lora.trains(LoraRole::Generator)).map(|_| deliver::LORA)
+    }
+
+    fn save_factors(&self, state: &StoredState, folder: &Path) -> Result<(), TrainError> {
+        deliver::save_factors(self, state, folder)
     }
 
     fn open_student(&self, folder: &Path) -> Result<SavedStudent, TrainError> {

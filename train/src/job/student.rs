@@ -10,11 +10,11 @@ use dmdx_runtime::scheduler;
 use dmdx_runtime::student::{Layout, StudentInfo};
 
 use super::distillation::Distillation;
+use super::weights::{LoraFile, StudentWeights};
 use crate::error::{TeacherError, TrainError};
-use crate::method::GENERATOR;
 use crate::store::atomic::{stream_atomically, write_atomically};
+use crate::store::hash;
 use crate::store::tensor_file::{Entry, TensorWriter, Values};
-use crate::store::{StoredState, hash};
 
 /// What the reference library calls a denoising network's weights.
 const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
@@ -25,18 +25,21 @@ const INDEX: &str = "model_index.json";
 /// What states a pipeline's scheduler.
 const SCHEDULER: &str = "scheduler/scheduler_config.json";
 
+/// What the reference library calls low-rank factors.
+pub(super) const LORA_WEIGHTS: &str = "pytorch_lora_weights.safetensors";
+
 /// Copies the teacher's folder byte for byte but for three things: the denoising network's weights, which become the
 /// student's in 32 bits under the reference library's names; the scheduler, which becomes one that makes the student's
 /// steps, with `model_index.json` to match; and `dmdx_student.json`, which is new. Nothing is held in memory as a whole. The
 /// networks of a teacher that is none of a folder's plain files are written as they were imported.
 ///
 /// # Errors
-/// [`TrainError::Read`], [`TrainError::Write`]; [`TrainError::NoStudent`] where the state holds no generator.
+/// [`TrainError::Read`], [`TrainError::Write`].
 pub(super) fn save(
     family: &dyn Family,
     (teacher, imported): (&Path, Option<&Pipeline>),
     (info, layout): (&StudentInfo, &Layout),
-    state: &StoredState,
+    weights: &StudentWeights<'_>,
     folder: &Path,
 ) -> Result<(), TrainError> {
     let network = family.denoiser().folder;
@@ -61,30 +64,49 @@ pub(super) fn save(
     }
     let path = folder.join(network).join(WEIGHTS);
     make_parent(&path)?;
-    write_weights(state, &path)?;
+    // The reference library refuses files that do not say where they are from.
+    let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
+    write_tensors(&path, metadata, weights.network()?, |name| weights.weight(name))?;
     let texts = [
         (INDEX, Some(&layout.model_index)),
         (SCHEDULER, layout.scheduler.as_ref()),
         (StudentInfo::FILE_NAME, Some(&info.to_json())),
     ];
+    write_texts(folder, texts)
+}
+
+/// Writes the factors of a student as a file that the reference library loads onto the teacher, with the scheduler that makes
+/// the student's steps and `dmdx_student.json`.
+///
+/// # Errors
+/// As [`save`].
+pub(super) fn save_factors(
+    lora: &LoraFile<'_>,
+    (info, layout): (&StudentInfo, &Layout),
+    folder: &Path,
+) -> Result<(), TrainError> {
+    write_tensors(&folder.join(LORA_WEIGHTS), lora.metadata()?, lora.entries(), |name| lora.tensor(name))?;
+    write_texts(folder, [(SCHEDULER, layout.scheduler.as_ref()), (StudentInfo::FILE_NAME, Some(&info.to_json()))])
+}
+
+fn write_texts<const N: usize>(folder: &Path, texts: [(&str, Option<&String>); N]) -> Result<(), TrainError> {
     texts.into_iter().filter_map(|(file, text)| Some((folder.join(file), text?))).try_for_each(|(path, text)| {
         make_parent(&path)?;
         write_atomically(&path, |writer| writer.write_all(text.as_bytes()))
     })
 }
 
-/// The generator of a state, as the reference library stores networks.
-fn write_weights(state: &StoredState, path: &Path) -> Result<(), TrainError> {
-    let entries: Vec<Entry> = state.under(GENERATOR).map(|(name, shape)| Entry::f32(name.to_string(), shape.to_vec())).collect();
-    if entries.is_empty() {
-        return Err(TrainError::NoStudent { reason: format!("the last phase trained no {GENERATOR}") });
-    }
-    // The reference library refuses files that do not say where they are from.
-    let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
+/// Tensors in 32 bits, one at a time.
+fn write_tensors(
+    path: &Path,
+    metadata: BTreeMap<String, String>,
+    entries: Vec<Entry>,
+    values: impl Fn(&str) -> Result<Vec<f32>, TrainError>,
+) -> Result<(), TrainError> {
     stream_atomically(path, |sink| {
         let mut writer = TensorWriter::begin_plain(sink, metadata, entries).map_err(TrainError::write(path))?;
-        while let Some(name) = writer.next().map(|entry| format!("{GENERATOR}.{}", entry.name)) {
-            writer.tensor(Values::F32(&state.tensor(&name)?)).map_err(TrainError::write(path))?;
+        while let Some(name) = writer.next().map(|entry| entry.name.clone()) {
+            writer.tensor(Values::F32(&values(&name)?)).map_err(TrainError::write(path))?;
         }
         writer.finish().map_err(TrainError::write(path))
     })

@@ -63,6 +63,9 @@ pub fn work(
     let state = state.ok_or_else(|| TrainError::NoStudent { reason: "no phase of the recipe has an iteration".to_string() })?;
 
     write_folder(&folder.join(STUDENT), |place| models.save_student(&state, place))?;
+    if let Some(name) = models.factors() {
+        write_folder(&folder.join(name), |place| models.save_factors(&state, place))?;
+    }
     let exported = bundles(&folder, &recipe.export.targets, interrupt, models)?;
     let losses = loss::draw(&read_metrics(&folder.metrics())?)?;
     samples::write_png(&folder.join("loss.png"), &losses)?;

@@ -12,7 +12,7 @@ use crate::discriminator::{
 };
 use crate::error::TrainError;
 use crate::module::{AdamSettings, Trained};
-use crate::recipe::{LoadedRecipe, Recipe};
+use crate::recipe::{LoadedRecipe, LoraRole, Recipe};
 use crate::session::Draws;
 use crate::store::StoredState;
 use crate::student::{self, Init};
@@ -104,24 +104,28 @@ impl Materials<'_> {
         AdamSettings { rate, beta2: optimizer.beta2, epsilon: optimizer.eps, weight_decay: optimizer.weight_decay }
     }
 
-    /// A trained copy of the generator of the phase before; in the first phase of the recipe's `student.init`, and of the
-    /// teacher where there is none.
+    /// The student as it is trained: it goes on from the generator of the phase before; in the first phase from the recipe's
+    /// `student.init`, and from the teacher where there is none.
     ///
     /// # Errors
-    /// When the state does not fit.
+    /// When the state does not fit; [`TrainError::Lora`].
     pub fn generator(&self, rate: f64, previous: Option<&StoredState>) -> Result<Trained, TrainError> {
-        let mut module = self.teacher.denoiser.trainable_copy().labelled("generator");
+        let mut module = self.network(LoraRole::Generator)?;
         match (previous, self.init) {
             (Some(state), _) => state.load_weights(GENERATOR, &mut module)?,
-            (None, Some(init)) => init.load(&mut module)?,
-            (None, None) => {}
+            // Factors stand beside its weights already.
+            (None, Some(init)) if self.lora(LoraRole::Generator).is_none() => init.load(&mut module)?,
+            (None, _) => {}
         }
         Ok(Trained::new(module, self.settings(rate)))
     }
 
-    /// A trained copy of the teacher that learns the student's samples.
-    pub fn fake_score(&self, rate: f64) -> Trained {
-        Trained::new(self.teacher.denoiser.trainable_copy().labelled("fake score"), self.settings(rate))
+    /// A network that starts as the teacher and learns the student's samples.
+    ///
+    /// # Errors
+    /// [`TrainError::Lora`].
+    pub fn fake_score(&self, rate: f64) -> Result<Trained, TrainError> {
+        Ok(Trained::new(self.network(LoraRole::FakeScore)?, self.settings(rate)))
     }
 
     fn head_layout(&self) -> HeadLayout {

@@ -9,6 +9,7 @@ mod look;
 pub mod matching;
 mod materials;
 mod metrics;
+mod networks;
 pub mod reflow;
 mod tape;
 

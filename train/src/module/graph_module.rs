@@ -9,6 +9,7 @@ use dmdx_graph::Graph;
 use dmdx_graph::rewrite::{RewriteOptions, apply_neutral};
 use indexmap::IndexMap;
 
+use super::lora::{Layer, LowRank};
 use super::ops;
 use super::param::DynParam;
 use super::plan::{Plan, Source};
@@ -16,7 +17,8 @@ use super::profile::Profile;
 use super::value::Value;
 use crate::error::{NetworkError, TrainError};
 
-/// One role of a network: the shared plan of its graph and its own parameters, under the reference library's names.
+/// One role of a network: the shared plan of its graph and its own parameters, under the reference library's names. These
+/// are the network's, or low-rank factors beside the network's, which are constants then and shared with another role.
 ///
 /// Cloning shares the parameters' storage, which is copied when one of the clones is trained.
 #[derive(Clone, Debug)]
@@ -72,6 +74,7 @@ impl GraphModule {
     /// When a parameter of the graph is not in this module, or has another shape.
     pub fn share(&self, graph: &Graph) -> Result<Self, TrainError> {
         let plan = Plan::new(&simplified(graph)?);
+        let plan = self.plan.factors.as_ref().map(|factors| plan.beside(factors.clone())).unwrap_or(plan);
         let mut params = Vec::new();
         for (name, shape) in &plan.params {
             let position = self.plan.params.iter().position(|(own, sizes)| own == name && sizes == shape);
@@ -92,14 +95,40 @@ impl GraphModule {
         copy.rebuilt(|name, param| if constant.contains(&name) { param.with_training(false) } else { param })
     }
 
+    /// A role whose weights are these, in the same storage and as constants, and whose trained parameters are factors beside
+    /// them; `start` gives their first values, of A and of B. No product of two factors is ever made.
+    ///
+    /// # Errors
+    /// [`TrainError::Lora`] where the targets name no layers, or layers that cannot have factors; those of `start`.
+    pub fn with_factors(
+        &self,
+        low_rank: &LowRank,
+        mut start: impl FnMut(&Layer) -> Result<[Vec<f32>; 2], TrainError>,
+    ) -> Result<Self, TrainError> {
+        let factors = self.plan.factors(low_rank)?;
+        let mut params = self.frozen().params;
+        for layer in &factors.layers {
+            for ((name, shape), values) in layer.parameters().zip(start(layer)?) {
+                if values.len() != shape.iter().product::<usize>() {
+                    let problem = format!("has the shape {shape:?}, which cannot hold {} values", values.len());
+                    return Err(TrainError::parameter(self.plan.name(), &name, problem));
+                }
+                let rank = || NetworkError::Rank { network: self.name(), parameter: name.clone() };
+                params.push(Stored::Float(DynParam::new(values, shape, &self.device, true).ok_or_else(rank)?));
+            }
+        }
+        Ok(Self { plan: Arc::new(self.plan.beside(factors)), params, ..self.clone() })
+    }
+
     /// The same weights, in the same storage, as constants.
     pub fn frozen(&self) -> Self {
         self.with_training(false)
     }
 
     fn with_training(&self, trainable: bool) -> Self {
-        let params = self.params.iter().map(|stored| match stored {
-            Stored::Float(param) => Stored::Float(param.with_training(trainable)),
+        let first = self.plan.first_own;
+        let params = self.params.iter().enumerate().map(|(position, stored)| match stored {
+            Stored::Float(param) => Stored::Float(param.with_training(trainable && position >= first)),
             Stored::Int(value) => Stored::Int(value.clone()),
         });
         Self { params: params.collect(), ..self.clone() }
@@ -227,7 +256,16 @@ impl GraphModule {
         self.plan.name().to_string()
     }
 
-    /// The float parameters by name, in the order of the names.
+    /// The float parameters that are this role's own, by name: the factors where it has any, all otherwise.
+    pub(super) fn own_params(&self) -> impl Iterator<Item = (&Arc<str>, &[usize], &DynParam)> {
+        let own = self.plan.params.iter().zip(&self.params).skip(self.plan.first_own);
+        own.filter_map(|((name, shape), stored)| match stored {
+            Stored::Float(param) => Some((name, shape.as_slice(), param)),
+            Stored::Int(_) => None,
+        })
+    }
+
+    /// The float parameters by name, in the order of the names, factors last.
     pub(super) fn float_params(&self) -> impl Iterator<Item = (&Arc<str>, &[usize], &DynParam)> {
         self.plan.params.iter().zip(&self.params).filter_map(|((name, shape), stored)| match stored {
             Stored::Float(param) => Some((name, shape.as_slice(), param)),

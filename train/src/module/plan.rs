@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use dmdx_graph::ir::{Bindings, Type};
 use dmdx_graph::{Def, Graph, Op, ValueId};
 
+use super::lora::Factors;
 use crate::error::{NetworkError, TrainError};
 
 /// Where an operand comes from.
@@ -31,15 +32,19 @@ pub(super) struct Step {
 /// One graph, compiled; every role that runs the graph shares it.
 #[derive(Debug)]
 pub struct Plan {
-    name: String,
+    pub(super) name: String,
     pub(super) inputs: Vec<(Arc<str>, Type)>,
     pub(super) params: Vec<(Arc<str>, Vec<usize>)>,
     pub(super) steps: Vec<Step>,
+    /// Their parameters stand behind the graph's own.
+    pub(super) factors: Option<Factors>,
+    /// The position of the first parameter that is a role's own: of the first factor, where there are any.
+    pub(super) first_own: usize,
     /// Outputs, and marks that are not outputs too, by name.
-    named: BTreeMap<String, Source>,
-    outputs: Vec<String>,
+    pub(super) named: BTreeMap<String, Source>,
+    pub(super) outputs: Vec<String>,
     /// What to run for a set of wanted names; the sets are few and asked for in every iteration.
-    selections: Mutex<BTreeMap<Vec<String>, Arc<Selection>>>,
+    pub(super) selections: Mutex<BTreeMap<Vec<String>, Arc<Selection>>>,
 }
 
 /// The steps that a set of wanted values needs.
@@ -82,7 +87,8 @@ impl Plan {
             }
         }
         let outputs = graph.outputs().iter().map(|output| output.name.clone()).collect();
-        Self { name: graph.name().to_string(), inputs, params, steps, named, outputs, selections: Mutex::default() }
+        let (name, selections) = (graph.name().to_string(), Mutex::default());
+        Self { name, inputs, params, steps, factors: None, first_own: 0, named, outputs, selections }
     }
 
     /// The graph's name.

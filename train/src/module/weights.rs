@@ -12,7 +12,7 @@ use crate::store::Parameters;
 pub type Weights = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 impl GraphModule {
-    /// Every float parameter on the host, for small networks.
+    /// Every float parameter of this role's own on the host, for small networks.
     ///
     /// # Errors
     /// When the device does not deliver them.
@@ -35,14 +35,14 @@ impl GraphModule {
     }
 
     fn found(&self, name: &str) -> Result<(&[usize], &DynParam), TrainError> {
-        let found = self.float_params().find(|(own, _, _)| &***own == name).map(|(_, shape, param)| (shape, param));
+        let found = self.own_params().find(|(own, _, _)| &***own == name).map(|(_, shape, param)| (shape, param));
         found.ok_or_else(|| TrainError::parameter(self.plan().name(), name, "does not exist"))
     }
 }
 
 impl Parameters for GraphModule {
     fn parameters(&self) -> Vec<(String, Vec<usize>)> {
-        self.float_params().map(|(name, shape, _)| (name.to_string(), shape.to_vec())).collect()
+        self.own_params().map(|(name, shape, _)| (name.to_string(), shape.to_vec())).collect()
     }
 
     fn parameter(&self, name: &str) -> Result<Vec<f32>, TrainError> {

@@ -55,7 +55,7 @@ impl Display for Explained {
 }
 
 /// A recipe that has every section and in it only what it must have.
-const BARE: &str = "[teacher]\npath = 't'\nguidance = [1, 1]\n[prompts]\nlist = ['p']\n[discriminator.pixel]\npath = 'p'\n[score]\nclassifier = 'c'\n";
+const BARE: &str = "[teacher]\npath = 't'\nguidance = [1, 1]\n[prompts]\nlist = ['p']\n[discriminator.pixel]\npath = 'p'\n[lora]\n[score]\nclassifier = 'c'\n";
 
 /// Every key of a recipe with these methods, by section.
 ///

@@ -3,7 +3,7 @@
 
 use toml::{Table, Value};
 
-use super::kind::Kind::{self, Flag, Integer, Integers, Lists, Number, Numbers, Positive, Range, Text, Texts, Word};
+use super::kind::Kind::{self, Flag, Integer, Integers, Lists, Number, Numbers, Positive, Range, Text, Texts, Word, Words};
 use super::kind::MANY;
 use super::section::SectionEntry;
 use super::sections::InitParameterisation;
@@ -39,6 +39,12 @@ const KEYS: &[(&str, Kind)] = &[
     ("student.times", Numbers(0.0, 1000.0)),
     ("student.sampler", Word(&["ode", "renoise"])),
     ("student.guidance_offset", Number(-GUIDANCE, GUIDANCE)),
+    ("lora.rank", Integer(1, 65_536)),
+    ("lora.alpha", Positive(1e6)),
+    ("lora.targets", Texts),
+    ("lora.roles", Words(&["generator", "fake_score"])),
+    ("lora.init", Word(&["gaussian", "kaiming"])),
+    ("lora.dropout", Number(0.0, 0.0)),
     ("discriminator.latent_taps", Texts),
     ("discriminator.head_width", Integer(1, 4096)),
     ("discriminator.head_groups", Integer(1, 4096)),

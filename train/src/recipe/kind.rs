@@ -19,6 +19,8 @@ pub enum Kind {
     Text,
     /// One of these words.
     Word(&'static [&'static str]),
+    /// A list of different words of these, at least one.
+    Words(&'static [&'static str]),
     /// A list of texts.
     Texts,
     /// A list of different whole numbers, at least one.
@@ -29,7 +31,7 @@ pub enum Kind {
     Lists,
 }
 
-use Kind::{Flag, Integer, Integers, Lists, Number, Numbers, Positive, Range, Text, Texts, Word};
+use Kind::{Flag, Integer, Integers, Lists, Number, Numbers, Positive, Range, Text, Texts, Word, Words};
 
 /// More of anything than a run can count.
 pub const MANY: i64 = 1_000_000_000_000;
@@ -43,6 +45,10 @@ fn number(value: &Value) -> Option<f64> {
 
 fn texts(value: &Value) -> bool {
     value.as_array().is_some_and(|list| list.iter().all(|item| item.as_str().is_some_and(|text| !text.is_empty())))
+}
+
+fn are_different(list: &[Value]) -> bool {
+    list.iter().enumerate().all(|(index, item)| !list[..index].contains(item))
 }
 
 impl Kind {
@@ -61,11 +67,14 @@ impl Kind {
             Flag => value.is_bool(),
             Text => value.as_str().is_some_and(|text| !text.is_empty()),
             Word(words) => value.as_str().is_some_and(|word| words.contains(&word)),
+            Words(words) => value.as_array().is_some_and(|list| {
+                let known = |v: &Value| v.as_str().is_some_and(|word| words.contains(&word));
+                !list.is_empty() && list.iter().all(known) && are_different(list)
+            }),
             Texts => texts(value),
             Integers(low, high) => value.as_array().is_some_and(|list| {
                 let inside = |v: &Value| v.as_integer().is_some_and(|v| (low..=high).contains(&v));
-                let repeated = |(index, item)| list[..index].contains(item);
-                !list.is_empty() && list.iter().all(inside) && !list.iter().enumerate().any(repeated)
+                !list.is_empty() && list.iter().all(inside) && are_different(list)
             }),
             Numbers(low, high) => value.as_array().is_some_and(|list| {
                 let inside = |v: &Value| number(v).is_some_and(|v| (low..=high).contains(&v));
@@ -79,6 +88,7 @@ impl Kind {
     pub(super) fn sentence(self, key: &str) -> String {
         match self {
             _ if key == "optimizer.beta1" => "0, since the optimizer keeps no first moment".to_string(),
+            _ if key == "lora.dropout" => "0, since nothing is dropped while factors are trained".to_string(),
             Integer(low, high) if high >= MANY => format!("a whole number, {low} or more"),
             Integer(low, high) => format!("a whole number from {low} to {high}"),
             Number(low, high) => format!("a number from {low} to {high}"),
@@ -88,6 +98,7 @@ impl Kind {
             Text => "a text that is not empty".to_string(),
             Word([only]) => format!("\"{only}\""),
             Word(words) => format!("one of \"{}\"", words.join("\", \"")),
+            Words(words) => format!("a list of at least one, all different, of \"{}\"", words.join("\", \"")),
             Texts => "a list of texts that are not empty".to_string(),
             Integers(low, high) => {
                 format!("a list of at least one, all different, whole numbers from {low} to {high}")

@@ -8,6 +8,7 @@ pub mod explain;
 pub mod keys;
 mod kind;
 mod load;
+mod lora;
 mod section;
 mod sections;
 pub mod texts;
@@ -19,6 +20,7 @@ use toml::Table;
 
 pub use kind::{Kind, MANY};
 pub use load::LoadedRecipe;
+pub use lora::{Lora, LoraRole, LoraStart};
 pub use section::{Section, SectionEntry};
 pub use sections::{
     AtChance, Checkpoint, Device, Discriminator, Export, HeadOutput, HeadReduce, Health, InitParameterisation, Optimizer,
@@ -42,6 +44,9 @@ pub struct Recipe {
     /// How the student walks.
     #[serde(default)]
     pub student: Student,
+    /// Low-rank factors that are trained in place of whole networks; those without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<Lora>,
     /// Taps and heads, latent and pixel.
     #[serde(default)]
     pub discriminator: Discriminator,

@@ -107,6 +107,24 @@ pub(super) const COMMON: &[KeyText] = &[
         PAPER,
         "Makes the student a guided one, whose weight is the teacher's less this much (the paper's video variant: 2).",
     ),
+    KeyText::new("lora.rank", "", READING, "Rank of the factors B A that are trained beside each weight."),
+    KeyText::new("lora.alpha", "", READING, "B A is multiplied with this over the rank; the rank itself where left out."),
+    KeyText::new(
+        "lora.targets",
+        "ends of module paths",
+        READING,
+        "Linear layers and convolutions, as PEFT's target_modules names them: whole module paths, or their ends behind a dot. \
+         Empty for the projections of every attention and both layers of every feed-forward.",
+    ),
+    KeyText::new("lora.roles", "", READING, "Which networks are trained so; the others are trained whole."),
+    KeyText::new(
+        "lora.init",
+        "",
+        OURS,
+        "What A begins as: gaussian for normal with deviation 1 / rank, kaiming for uniform in ± 1 / √inputs (PEFT's own \
+         default). B begins as zero.",
+    ),
+    KeyText::new("lora.dropout", "", DMD2, "Share of a layer's inputs that the factors do not see; only 0."),
     KeyText::new(
         "discriminator.latent_taps",
         "module paths",

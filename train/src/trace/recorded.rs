@@ -124,12 +124,14 @@ impl Trace {
 
     /// The initial heads of the taps for which `keep` holds.
     pub(crate) fn heads(&self, keep: impl Fn(&str) -> bool) -> Weights {
-        let heads = self.tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix("head.")?, tensor)));
+        self.weights("head.").into_iter().filter(|(name, _)| keep(name)).collect()
+    }
+
+    /// The tensors whose names begin with `prefix`, by the rest of their names.
+    pub(crate) fn weights(&self, prefix: &str) -> Weights {
+        let found = self.tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?, tensor)));
         let floats = |values: &[f64]| values.iter().map(|&value| value as f32).collect();
-        heads
-            .filter(|(name, _)| keep(name))
-            .map(|(name, (shape, values))| (name.to_string(), (shape.clone(), floats(values))))
-            .collect()
+        found.map(|(name, (shape, values))| (name.to_string(), (shape.clone(), floats(values)))).collect()
     }
 
     /// The optimizer of a role: AdamW with betas (0, 0.99), no decay.
@@ -137,7 +139,7 @@ impl Trace {
         Ok(AdamSettings { rate: self.number(rate)?, beta2: 0.99, epsilon: 1e-8, weight_decay: 0.0 })
     }
 
-    fn lacks(&self, what: &str) -> TrainError {
+    pub(super) fn lacks(&self, what: &str) -> TrainError {
         self.defect(TraceDefect::Lacks(what.to_string()))
     }
 

@@ -13,7 +13,7 @@ use super::recorded::Trace;
 use crate::diffusion::{ConditionBatch, ConditionPair, Denoiser, Ports};
 use crate::discriminator::{FeatureLayout, HeadLayout, Heads, LatentDiscriminator, find_taps};
 use crate::error::{TraceDefect, TrainError};
-use crate::module::{AdamSettings, GraphModule, Trained, Value};
+use crate::module::{AdamSettings, GraphModule, Layer, LowRank, Trained, Value, Weights};
 use crate::recipe::HeadOutput;
 use crate::store::Parameters;
 
@@ -38,7 +38,12 @@ pub(crate) struct Teacher {
     kind: Kind,
     family: &'static dyn Family,
     pub(crate) denoiser: Denoiser,
+    /// There where the trace trains low-rank factors: what they are, and their first values of each role.
+    factors: Option<(LowRank, [Weights; 2])>,
 }
+
+/// The roles that may have factors, each with the k that it is perturbed by where it has none.
+const ROLES: [(f64, &str); 2] = [(1.0, "generator"), (2.0, "fake_score")];
 
 impl Teacher {
     pub(crate) fn open(trace: &Trace, zoo: &Path, device: &Device) -> Result<Self, TrainError> {
@@ -47,15 +52,29 @@ impl Teacher {
         let family = family::of_class(kind.pipeline)?;
         let module = GraphModule::new(part(trace, &component, family.denoiser().part)?, device, false)?;
         let denoiser = Denoiser { module, process: kind.process()?.into(), ports: Ports::of(family.denoiser()) };
-        Ok(Self { component, kind, family, denoiser })
+        let factors = match trace.option("lora").is_null() {
+            true => None,
+            false => Some(factors(trace, family.denoiser().folder)?),
+        };
+        Ok(Self { component, kind, family, denoiser, factors })
     }
 
     fn graph(&self, trace: &Trace) -> Result<&Graph, TrainError> {
         part(trace, &self.component, self.family.denoiser().part)
     }
 
-    /// A trained role: `w += 0.02 std(w) sin(0.37 i + k)` in f64, rounded once; what is not trained stays.
+    /// A trained role, which `k` names: `w += 0.02 std(w) sin(0.37 i + k)` in f64, rounded once; what is not trained stays.
+    /// Where the trace trains factors, the weights stay as they are and the factors begin as recorded.
     pub(crate) fn role(&self, k: f64, settings: AdamSettings) -> Result<Trained, TrainError> {
+        if let Some((low_rank, starts)) = &self.factors {
+            let start = ROLES.iter().zip(starts).find(|((own, _), _)| *own == k);
+            let recorded = |name: String| start.and_then(|(_, start)| Some(start.get(&name)?.1.clone())).unwrap_or_default();
+            let start = |layer: &Layer| {
+                let mut names = layer.parameters().map(|(name, _)| recorded(name));
+                Ok([names.next().unwrap_or_default(), names.next().unwrap_or_default()])
+            };
+            return Ok(Trained::new(self.denoiser.module.with_factors(low_rank, start)?, settings));
+        }
         let mut module = self.denoiser.trainable_copy();
         for (name, _) in module.parameters().into_iter().filter(|(name, _)| !self.denoiser.ports.buffers.contains(&name.as_str()))
         {
@@ -110,6 +129,16 @@ impl Teacher {
         let condition = |texts: Vec<(String, Value)>| ConditionBatch::new(texts.into_iter().chain(sizes.clone()).collect());
         Ok(ConditionPair { conditional: condition(told), unconditional: condition(without) })
     }
+}
+
+/// The factors of a trace: on the layers that it records first values of, whose names begin with the component's.
+fn factors(trace: &Trace, component: &str) -> Result<(LowRank, [Weights; 2]), TrainError> {
+    let of_role = |(_, role): (f64, &str)| trace.weights(&format!("lora.{role}.{component}."));
+    let starts = ROLES.map(of_role);
+    let number = |key: &str| trace.option("lora")[key].as_f64().ok_or_else(|| trace.lacks(&format!("the option lora.{key}")));
+    let (rank, alpha) = (number("rank")? as usize, number("alpha")?);
+    let targets = starts[0].keys().filter_map(|name| Some(name.strip_suffix(".lora_A.weight")?.to_string())).collect();
+    Ok((LowRank { rank, alpha, targets, is_common: false }, starts))
 }
 
 /// What the replay knows of one class of denoising networks.

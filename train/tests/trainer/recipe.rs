@@ -120,6 +120,8 @@ fn the_table_of_keys_is_complete() {
         [student]
         init = "s"
         init_parameterisation = "teacher"
+        [lora]
+        alpha = 64
         [score]
         classifier = "c"
     "#;
@@ -181,6 +183,19 @@ fn impossible_values_are_named_with_what_is_allowed() {
         (
             "discriminator.pixel.layers=[1, 1]",
             "the recipe's discriminator.pixel.layers is [1, 1], but must be a list of at least one, all different, whole numbers from 0 to 10000",
+        ),
+        ("lora.rank=0", "the recipe's lora.rank is 0, but must be a whole number from 1 to 65536"),
+        (
+            "lora.dropout=0.1",
+            "the recipe's lora.dropout is 0.1, but must be 0, since nothing is dropped while factors are trained",
+        ),
+        (
+            "lora.roles=[]",
+            "the recipe's lora.roles is [], but must be a list of at least one, all different, of \"generator\", \"fake_score\"",
+        ),
+        (
+            "lora.roles=[\"generator\", \"heads\"]",
+            "the recipe's lora.roles is [\"generator\", \"heads\"], but must be a list of at least one, all different, of \"generator\", \"fake_score\"",
         ),
         ("run.seed=-1", "the recipe's run.seed is -1, but must be a whole number, 0 or more"),
         ("score.count_per_prompt=3", "the recipe's score.classifier is missing, but [score] needs it"),

@@ -63,7 +63,7 @@ impl AdmPhase {
             teacher: materials.teacher.denoiser.clone(),
             look: materials.look(Adm::NAME, conditions)?,
             generator: materials.generator(section.lr_generator, previous)?,
-            fake_score: materials.fake_score(section.lr_fake),
+            fake_score: materials.fake_score(section.lr_fake)?,
             discriminator: materials.latent_discriminator(Adm::NAME, section.lr_discriminator)?,
             section,
         })

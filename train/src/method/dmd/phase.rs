@@ -52,7 +52,7 @@ impl DmdPhase {
             teacher: materials.teacher.denoiser.clone(),
             look: materials.look(Dmd::NAME, conditions)?,
             generator: materials.generator(section.lr_generator, previous)?,
-            fake_score: materials.fake_score(section.lr_fake),
+            fake_score: materials.fake_score(section.lr_fake)?,
             section,
         })
     }

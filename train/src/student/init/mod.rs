@@ -9,7 +9,7 @@ mod open;
 mod place;
 mod settle;
 
-use dmdx_graph::Graph;
+use dmdx_graph::{Graph, Weight};
 
 use crate::error::TrainError;
 use crate::store::{GENERATOR, Parameters, StoredState};
@@ -57,6 +57,26 @@ impl Init {
             network.set_parameter(&name, values)?;
         }
         Ok(())
+    }
+}
+
+impl Init {
+    /// One of its weights; none where it has none of that name.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn weight(&self, name: &str) -> Result<Option<Weight>, TrainError> {
+        match &self.weights {
+            Weights::Network(graph) => Ok(graph.params().get(name).and_then(|param| param.weight.clone())),
+            Weights::Checkpoint(state) => {
+                let found = state.under(GENERATOR).find(|(own, _)| *own == name);
+                let weight = |(_, shape): (&str, &[usize])| {
+                    let values = state.tensor(&format!("{GENERATOR}.{name}"))?;
+                    Ok(Weight::from_f32(&values, shape.to_vec())?)
+                };
+                found.map(weight).transpose()
+            }
+        }
     }
 }
 
