@@ -46,6 +46,36 @@ fn has(text: &str, parts: &[&str]) {
     parts.iter().for_each(|part| assert!(text.contains(part), "{part:?} is not in\n{text}"));
 }
 
+/// A student as low-rank factors: loaded into the teacher, with the scheduler that lies beside them.
+#[test]
+fn factors_are_loaded_into_the_teacher() {
+    let info = info(Parameterisation::Epsilon, &[999.0, 749.0, 499.0, 249.0], StepRule::Ode);
+    let modules = vec!["mid_block.attentions.0.proj_in".to_string()];
+    let facts = |alpha: f64, changed: bool| card::Factors {
+        file: "pytorch_lora_weights.safetensors",
+        rank: 4,
+        alpha,
+        modules: modules.clone(),
+        changed,
+    };
+    let text = card::factors(sdxl(), &info, &notes(), &facts(4.0, false)).unwrap();
+    has(
+        &text,
+        &[
+            "\n- diffusers\n- lora\n- distillation\n",
+            "changes 1 layers of its teacher, stabilityai/stable-diffusion-xl-base-1.0, by low-rank factors (LoRA): rank 4, alpha 4. Rank",
+            "from diffusers import StableDiffusionXLPipeline, DPMSolverMultistepScheduler\n",
+            "pipe = StableDiffusionXLPipeline.from_pretrained(\"stabilityai/stable-diffusion-xl-base-1.0\")  # the teacher\n\
+             pipe.load_lora_weights(\".\", weight_name=\"pytorch_lora_weights.safetensors\")  # this folder\n\
+             pipe.scheduler = DPMSolverMultistepScheduler.from_pretrained(\".\", subfolder=\"scheduler\")\n",
+            "num_inference_steps=4, guidance_scale=1).images[0]",
+        ],
+    );
+    assert!(!text.contains("the strength") && !text.contains("on top of them"), "{text}");
+    let text = card::factors(sdxl(), &info, &notes(), &facts(6.0, true)).unwrap();
+    has(&text, &["a program that does not read them needs the strength 1.5. ", "these factors belong on top of them. "]);
+}
+
 #[test]
 fn a_one_step_student_is_defined_and_called() {
     let info = info(Parameterisation::LineVelocity, &[999.0], StepRule::Ode);
