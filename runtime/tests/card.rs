@@ -57,15 +57,16 @@ fn factors_are_loaded_into_the_teacher() {
         alpha,
         modules: modules.clone(),
         changed,
+        began: None,
     };
     let text = card::factors(sdxl(), &info, &notes(), &facts(4.0, false)).unwrap();
     has(
         &text,
         &[
             "\n- diffusers\n- lora\n- distillation\n",
-            "changes 1 layers of its teacher, stabilityai/stable-diffusion-xl-base-1.0, by low-rank factors (LoRA): rank 4, alpha 4. Rank",
+            "changes 1 layer of its teacher, stabilityai/stable-diffusion-xl-base-1.0, by low-rank factors (LoRA): rank 4, alpha 4. Rank",
             "from diffusers import StableDiffusionXLPipeline, DPMSolverMultistepScheduler\n",
-            "pipe = StableDiffusionXLPipeline.from_pretrained(\"stabilityai/stable-diffusion-xl-base-1.0\")  # the teacher\n\
+            "pipe = StableDiffusionXLPipeline.from_pretrained(\"stabilityai/stable-diffusion-xl-base-1.0\")  # its teacher\n\
              pipe.load_lora_weights(\".\", weight_name=\"pytorch_lora_weights.safetensors\")  # this folder\n\
              pipe.scheduler = DPMSolverMultistepScheduler.from_pretrained(\".\", subfolder=\"scheduler\")\n",
             "num_inference_steps=4, guidance_scale=1).images[0]",
@@ -74,6 +75,15 @@ fn factors_are_loaded_into_the_teacher() {
     assert!(!text.contains("the strength") && !text.contains("on top of them"), "{text}");
     let text = card::factors(sdxl(), &info, &notes(), &facts(6.0, true)).unwrap();
     has(&text, &["a program that does not read them needs the strength 1.5. ", "these factors belong on top of them. "]);
+    let text =
+        card::factors(sdxl(), &info, &notes(), &card::Factors { began: Some("student".into()), ..facts(4.0, false) }).unwrap();
+    has(
+        &text,
+        &[
+            "changes 1 layer of the student that its training began with, student, by",
+            "from_pretrained(\"student\")  # the student that its training began with\n",
+        ],
+    );
 }
 
 #[test]

@@ -52,7 +52,7 @@ worst, moved = abs(loaded - merged).max(), abs(without - merged).max()
 assert moved > 2 * asked.allow, f"the factors change nothing that can be seen ({moved}/255)"
 
 example = re.search(r"```python\n(.*?)```", (lora / "README.md").read_text(), re.S)[1]
-example, count = re.subn(r'from_pretrained\("[^"]*"\)(?=  # the teacher)', f"from_pretrained({str(asked.teacher.resolve())!r})", example)
+example, count = re.subn(r'from_pretrained\("[^"]*"\)(?=  # its teacher)', f"from_pretrained({str(asked.teacher.resolve())!r})", example)
 assert count == 1, example
 with tempfile.TemporaryDirectory() as place:
     for name in ["pytorch_lora_weights.safetensors", "scheduler"]:

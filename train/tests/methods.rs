@@ -145,10 +145,23 @@ fn factors_leave_as_the_network_that_they_make_and_as_a_file() {
     assert!(file.tensors.keys().filter(network).all(|name| name.contains(".lora_A.") || name.contains(".lora_B.")));
     assert!(file.tensors.keys().filter(network).count() > 80);
 
+    // Factors to begin with bring the meaning of their output along, and new ones stand beside the network that they make.
+    let again = folder.path().join("again");
+    let init = format!("student.init={}", folder.path().join("lora").display());
+    let more = [init.as_str(), "adm.iterations=1", "adm.lr_generator=1e-9", "lora.targets=[\"to_v\"]"];
+    let sets: Vec<String> = sets.iter().copied().chain(more).map(String::from).collect();
+    let loaded = LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets, &sections()).unwrap();
+    work(&loaded, &again, false, &Interrupt::default(), &Distillation::open(&loaded).unwrap()).unwrap();
+    let continued = weights(&again.join("student"), Vec::new());
+    let far = |name: &String| student[name].iter().zip(&continued[name]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    for name in student.keys() {
+        assert!(far(name) < 1e-6 && (far(name) == 0.0 || name.ends_with("to_v.weight")), "{name}: {}", far(name));
+    }
+
     // What would fail is refused before a run folder is made.
     for (set, words) in [("lora.targets=[\"nothing\"]", "ends the path of no layer"), ("lora.rank=65", "has no higher rank than")]
     {
-        let sets: Vec<String> = sets.iter().map(ToString::to_string).chain([set.to_string()]).collect();
+        let sets: Vec<String> = sets.iter().cloned().chain([set.to_string()]).collect();
         let loaded = LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets, &sections()).unwrap();
         let error = Distillation::open(&loaded).err().unwrap().to_string();
         assert!(error.contains(words), "{error}");

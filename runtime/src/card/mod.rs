@@ -102,6 +102,8 @@ pub struct Factors {
     pub modules: Vec<String>,
     /// Whether the teacher was something else than the plain files of its folder.
     pub changed: bool,
+    /// What the student is called that they change, where it is not the teacher.
+    pub began: Option<String>,
 }
 
 /// The card of a student as factors beside its teacher's weights.
@@ -110,14 +112,18 @@ pub struct Factors {
 /// [`ProcessError`] for a student whose steps cannot be walked.
 pub fn factors(family: &dyn Family, info: &StudentInfo, notes: &Notes, factors: &Factors) -> Result<String, ProcessError> {
     let subject = Subject::student(family, info, notes)?;
-    let Factors { file, rank, alpha, modules, changed } = factors;
+    let Factors { file, rank, alpha, modules, changed, began } = factors;
     let mut text = subject.head("diffusers").replace("- diffusers\n", "- diffusers\n- lora\n");
     let teacher = notes.teacher.as_deref().unwrap_or(&info.teacher);
+    let (base, what) = match began {
+        Some(began) => (began.as_str(), "the student that its training began with"),
+        None => (teacher, "its teacher"),
+    };
+    let (count, name) = (modules.len(), plain(base));
+    let layers = if count == 1 { "layer" } else { "layers" };
     let _ = write!(
         text,
-        "`{file}` changes {} layers of its teacher, {}, by low-rank factors (LoRA): rank {rank}, alpha {alpha}. ",
-        modules.len(),
-        plain(teacher)
+        "`{file}` changes {count} {layers} of {what}, {name}, by low-rank factors (LoRA): rank {rank}, alpha {alpha}. "
     );
     if *changed {
         text += "The teacher was not what its folder holds as it stands: a variant, a configuration or LoRA files of the recipe's \
@@ -129,10 +135,11 @@ pub fn factors(family: &dyn Family, info: &StudentInfo, notes: &Notes, factors: 
         let _ = write!(text, "; a program that does not read them needs the strength {scale}");
     }
     text += ". `dmdx_student.json` states how the student is sampled.\n\n## Draw\n\n";
-    text += &subject.with_factors(teacher, file);
+    text += &subject.with_factors((base, what), file);
     let _ = write!(
         text,
-        "`--lora {file}` merges it when dmdx reads the teacher; the run has merged it into the folder `student` already.\n\n"
+        "`--lora {file}` merges it when dmdx reads the network that it changes; the run has merged it into the folder `student` \
+         already.\n\n"
     );
     text += &subject.tail();
     Ok(text)
@@ -276,14 +283,14 @@ impl Subject<'_> {
         }
     }
 
-    /// How stock pipelines draw with the teacher and the factors in `file`.
-    fn with_factors(&self, teacher: &str, file: &str) -> String {
+    /// How stock pipelines draw with the pipeline called `base` and the factors in `file`.
+    fn with_factors(&self, (base, what): (&str, &str), file: &str) -> String {
         let Some(Diffusers::Scheduler { scheduler, call, note }) = self.diffusers else { return self.in_diffusers() };
-        let (class, teacher) = (self.family.class(), quoted(teacher));
+        let (class, base) = (self.family.class(), quoted(base));
         let (prompt, arguments) = (quoted(self.notes.prompt()), call.python());
         let note = note.as_ref().map_or_else(String::new, |note| format!(" Mind that {note}."));
         format!(
-            "```python\nfrom diffusers import {class}, {scheduler}\n\npipe = {class}.from_pretrained({teacher})  # the teacher\n\
+            "```python\nfrom diffusers import {class}, {scheduler}\n\npipe = {class}.from_pretrained({base})  # {what}\n\
              pipe.load_lora_weights(\".\", weight_name={})  # this folder\n\
              pipe.scheduler = {scheduler}.from_pretrained(\".\", subfolder=\"scheduler\")\n\
              picture = pipe({prompt}, {arguments}).images[0]\npicture.save(\"diffusers.png\")\n```\n\n\

@@ -17,6 +17,7 @@ use crate::recipe::LoraRole;
 use crate::report::{Score, Scores};
 use crate::store::StoredState;
 use crate::store::atomic::write_atomically;
+use crate::student::LORA_WEIGHTS;
 
 /// The folder of the student's factors, beside the student's own.
 pub(super) const LORA: &str = "lora";
@@ -99,7 +100,8 @@ pub(super) fn cards(job: &Distillation, student: &Path, bundles: &[PathBuf], sco
     if let Some((LowRank { rank, alpha, .. }, layers)) = job.materials().factors(LoraRole::Generator)? {
         let modules = layers.into_iter().map(|layer| layer.module).collect();
         let changed = job.loaded.recipe.teacher.is_changed();
-        let facts = card::Factors { file: student::LORA_WEIGHTS, rank, alpha, modules, changed };
+        let began = job.loaded.recipe.student.init.as_ref().map(|path| student::name(&job.loaded.resolve(path)));
+        let facts = card::Factors { file: LORA_WEIGHTS, rank, alpha, modules, changed, began };
         write(&student.with_file_name(LORA), card::factors(family, &info, &notes, &facts).map_err(refused)?)?;
     }
     for bundle in bundles {

@@ -15,6 +15,7 @@ use crate::error::{TeacherError, TrainError};
 use crate::store::atomic::{stream_atomically, write_atomically};
 use crate::store::hash;
 use crate::store::tensor_file::{Entry, TensorWriter, Values};
+use crate::student::LORA_WEIGHTS;
 
 /// What the reference library calls a denoising network's weights.
 const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
@@ -24,9 +25,6 @@ const INDEX: &str = "model_index.json";
 
 /// What states a pipeline's scheduler.
 const SCHEDULER: &str = "scheduler/scheduler_config.json";
-
-/// What the reference library calls low-rank factors.
-pub(super) const LORA_WEIGHTS: &str = "pytorch_lora_weights.safetensors";
 
 /// Copies the teacher's folder byte for byte but for three things: the denoising network's weights, which become the
 /// student's in 32 bits under the reference library's names; the scheduler, which becomes one that makes the student's
@@ -144,7 +142,7 @@ pub(super) fn describe(job: &Distillation, phase: &str) -> Result<(StudentInfo, 
 }
 
 /// What a model is called: `owner/name` in the hub's cache, otherwise the last part of its path.
-fn name(model: &Path) -> String {
+pub(super) fn name(model: &Path) -> String {
     let real = model.canonicalize().unwrap_or_else(|_| model.to_path_buf());
     let last = || real.file_name().map(|name| name.to_string_lossy().into_owned());
     hub::model_name(model).or_else(last).unwrap_or_else(|| "teacher".into())

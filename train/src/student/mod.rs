@@ -7,6 +7,7 @@ use dmdx_runtime::process::{Process, Rollout};
 use crate::error::TrainError;
 use crate::recipe;
 
+pub(crate) use init::LORA_WEIGHTS;
 pub use init::{Init, Teaching};
 
 /// The walk of a student of this teacher. Its times are the recipe's, or spaced as the teacher's; the first stands for pure

@@ -16,6 +16,9 @@ use crate::store::{GENERATOR, Parameters, StoredState};
 
 pub use open::Teaching;
 
+/// What the reference library calls low-rank factors.
+pub(crate) const LORA_WEIGHTS: &str = "pytorch_lora_weights.safetensors";
+
 /// The recipe key that names it.
 pub(super) const KEY: &str = "student.init";
 /// The recipe key of what its output means.

@@ -62,7 +62,12 @@ impl Init {
                 Self { sha256: hash::file(&path)?, weights: Weights::Checkpoint(Box::new(state)) }
             }
             Place::Pipeline(folder) => teaching.pipeline(loaded, &folder)?,
-            Place::Network { path, scale } => teaching.alone(loaded, &path, scale)?,
+            Place::Network { path, scale, info } => {
+                if let Some(info) = info {
+                    settle::by_info(loaded, &info, (teaching.process, teaching.schedule))?;
+                }
+                teaching.alone(loaded, &path, scale)?
+            }
         };
         if loaded.recipe.student.init_parameterisation.is_none() {
             let problem = "is missing, but student.init does not say what its output means: \"teacher\" where it is what the \

@@ -6,9 +6,12 @@ use dmdx_importer::path::located;
 use dmdx_importer::source::lora_file;
 use dmdx_runtime::StudentInfo;
 
-use super::refused;
+use super::{LORA_WEIGHTS, refused};
 use crate::error::TrainError;
 use crate::trainer::Checkpoint;
+
+/// What names the parts of a pipeline.
+const INDEX: &str = "model_index.json";
 
 /// What a path holds.
 pub(super) enum Place {
@@ -18,8 +21,8 @@ pub(super) enum Place {
     Checkpoint(PathBuf),
     /// A pipeline's folder in the diffusers layout.
     Pipeline(PathBuf),
-    /// One network, or a LoRA with its scale.
-    Network { path: PathBuf, scale: f64 },
+    /// One network, or a LoRA with its scale; with what lies beside a LoRA of ours.
+    Network { path: PathBuf, scale: f64, info: Option<Box<StudentInfo>> },
 }
 
 /// Tells the kinds apart by the files that only they have.
@@ -32,8 +35,12 @@ pub(super) fn find(given: &Path) -> Result<Place, TrainError> {
     if path.is_file() {
         return Ok(match Checkpoint::is_one(&path) {
             true => Place::Checkpoint(path),
-            false => Place::Network { path, scale },
+            false => Place::Network { info: beside(&path)?, path, scale },
         });
+    }
+    let factors = path.join(LORA_WEIGHTS);
+    if factors.is_file() && !path.join(INDEX).is_file() {
+        return Ok(Place::Network { info: beside(&factors)?, path: factors, scale });
     }
     for folder in [path.clone(), path.join("student")] {
         if let Some(info) = StudentInfo::read(&folder)? {
@@ -44,10 +51,19 @@ pub(super) fn find(given: &Path) -> Result<Place, TrainError> {
         let problem = "is the folder of a run that has written no student yet; resume that run, or name one of its checkpoints";
         return Err(refused(problem));
     }
-    Ok(match path.join("model_index.json").is_file() {
+    Ok(match path.join(INDEX).is_file() {
         true => Place::Pipeline(path),
-        false => Place::Network { path, scale },
+        false => Place::Network { path, scale, info: None },
     })
+}
+
+/// What is said beside a file that is no part of a pipeline.
+fn beside(file: &Path) -> Result<Option<Box<StudentInfo>>, TrainError> {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    if folder.join(INDEX).is_file() {
+        return Ok(None);
+    }
+    Ok(StudentInfo::read(folder)?.map(Box::new))
 }
 
 /// The path, and the scale behind `=` where there is no file of the whole name.
