@@ -7,7 +7,7 @@ use std::path::Path;
 
 use dmdx_train::method;
 use dmdx_train::recipe::explain::{DefaultValue, Explained, explained};
-use dmdx_train::recipe::{Checkpoint, Discriminator, Health, Lora, Optimizer, Pairs};
+use dmdx_train::recipe::{Checkpoint, Data, Discriminator, Health, Lora, Optimizer, Pairs};
 use syn::{Expr, Fields, Item, Lit, Meta, Type};
 
 /// The structs of a source file by name: each field, its type and its documentation.
@@ -113,6 +113,9 @@ fn defaults_are_those_that_serde_fills_in() {
         ("optimizer", toml::Table::try_from(Optimizer::default()).unwrap()),
         ("adp", toml::Table::try_from(method::adp::Adp::default()).unwrap()),
         ("reflow", toml::Table::try_from(method::reflow::Reflow::default()).unwrap()),
+        ("data", toml::Table::try_from(Data::default()).unwrap()),
+        ("dmd2", toml::Table::try_from(method::dmd2::Dmd2::default()).unwrap()),
+        ("regression", toml::Table::try_from(method::regression::Regression::default()).unwrap()),
         ("dmd", toml::Table::try_from(method::dmd::Dmd::default()).unwrap()),
         ("adm", toml::Table::try_from(method::adm::Adm::default()).unwrap()),
     ] {
@@ -126,7 +129,7 @@ fn defaults_are_those_that_serde_fills_in() {
     for key in ["teacher.path", "teacher.guidance", "discriminator.pixel.path", "score.classifier"] {
         assert_eq!(explained[key].default, DefaultValue::Required, "{key}");
     }
-    for key in ["prompts.list", "prompts.file", "student.steps", "pairs.path"] {
+    for key in ["prompts.list", "prompts.file", "student.steps", "pairs.path", "data.path"] {
         assert_eq!(explained[key].default, DefaultValue::None, "{key}");
     }
 }

@@ -131,6 +131,9 @@ pub enum FamilyError {
     /// Pictures with values that are not finite.
     #[error("the networks made a picture with NaN or infinity; the weights are probably damaged")]
     NotFinite,
+    /// Latents of pictures with values that are not finite.
+    #[error("the encoder made a latent with NaN or infinity; its weights are probably damaged")]
+    LatentsNotFinite,
     /// A video that was to be decoded in tiles.
     #[error("videos cannot be decoded in tiles yet; leave the tiling out")]
     TiledVideo,

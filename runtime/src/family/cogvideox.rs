@@ -149,6 +149,10 @@ impl Family for CogVideoX {
         blocks.filter(|block| (block + 1).is_multiple_of(TAPPED)).map(transformer::block).collect()
     }
 
+    fn bottleneck(&self, marks: &mut dyn Iterator<Item = &str>) -> Option<String> {
+        transformer::middle(marks)
+    }
+
     fn token_grid(&self, denoiser_config: &Value, latent_shape: &[usize]) -> Option<Vec<usize>> {
         let patch = as_size(&denoiser_config["patch_size"]).unwrap_or(PATCH);
         let patch_frames = as_size(&denoiser_config["patch_size_t"]).unwrap_or(1);

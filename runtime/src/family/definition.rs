@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use serde_json::Value;
 
 use super::condition::{Condition, Fixed};
+use super::encode::latents;
 use super::geometry::{Geometry, Size, check};
 use super::networks::{Network, Networks};
 use super::settings::{Place, Settings};
@@ -133,9 +134,28 @@ pub trait Family: Debug + Sync {
         tile: Option<usize>,
     ) -> Result<Tensor, Error>;
 
+    /// Latents of pictures `[b, 3, H, W]` from -1 to 1, or of videos `[b, f, 3, H, W]`, as the denoiser takes them: where the
+    /// encoder's distribution is densest, or with `noise`, standard normal and of the latents' shape, so far from there.
+    ///
+    /// # Errors
+    /// When the pipeline has no encoder, or it does not take the pictures.
+    fn latents(
+        &self,
+        networks: &dyn Networks,
+        scaling: &VaeScaling,
+        pictures: &Tensor,
+        noise: Option<&Tensor>,
+    ) -> Result<Tensor, Error> {
+        latents(networks, scaling, pictures, noise)
+    }
+
     /// The modules of the denoiser whose outputs a discriminator of latents reads, among all that are marked, in the order
     /// in which the network runs them.
     fn default_taps(&self, marks: &mut dyn Iterator<Item = &str>) -> Vec<String>;
+
+    /// The module in the middle of the denoiser, whose output a classifier on it reads, among all that are marked. `None`
+    /// where nothing is in the middle.
+    fn bottleneck(&self, marks: &mut dyn Iterator<Item = &str>) -> Option<String>;
 
     /// `encode(text)` in Python for the example of a bundle's card: what the denoiser is told, by the names of its inputs.
     /// `run`, `ids` and `last_but_one` of `card/onnxruntime.py` are at hand. `None` where no example is tested.

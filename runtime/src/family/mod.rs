@@ -7,6 +7,7 @@ mod cogvideox;
 mod condition;
 mod decode;
 mod definition;
+mod encode;
 mod geometry;
 mod networks;
 pub mod rotary;

@@ -84,4 +84,8 @@ impl Family for StableDiffusion {
     fn default_taps(&self, marks: &mut dyn Iterator<Item = &str>) -> Vec<String> {
         unet::last_resnets(marks)
     }
+
+    fn bottleneck(&self, marks: &mut dyn Iterator<Item = &str>) -> Option<String> {
+        unet::middle(marks)
+    }
 }

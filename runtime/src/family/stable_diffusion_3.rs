@@ -118,6 +118,10 @@ impl Family for StableDiffusion3 {
         transformer::blocks(marks).into_iter().map(transformer::block).collect()
     }
 
+    fn bottleneck(&self, marks: &mut dyn Iterator<Item = &str>) -> Option<String> {
+        transformer::middle(marks)
+    }
+
     fn token_grid(&self, denoiser_config: &Value, latent_shape: &[usize]) -> Option<Vec<usize>> {
         let patch = as_size(&denoiser_config["patch_size"]).unwrap_or(PATCH);
         let &[_, rows, columns] = latent_shape else { return None };

@@ -96,4 +96,8 @@ impl Family for StableDiffusionXl {
     fn default_taps(&self, marks: &mut dyn Iterator<Item = &str>) -> Vec<String> {
         unet::last_resnets(marks)
     }
+
+    fn bottleneck(&self, marks: &mut dyn Iterator<Item = &str>) -> Option<String> {
+        unet::middle(marks)
+    }
 }

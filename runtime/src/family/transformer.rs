@@ -17,3 +17,9 @@ pub(super) fn blocks(marks: &mut dyn Iterator<Item = &str>) -> BTreeSet<usize> {
 pub(super) fn block(number: usize) -> String {
     format!("{BLOCKS}{number}")
 }
+
+/// The block in the middle, of an even number the last of the first half: what has no bottleneck is cut there.
+pub(super) fn middle(marks: &mut dyn Iterator<Item = &str>) -> Option<String> {
+    let blocks = blocks(marks);
+    blocks.iter().nth(blocks.len().saturating_sub(1) / 2).copied().map(block)
+}

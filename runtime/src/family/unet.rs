@@ -70,3 +70,8 @@ pub(super) fn last_resnets(marks: &mut dyn Iterator<Item = &str>) -> Vec<String>
     }
     last.into_values().map(|(_, path)| path).collect()
 }
+
+/// The block between the way down and the way up.
+pub(super) fn middle(marks: &mut dyn Iterator<Item = &str>) -> Option<String> {
+    marks.filter(|path| *path == "mid_block").map(str::to_owned).next()
+}

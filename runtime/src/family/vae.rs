@@ -54,6 +54,21 @@ impl VaeScaling {
         }
     }
 
+    /// Latents as the denoiser takes them, from the autoencoder's own scale: the inverse of [`Self::undone`].
+    ///
+    /// # Errors
+    /// As [`Self::undone`].
+    pub(super) fn done(&self, latents: &Tensor, axis: usize) -> Result<Tensor, Error> {
+        let maps = self.maps();
+        match (maps.as_slice(), latents.shape().get(axis)) {
+            (&[(factor, offset)], _) => map_axis(latents, axis, |_, value| (value - offset) / factor),
+            (maps, Some(&channels)) if channels == maps.len() => {
+                map_axis(latents, axis, |channel, value| (value - maps[channel].1) / maps[channel].0)
+            }
+            _ => Err(Self::channels_differ(latents, maps.len())),
+        }
+    }
+
     /// Latents in the decoder's own scale; `axis` holds the channels.
     ///
     /// # Errors
@@ -63,16 +78,17 @@ impl VaeScaling {
         match (&self.latents_mean, &self.latents_std) {
             (Some(mean), Some(deviation)) => {
                 if latents.shape().get(axis) != Some(&mean.len()) || mean.len() != deviation.len() {
-                    return Err(FamilyError::Latents {
-                        network: VAE.into(),
-                        found: latents.shape().get(1..).unwrap_or_default().to_vec(),
-                        wanted: format!("{} channels, of which it has statistics", mean.len()),
-                    }
-                    .into());
+                    return Err(Self::channels_differ(latents, mean.len()));
                 }
                 map_axis(latents, axis, |channel, value| value * deviation[channel] / factor + mean[channel])
             }
             _ => map_axis(latents, axis, |_, value| value / factor + shift),
         }
+    }
+
+    fn channels_differ(latents: &Tensor, channels: usize) -> Error {
+        let found = latents.shape().get(1..).unwrap_or_default().to_vec();
+        FamilyError::Latents { network: VAE.into(), found, wanted: format!("{channels} channels, of which it has statistics") }
+            .into()
     }
 }

@@ -2,6 +2,7 @@
 
 use dmdx_graph::store::hash::Hasher;
 
+use super::captions::Captions;
 use super::lines::Lines;
 use super::template::Template;
 use crate::error::TrainError;
@@ -18,6 +19,10 @@ enum Source {
     Template(Template),
     Lines(Lines),
     List(Vec<String>),
+    /// Of pictures.
+    Captions(Captions),
+    /// The second behind the first.
+    Both(Box<Prompts>, Box<Prompts>),
 }
 
 impl Prompts {
@@ -50,12 +55,31 @@ impl Prompts {
         Self { source: Source::List(texts) }
     }
 
+    /// Captions of pictures.
+    pub fn captions(captions: Captions) -> Self {
+        Self { source: Source::Captions(captions) }
+    }
+
+    /// These texts, and behind them others.
+    ///
+    /// # Errors
+    /// [`TrainError::Recipe`] where there is no id for the last.
+    pub fn followed_by(self, others: Self) -> Result<Self, TrainError> {
+        let both = Self { source: Source::Both(Box::new(self), Box::new(others)) };
+        match u32::try_from(both.len()) {
+            Ok(_) => Ok(both),
+            Err(_) => Err(TrainError::recipe("data", format!("makes {} prompts and captions, but ids have 32 bits", both.len()))),
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         match &self.source {
             Source::Template(template) => template.len(),
             Source::Lines(lines) => lines.len(),
             Source::List(list) => list.len(),
+            Source::Captions(captions) => captions.len(),
+            Source::Both(first, second) => first.len().saturating_add(second.len()),
         }
     }
 
@@ -84,6 +108,11 @@ impl Prompts {
             Source::Template(template) => Box::new((first..).map_while(|number| template.get(number)).map(Ok)),
             Source::Lines(lines) => Box::new(lines.starting(first)?),
             Source::List(list) => Box::new(list.iter().skip(first).cloned().map(Ok)),
+            Source::Captions(captions) => Box::new(captions.starting(first)?.map(|found| found.map(|found| found.text))),
+            Source::Both(texts, others) => match first.checked_sub(texts.len()) {
+                Some(first) => others.starting(first)?,
+                None => Box::new(texts.starting(first)?.chain(others.starting(0)?)),
+            },
         })
     }
 

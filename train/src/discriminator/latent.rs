@@ -45,10 +45,20 @@ impl LatentDiscriminator {
     /// # Errors
     /// When shapes do not fit the teacher.
     pub fn features(&self, x: &Value, times: &[f64], condition: &ConditionBatch) -> Result<Features, TrainError> {
-        let Denoiser { module, process, ports } = &self.backbone;
-        let inputs = ports.inputs(x, &process.network_times(times), condition)?;
-        let wanted: Vec<&str> = self.taps.iter().map(|tap| tap.mark.as_str()).collect();
-        let features = module.forward(&inputs, &wanted)?.into_values().zip(&self.taps);
-        features.map(|(feature, tap)| Ok((tap.name.clone(), self.layout.channels_first(feature)?))).collect()
+        tapped(&self.backbone, (&self.taps, &self.layout), (x, times), condition)
     }
+}
+
+/// The tapped features of noisy samples, channels first. The network runs no further than its last tap.
+pub(super) fn tapped(
+    network: &Denoiser,
+    (taps, layout): (&[Tap], &FeatureLayout),
+    (x, times): (&Value, &[f64]),
+    condition: &ConditionBatch,
+) -> Result<Features, TrainError> {
+    let Denoiser { module, process, ports } = network;
+    let inputs = ports.inputs(x, &process.network_times(times), condition)?;
+    let wanted: Vec<&str> = taps.iter().map(|tap| tap.mark.as_str()).collect();
+    let features = module.forward(&inputs, &wanted)?.into_values().zip(taps);
+    features.map(|(feature, tap)| Ok((tap.name.clone(), layout.channels_first(feature)?))).collect()
 }

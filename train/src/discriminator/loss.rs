@@ -1,4 +1,5 @@
-//! The hinge losses of adversarial training over several heads (distillation.md 3.3, items 6 and register A7).
+//! The losses of adversarial training over several heads: hinges (distillation.md 3.3, item 6, and register A7), and those that
+//! do not saturate (distillation.md 3.7.2).
 
 use super::feature::Features;
 use crate::error::TrainError;
@@ -18,11 +19,31 @@ pub fn generator_loss(fake: &Features, reduce: HeadReduce) -> Result<Value, Trai
 /// # Errors
 /// When there are no heads, or the two differ in theirs.
 pub fn hinge_loss(fake: &Features, real: &Features, reduce: HeadReduce) -> Result<Value, TrainError> {
+    judged(fake, real, reduce, |logits| logits.shift(1.0).relu())
+}
+
+/// `softplus(-D(fake))`: per logit, its mean per head, reduced over the heads.
+///
+/// # Errors
+/// When there are no heads.
+pub fn unsaturated_generator_loss(fake: &Features, reduce: HeadReduce) -> Result<Value, TrainError> {
+    reduced(fake.values().map(|logits| logits.scale(-1.0).softplus().mean()), fake.len(), reduce)
+}
+
+/// `softplus(D(fake)) + softplus(-D(real))`: per logit, its mean per head, reduced over the heads.
+///
+/// # Errors
+/// As [`hinge_loss`].
+pub fn unsaturated_loss(fake: &Features, real: &Features, reduce: HeadReduce) -> Result<Value, TrainError> {
+    judged(fake, real, reduce, Value::softplus)
+}
+
+/// `penalty(D(fake)) + penalty(-D(real))`.
+fn judged(fake: &Features, real: &Features, reduce: HeadReduce, penalty: impl Fn(&Value) -> Value) -> Result<Value, TrainError> {
     let mut losses = Vec::new();
     for (tap, fake) in fake {
         let real = real.get(tap).ok_or_else(|| TrainError::NoLogits { tap: tap.clone() })?;
-        let on_fake = fake.shift(1.0).relu().mean();
-        losses.push(on_fake.plus(&real.scale(-1.0).shift(1.0).relu().mean()));
+        losses.push(penalty(fake).mean().plus(&penalty(&real.scale(-1.0)).mean()));
     }
     reduced(losses.into_iter(), fake.len(), reduce)
 }

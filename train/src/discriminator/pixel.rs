@@ -30,6 +30,11 @@ impl Decoder {
         self.module.set_profile(profile);
     }
 
+    /// The network.
+    pub fn network(&self) -> &GraphModule {
+        &self.module
+    }
+
     /// Pictures `[b, 3, h, w]` of latents.
     ///
     /// # Errors
@@ -76,7 +81,8 @@ impl PixelScaling {
         }
     }
 
-    fn apply(&self, picture: &Value) -> Result<Value, TrainError> {
+    /// The picture as the encoder is given it.
+    pub(crate) fn apply(&self, picture: &Value) -> Result<Value, TrainError> {
         if self.factor == [1.0; 3] && self.offset == [0.0; 3] {
             return Ok(picture.clone());
         }

@@ -3,6 +3,7 @@
 mod lora;
 mod network;
 mod operation;
+mod picture;
 mod teacher;
 mod tensor;
 mod trace;
@@ -15,6 +16,7 @@ use dmdx_importer::source::advised;
 pub use lora::LoraDefect;
 pub use network::NetworkError;
 pub use operation::OperationError;
+pub use picture::PictureDefect;
 pub use teacher::TeacherError;
 pub use tensor::TensorError;
 pub use trace::TraceDefect;
@@ -235,6 +237,20 @@ pub enum TrainError {
     NoPairs {
         /// The method.
         method: &'static str,
+    },
+    /// A method that learns from real latents was given none.
+    #[error("{method} learns from real latents, but there are none")]
+    NoLatents {
+        /// The method.
+        method: &'static str,
+    },
+    /// A real picture cannot be used.
+    #[error("the picture {path} {defect}")]
+    Picture {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        defect: PictureDefect,
     },
     /// A generator that noises its samples anew was given too few noises.
     #[error("call {step} of the generator needs a noise of its own, but none was drawn for it")]

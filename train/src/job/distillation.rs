@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use dmdx_runtime::manifest::GuidanceRange;
 use dmdx_runtime::score::Scorer;
 
+use super::real::Real;
 use crate::data::Prompts;
 use crate::diffusion::Generator;
 use crate::discriminator::FeatureLayout;
@@ -20,6 +21,11 @@ pub struct Distillation {
     pub(super) path: PathBuf,
     pub(super) prompts: Prompts,
     pub(super) prompts_sha256: String,
+    /// The prompts, and behind them the captions of real latents: all that is embedded.
+    pub(super) texts: Prompts,
+    pub(super) texts_sha256: String,
+    /// There where a method learns from real latents.
+    pub(super) real: Option<Real>,
     pub(super) teacher: Teacher,
     pub(super) taps: Vec<String>,
     pub(super) layout: FeatureLayout,

@@ -7,6 +7,7 @@ mod judge;
 pub mod models;
 mod open;
 mod pictures;
+mod real;
 mod record;
 mod reference;
 mod steps;

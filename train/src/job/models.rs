@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::pictures::{PictureSet, Pictures};
-use crate::data::{PairPlan, PairStore, ShardInputs};
+use crate::data::{LatentStore, PairPlan, PairStore, ShardInputs};
 use crate::error::TrainError;
 use crate::recipe::LoadedRecipe;
 use crate::report::Scores;
@@ -59,7 +59,13 @@ pub trait Models {
     /// When the inputs do not fit the teacher.
     fn teacher_latents(&self, conditions: &Self::ConditionStore, inputs: &ShardInputs) -> Result<Vec<f32>, TrainError>;
 
-    /// The phases in order; `pairs` is there where a phase needs pairs.
+    /// The real latents of the recipe's pictures, made in `folder` as far as they are not there.
+    ///
+    /// # Errors
+    /// When they cannot be made or read, and [`TrainError::Interrupted`].
+    fn real_latents(&self, folder: &Path, interrupt: &Interrupt) -> Result<LatentStore, TrainError>;
+
+    /// The phases in order; `pairs` and `latents` are there where a phase needs them.
     ///
     /// # Errors
     /// When a phase of the recipe is impossible.
@@ -67,6 +73,7 @@ pub trait Models {
         &'a self,
         conditions: &'a Self::ConditionStore,
         pairs: Option<PairStore>,
+        latents: Option<LatentStore>,
     ) -> Result<Vec<PhaseSlot<'a>>, TrainError>;
 
     /// Writes the student as a pipeline in the reference library's layout.

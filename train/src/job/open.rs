@@ -4,11 +4,14 @@ use dmdx_importer::path::located;
 use dmdx_runtime::score::neighbours::NEIGHBOURS;
 
 use super::distillation::Distillation;
-use super::{deliver, evaluate};
+use super::{deliver, evaluate, real};
 use crate::data::Prompts;
 use crate::device;
 use crate::error::TrainError;
-use crate::recipe::{LoadedRecipe, LoraRole};
+use crate::method;
+use crate::method::dmd2::Dmd2;
+use crate::method::regression::Regression;
+use crate::recipe::{LoadedRecipe, LoraRole, Section};
 use crate::store::hash;
 use crate::teacher::{Header, Teacher};
 
@@ -20,6 +23,8 @@ impl Distillation {
     pub fn open(given: &LoadedRecipe) -> Result<Self, TrainError> {
         let mut loaded = given.clone();
         let recipe = &given.recipe;
+        method::check_needs(recipe)?;
+        let named = real::named(given)?;
         let device = device::open(recipe.run.device)?;
         if recipe.run.threads > 0 {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(recipe.run.threads).build_global();
@@ -45,8 +50,28 @@ impl Distillation {
             return Err(TrainError::recipe("score.count_per_prompt", problem));
         }
         let teacher_hash = hash::pipeline(&teacher.pipeline)?;
+        let real = named.map(|named| named.opened(given, &teacher, &teacher_hash)).transpose()?;
+        let texts = match &real {
+            Some(real) => prompts.clone().followed_by(Prompts::captions(real.captions.clone()))?,
+            None => prompts.clone(),
+        };
+        let texts_sha256 = if real.is_some() { texts.sha256()? } else { prompts_sha256.clone() };
         let layout = teacher.feature_layout();
-        let job = Self { loaded, path, prompts, prompts_sha256, teacher, taps, layout, teacher_hash, init, scorer };
+        let job = Self {
+            loaded,
+            path,
+            prompts,
+            prompts_sha256,
+            texts,
+            texts_sha256,
+            real,
+            teacher,
+            taps,
+            layout,
+            teacher_hash,
+            init,
+            scorer,
+        };
         job.student()?;
         deliver::check(&job)?;
         for role in [LoraRole::Generator, LoraRole::FakeScore] {
@@ -54,6 +79,12 @@ impl Distillation {
         }
         job.materials().latent_taps()?;
         job.materials().pixel_discriminator("check", 1.0)?;
+        if let Some(regression) = job.loaded.recipe.section::<Regression>()?.filter(|section| section.iterations > 0) {
+            job.materials().perceptual(&regression)?;
+        }
+        if let Some(dmd2) = job.loaded.recipe.section::<Dmd2>()?.filter(|dmd2| dmd2.iterations > 0) {
+            job.materials().classifier(Dmd2::NAME, &dmd2.taps, dmd2.lr_classifier)?;
+        }
         Ok(job)
     }
 }

@@ -7,6 +7,7 @@ use crate::data::{ConditionPlan, PairPlan};
 use crate::device;
 use crate::error::TrainError;
 use crate::method;
+use crate::method::regression::Regression;
 use crate::module::LowRank;
 use crate::recipe::{LoraRole, Sampler};
 use crate::store::hash;
@@ -28,6 +29,14 @@ pub(super) fn inputs(job: &Distillation) -> Result<BTreeMap<String, String>, Tra
     }
     if let Some(init) = &job.init {
         inputs.insert("student.init".into(), init.sha256.clone());
+    }
+    let regression = recipe.section::<Regression>()?.filter(|section| section.iterations > 0);
+    if let Some(file) = regression.and_then(|section| section.perceptual) {
+        inputs.insert("regression.perceptual".into(), hash::file(&job.loaded.resolve(&file))?);
+    }
+    if let Some(real) = &job.real {
+        let key = if real.pictures.is_some() { "data.path" } else { "data.latents" };
+        inputs.insert(key.into(), real.plan.pictures_sha256.clone());
     }
     if let Some(file) = &recipe.prompts.file {
         inputs.insert("prompts.file".into(), hash::file(&job.loaded.resolve(file))?);
@@ -83,8 +92,8 @@ fn lora(job: &Distillation) -> Result<Vec<(&'static str, String)>, TrainError> {
 pub(super) fn condition_plan(job: &Distillation) -> ConditionPlan {
     ConditionPlan {
         teacher_sha256: job.teacher_hash.clone(),
-        prompts_sha256: job.prompts_sha256.clone(),
-        prompt_count: job.prompts.len(),
+        prompts_sha256: job.texts_sha256.clone(),
+        prompt_count: job.texts.len(),
         encoding: job.teacher.pipeline.class.clone(),
         unconditional: job.teacher.unconditional,
         dtype: job.loaded.recipe.prompts.dtype,

@@ -10,7 +10,7 @@ use super::distillation::Distillation;
 use super::models::{Drawer, Models};
 use super::pictures::{PictureSet, Pictures};
 use super::{evaluate, record, reference, student};
-use crate::data::{PairPlan, PairStore, ShardInputs, StoredConditions};
+use crate::data::{LatentStore, PairPlan, PairStore, ShardInputs, StoredConditions};
 use crate::error::TrainError;
 use crate::method::{self, Given, Method, Need};
 use crate::recipe::{LoadedRecipe, LoraRole};
@@ -44,7 +44,7 @@ impl Models for Distillation {
     }
 
     fn conditions(&self, folder: &Path, interrupt: &Interrupt) -> Result<StoredConditions, TrainError> {
-        self.teacher.conditions(folder, &record::condition_plan(self), &self.prompts, interrupt)
+        self.teacher.conditions(folder, &record::condition_plan(self), &self.texts, interrupt)
     }
 
     fn teacher_latents(&self, conditions: &StoredConditions, inputs: &ShardInputs) -> Result<Vec<f32>, TrainError> {
@@ -52,15 +52,23 @@ impl Models for Distillation {
         self.teacher.latents(conditions, &inputs.noise, &inputs.prompts, &weights, self.loaded.recipe.pairs.steps as usize)
     }
 
+    fn real_latents(&self, folder: &Path, interrupt: &Interrupt) -> Result<LatentStore, TrainError> {
+        let real = self.real.as_ref().ok_or_else(|| TrainError::recipe("data", "is missing, but a method learns from it"))?;
+        real.latents(&self.teacher, self.prompts.len(), folder, interrupt)
+    }
+
     fn phases<'a>(
         &'a self,
         conditions: &'a StoredConditions,
         pairs: Option<PairStore>,
+        latents: Option<LatentStore>,
     ) -> Result<Vec<PhaseSlot<'a>>, TrainError> {
         let slot = |method: &'static Method| {
             let pairs = pairs.clone().filter(|_| method.needs.contains(&Need::Pairs));
-            let build =
-                move |previous: Option<&StoredState>| (method.build)(&self.materials(), Given { previous, conditions, pairs });
+            let latents = latents.clone().filter(|_| method.needs.contains(&Need::Latents));
+            let build = move |previous: Option<&StoredState>| {
+                (method.build)(&self.materials(), Given { previous, conditions, pairs, latents })
+            };
             let (info, _) = student::describe(self, method.section.name)?;
             Ok(PhaseSlot { name: method.section.name, student: Some(info.to_json()), build: Box::new(build) })
         };

@@ -57,9 +57,16 @@ pub fn work(
     } else {
         None
     };
+    let latents = if method::of(recipe).any(|method| method.needs.contains(&Need::Latents)) {
+        let named = recipe.data.as_ref().and_then(|data| data.latents.as_ref());
+        let place = named.map_or_else(|| folder.latents(), |path| loaded.resolve(path));
+        Some(models.real_latents(&place, interrupt)?)
+    } else {
+        None
+    };
     let judge = Judge { recipe, folder: &folder, prompts: plan.prompt_count, models, conditions: &conditions };
     let mut look = |phase: &dyn Phase, iteration: u64| judge.look(phase, iteration);
-    let Finished { state, mut logs } = run(&folder, recipe, interrupt, models.phases(&conditions, pairs)?, &mut look)?;
+    let Finished { state, mut logs } = run(&folder, recipe, interrupt, models.phases(&conditions, pairs, latents)?, &mut look)?;
     let state = state.ok_or_else(|| TrainError::NoStudent { reason: "no phase of the recipe has an iteration".to_string() })?;
 
     write_folder(&folder.join(STUDENT), |place| models.save_student(&state, place))?;

@@ -1,6 +1,6 @@
 //! The random numbers that methods share.
 
-use crate::data::{PairStore, StoredConditions};
+use crate::data::{LatentStore, PairStore, StoredConditions};
 use crate::diffusion::ConditionBatch;
 use crate::error::TrainError;
 use crate::module::Value;
@@ -16,6 +16,15 @@ pub struct OdePairs {
     pub x_t: Value,
     /// The prompts' conditions.
     pub condition: ConditionBatch,
+}
+
+/// Real latents.
+#[derive(Clone, Debug)]
+pub struct Reals {
+    /// The latents.
+    pub x_0: Value,
+    /// Their captions, among the conditions of all texts.
+    pub captions: Vec<usize>,
 }
 
 /// What batches of latents are like.
@@ -60,6 +69,16 @@ impl Batches {
             x_t: Value::float(pairs.noise, &shape, &self.device)?,
             condition: conditions.conditional(&prompts)?,
         })
+    }
+
+    /// Real latents, one per sample.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(super) fn reals(&self, store: &LatentStore, draws: &mut Draws) -> Result<Reals, TrainError> {
+        let indices = draws.integers(self.samples, 0, i64::try_from(store.len()).unwrap_or(i64::MAX));
+        let batch = store.batch(&indices)?;
+        Ok(Reals { x_0: Value::float(batch.latents, &self.shape(), &self.device)?, captions: batch.captions })
     }
 
     /// Standard normal noise.

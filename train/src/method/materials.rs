@@ -5,10 +5,11 @@ use dmdx_importer::{ImportError, ImportOptions, Nonfinite, import};
 
 use super::draw::Batches;
 use super::look::Look;
+use super::regression::{Perceptual, Regression, RegressionLoss, vgg};
 use crate::data::StoredConditions;
 use crate::diffusion::Generator;
 use crate::discriminator::{
-    FeatureLayout, HeadBias, HeadLayout, Heads, LatentDiscriminator, PixelDiscriminator, PixelScaling, Tap, find_taps,
+    Classifier, FeatureLayout, HeadBias, HeadLayout, Heads, LatentDiscriminator, PixelDiscriminator, PixelScaling, Tap, find_taps,
 };
 use crate::error::TrainError;
 use crate::module::{AdamSettings, Trained};
@@ -155,6 +156,25 @@ impl Materials<'_> {
         find_taps(self.teacher.graph()?, self.taps, &inputs, self.layout, LATENT_TAPS)
     }
 
+    /// The classifier of a method on these modules of the fake score, or on the one in the middle.
+    ///
+    /// # Errors
+    /// When a tap is no module of the teacher, or has no features, or there is none in the middle.
+    pub fn classifier(&self, method: &str, taps: &[String], rate: f64) -> Result<Classifier, TrainError> {
+        let key = format!("{method}.taps");
+        let names = match taps {
+            [] => vec![self.teacher.bottleneck()?.ok_or_else(|| {
+                TrainError::recipe(&key, "is left out, but nothing is in the middle of the teacher's network; name a module")
+            })?],
+            taps => taps.to_vec(),
+        };
+        let latent: Vec<usize> = std::iter::once(1).chain(self.teacher.latent_shape.iter().copied()).collect();
+        let inputs = [(self.teacher.denoiser.ports.sample, latent)];
+        let taps = find_taps(self.teacher.graph()?, &names, &inputs, self.layout, &key)?;
+        let heads = self.heads(&taps, &format!("{method} classifier heads"), rate)?;
+        Ok(Classifier::new(&taps, self.layout.clone(), heads))
+    }
+
     /// The latent discriminator of a method.
     ///
     /// # Errors
@@ -164,6 +184,19 @@ impl Materials<'_> {
         let heads = self.heads(&taps, &format!("{method} latent heads"), rate)?;
         let (teacher, graph) = (&self.teacher.denoiser, self.teacher.graph()?);
         LatentDiscriminator::new(teacher, graph, &taps, self.layout.clone(), heads)
+    }
+
+    /// The perceptual network of the regression; none where latents are compared.
+    ///
+    /// # Errors
+    /// When its file cannot be read, or lacks a weight, or the teacher's pictures are too small for it.
+    pub fn perceptual(&self, section: &Regression) -> Result<Option<Perceptual>, TrainError> {
+        let Some(path) = section.perceptual.as_ref().filter(|_| section.loss == RegressionLoss::Lpips) else { return Ok(None) };
+        let weights = vgg::read(&self.loaded.resolve(path))?;
+        let device = self.teacher.denoiser.module.device();
+        let network = Perceptual::new(&weights, self.teacher.picture_size, section.pooling, device);
+        let refuse = |error: TrainError| TrainError::recipe("regression.perceptual", format!("cannot be used: {error}"));
+        network.map(Some).map_err(refuse)
     }
 
     /// The pixel discriminator, where the recipe has one.

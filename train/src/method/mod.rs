@@ -4,6 +4,7 @@
 pub mod adm;
 pub mod adp;
 pub mod dmd;
+pub mod dmd2;
 mod draw;
 mod look;
 pub mod matching;
@@ -11,9 +12,10 @@ mod materials;
 mod metrics;
 mod networks;
 pub mod reflow;
+pub mod regression;
 mod tape;
 
-pub use draw::{Batches, OdePairs};
+pub use draw::{Batches, OdePairs, Reals};
 pub(crate) use materials::GENERATOR;
 pub use materials::Materials;
 
@@ -21,7 +23,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
-use crate::data::{PairStore, StoredConditions};
+use crate::data::{LatentStore, PairStore, StoredConditions};
 use crate::error::TrainError;
 use crate::recipe::{Recipe, SectionEntry};
 use crate::store::StoredState;
@@ -33,6 +35,8 @@ use crate::trainer::Phase;
 pub enum Need {
     /// Noise and what the teacher's deterministic sampler makes of it.
     Pairs,
+    /// Latents of real pictures with their captions (`[data]`).
+    Latents,
 }
 
 /// What the output of the student means after a method.
@@ -48,10 +52,12 @@ pub enum Student {
 pub struct Given<'a> {
     /// None where this is the first phase, or it is resumed.
     pub previous: Option<&'a StoredState>,
-    /// The conditions of the recipe's prompts.
+    /// The conditions of the recipe's prompts, and behind them of the captions of real latents.
     pub conditions: &'a StoredConditions,
     /// There where the method needs pairs.
     pub pairs: Option<PairStore>,
+    /// There where the method needs real latents.
+    pub latents: Option<LatentStore>,
 }
 
 impl Given<'_> {
@@ -61,6 +67,14 @@ impl Given<'_> {
     /// Where none were collected.
     fn pairs(&mut self, method: &'static str) -> Result<PairStore, TrainError> {
         self.pairs.take().ok_or(TrainError::NoPairs { method })
+    }
+
+    /// The real latents of a method that needs them.
+    ///
+    /// # Errors
+    /// Where there are none.
+    fn latents(&mut self, method: &'static str) -> Result<LatentStore, TrainError> {
+        self.latents.take().ok_or(TrainError::NoLatents { method })
     }
 }
 
@@ -88,7 +102,7 @@ pub struct Method {
 }
 
 /// All methods, in the order in which a recipe's phases run.
-pub const METHODS: &[Method] = &[reflow::METHOD, adp::METHOD, adm::METHOD, dmd::METHOD];
+pub const METHODS: &[Method] = &[reflow::METHOD, adp::METHOD, regression::METHOD, adm::METHOD, dmd::METHOD, dmd2::METHOD];
 
 /// The methods' sections, for reading recipes.
 pub fn sections() -> Vec<SectionEntry> {
@@ -98,6 +112,19 @@ pub fn sections() -> Vec<SectionEntry> {
 /// The methods that a recipe runs.
 pub fn of(recipe: &Recipe) -> impl Iterator<Item = &'static Method> {
     METHODS.iter().filter(|method| recipe.iterations(method.section.name) > 0)
+}
+
+/// Refuses a recipe without what its methods learn from, before anything is loaded.
+///
+/// # Errors
+/// [`TrainError::Recipe`] where a method learns from real latents and there is no `[data]`.
+pub fn check_needs(recipe: &Recipe) -> Result<(), TrainError> {
+    let lacking = of(recipe).find(|method| method.needs.contains(&Need::Latents) && recipe.data.is_none());
+    lacking.map_or(Ok(()), |method| {
+        let problem =
+            format!("is missing, but {} learns from real latents; name a folder of pictures in it", method.section.name);
+        Err(TrainError::recipe("data", problem))
+    })
 }
 
 /// Whether the student is on the line between noise and latent while method `name` trains it: it began there, or that or an

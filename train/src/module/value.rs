@@ -154,6 +154,14 @@ impl Value {
         self.map(<Dispatch as burn::backend::ops::ActivationOps<Dispatch>>::relu)
     }
 
+    /// `ln(1 + exp(self))`, without overflow.
+    pub fn softplus(&self) -> Self {
+        let above = self.relu();
+        // -|x|, so that the exponential is at most one.
+        let tail = self.minus(&above.scale(2.0)).map(|tensor| Dispatch::float_log1p(Dispatch::float_exp(tensor)));
+        above.plus(&tail)
+    }
+
     /// `self²`.
     pub fn square(&self) -> Self {
         self.times(self)

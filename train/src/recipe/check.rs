@@ -31,6 +31,9 @@ pub(super) fn check(recipe: &Recipe, sections: &[SectionEntry]) -> Result<(), Tr
         let problem = format!("are all left out, but a recipe needs one of {}", names.join(", "));
         return Err(TrainError::recipe("methods", problem));
     }
+    if recipe.data.as_ref().is_some_and(|data| data.path.is_none() && data.latents.is_none()) {
+        return Err(TrainError::recipe("data", "must have path, a folder of pictures, or latents, a folder of their latents"));
+    }
     sections.iter().try_for_each(|section| (section.check)(recipe))?;
     prompts(recipe)
 }

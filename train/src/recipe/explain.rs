@@ -55,7 +55,7 @@ impl Display for Explained {
 }
 
 /// A recipe that has every section and in it only what it must have.
-const BARE: &str = "[teacher]\npath = 't'\nguidance = [1, 1]\n[prompts]\nlist = ['p']\n[discriminator.pixel]\npath = 'p'\n[lora]\n[score]\nclassifier = 'c'\n";
+const BARE: &str = "[teacher]\npath = 't'\nguidance = [1, 1]\n[prompts]\nlist = ['p']\n[data]\npath = 'd'\n[discriminator.pixel]\npath = 'p'\n[lora]\n[score]\nclassifier = 'c'\n";
 
 /// Every key of a recipe with these methods, by section.
 ///
@@ -68,7 +68,7 @@ pub fn explained(methods: &[SectionEntry]) -> Result<Vec<Explained>, TrainError>
         let resolved = loaded.resolved()?;
         Ok((loaded, resolved))
     };
-    let sections = methods.iter().map(|method| Ok((method.name, of(&format!("[{}]\n", method.name))?)));
+    let sections = methods.iter().map(|method| Ok((method.name, of(&format!("[{}]\n{}", method.name, method.needed))?)));
     let sections = sections.collect::<Result<Vec<_>, TrainError>>()?;
     let texts: Vec<(String, KeyText)> = COMMON
         .iter()
@@ -84,8 +84,8 @@ pub fn explained(methods: &[SectionEntry]) -> Result<Vec<Explained>, TrainError>
             Some(value) if own.is_some_and(|(_, (loaded, _))| loaded.defaults.contains(&key)) => {
                 DefaultValue::Value(value.clone())
             }
-            // The bare recipe has one way to say its prompts; the others say as much.
-            Some(_) if key != "prompts.list" => DefaultValue::Required,
+            // The bare recipe has one way to say its prompts and one to say its pictures; the others say as much.
+            Some(_) if key != "prompts.list" && key != "data.path" => DefaultValue::Required,
             _ => DefaultValue::None,
         };
         Ok(Explained { allowed: kind.sentence(&key), default, text: *text, key })

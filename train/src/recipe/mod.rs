@@ -23,8 +23,8 @@ pub use load::LoadedRecipe;
 pub use lora::{Lora, LoraRole, LoraStart};
 pub use section::{Section, SectionEntry};
 pub use sections::{
-    AtChance, Checkpoint, Device, Discriminator, Export, HeadOutput, HeadReduce, Health, InitParameterisation, Optimizer,
-    PairDtype, Pairs, PixelDiscriminator, PixelInput, Prompts, Run, Sampler, Score, Student, Teacher, Unconditional,
+    AtChance, Checkpoint, Data, Device, Discriminator, Export, HeadOutput, HeadReduce, Health, InitParameterisation, Optimizer,
+    PairDtype, Pairs, PixelDiscriminator, PixelInput, Posterior, Prompts, Run, Sampler, Score, Student, Teacher, Unconditional,
 };
 
 /// The sections of the methods by name, every default filled in.
@@ -41,6 +41,9 @@ pub struct Recipe {
     /// The ODE pairs that methods may learn from.
     #[serde(default)]
     pub pairs: Pairs,
+    /// The real latents that methods may learn from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Data>,
     /// How the student walks.
     #[serde(default)]
     pub student: Student,

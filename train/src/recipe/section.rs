@@ -21,6 +21,9 @@ pub trait Section: Serialize + DeserializeOwned {
     /// What every key is for.
     const TEXTS: &'static [KeyText];
 
+    /// Lines that a section cannot do without where everything else is the default.
+    const NEEDED: &'static str = "";
+
     /// Conditions between keys of this section and of others.
     ///
     /// # Errors
@@ -37,6 +40,8 @@ pub struct SectionEntry {
     pub keys: &'static [(&'static str, Kind)],
     /// What every key is for.
     pub texts: &'static [KeyText],
+    /// Lines that the section cannot do without.
+    pub needed: &'static str,
     pub(super) resolve: fn(&Table) -> Result<Table, toml::de::Error>,
     pub(super) check: fn(&Recipe) -> Result<(), TrainError>,
 }
@@ -44,7 +49,7 @@ pub struct SectionEntry {
 impl SectionEntry {
     /// The entry of a section.
     pub const fn of<S: Section>() -> Self {
-        Self { name: S::NAME, keys: S::KEYS, texts: S::TEXTS, resolve: resolve::<S>, check: check::<S> }
+        Self { name: S::NAME, keys: S::KEYS, texts: S::TEXTS, needed: S::NEEDED, resolve: resolve::<S>, check: check::<S> }
     }
 }
 

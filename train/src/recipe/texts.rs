@@ -73,6 +73,26 @@ pub(super) const COMMON: &[KeyText] = &[
     KeyText::new("pairs.shard", "pairs per file", OURS, "Pairs per file."),
     KeyText::new("pairs.path", "folder", OURS, "Folder of the pairs; the run folder's pairs where left out."),
     KeyText::new(
+        "data.path",
+        "folder",
+        OURS,
+        "Folder of pictures, with their captions in metadata.jsonl (file_name, text) or a .txt beside each.",
+    ),
+    KeyText::new(
+        "data.latents",
+        "folder",
+        OURS,
+        "Folder of their latents; the run folder's latents where left out. Without data.path they must all be there.",
+    ),
+    KeyText::new(
+        "data.posterior",
+        "",
+        READING,
+        "What is taken of the distribution that the encoder gives: where it is densest, or one draw.",
+    ),
+    KeyText::new("data.dtype", "", OURS, "Stored precision of the latents."),
+    KeyText::new("data.shard", "latents", OURS, "Latents per file."),
+    KeyText::new(
         "student.init",
         "path",
         OURS,

@@ -26,9 +26,10 @@ const COLOURS: [RGBColor; 6] = [
 ];
 
 /// What curves mean, for somebody who sees them for the first time.
-const MEANINGS: [(&str, &str); 6] = [
+const MEANINGS: [(&str, &str); 7] = [
     ("generator", "0 if the discriminator is undecided about the student, below if it takes it for the teacher"),
     ("discriminator", "2 (by the default weights) if it cannot tell student from teacher, 0 if it always can"),
+    ("classifier", "1.39 if it cannot tell student from real pictures, 0 if it always can"),
     ("fake", "error of the network that follows the student's pictures: low is needed, not the goal"),
     ("mse", "squared distance between the student's latents and the teacher's"),
     ("spread", "how different the pictures of one prompt are; should come near the teacher's in score.json"),

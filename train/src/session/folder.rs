@@ -108,6 +108,11 @@ impl RunFolder {
         self.join("reference.safetensors")
     }
 
+    /// Folder of the latents of real pictures, where the recipe names no other.
+    pub fn latents(&self) -> PathBuf {
+        self.join("latents")
+    }
+
     /// One JSON line per iteration.
     pub fn metrics(&self) -> PathBuf {
         self.join("metrics.jsonl")

@@ -1,5 +1,6 @@
 //! The teacher: networks of a pipeline, the conditions of prompts, and its sampler.
 
+mod encoder;
 mod header;
 mod networks;
 mod prompts;
@@ -26,6 +27,7 @@ use crate::module::{GraphModule, Value};
 use crate::recipe::Unconditional;
 use crate::session::{Draws, Interrupt};
 
+pub use encoder::Encoder;
 pub use header::Header;
 pub use networks::{Interpreted, OnBurn};
 
@@ -175,6 +177,14 @@ impl Teacher {
     /// As [`Teacher::graph`].
     pub fn default_taps(&self) -> Result<Vec<String>, TrainError> {
         Ok(self.family.default_taps(&mut self.graph()?.marks().keys().map(String::as_str)))
+    }
+
+    /// The module in the middle of the denoising network, if one is.
+    ///
+    /// # Errors
+    /// As [`Teacher::graph`].
+    pub fn bottleneck(&self) -> Result<Option<String>, TrainError> {
+        Ok(self.family.bottleneck(&mut self.graph()?.marks().keys().map(String::as_str)))
     }
 
     /// How the denoising network lays out the features of its modules.

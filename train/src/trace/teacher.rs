@@ -11,7 +11,7 @@ use dmdx_runtime::scheduler;
 
 use super::recorded::Trace;
 use crate::diffusion::{ConditionBatch, ConditionPair, Denoiser, Ports};
-use crate::discriminator::{FeatureLayout, HeadLayout, Heads, LatentDiscriminator, find_taps};
+use crate::discriminator::{Classifier, FeatureLayout, HeadLayout, Heads, LatentDiscriminator, Tap, find_taps};
 use crate::error::{TraceDefect, TrainError};
 use crate::module::{AdamSettings, GraphModule, Layer, LowRank, Trained, Value, Weights};
 use crate::recipe::HeadOutput;
@@ -97,37 +97,58 @@ impl Teacher {
         settings: AdamSettings,
         device: &Device,
     ) -> Result<LatentDiscriminator, TrainError> {
-        let graph = self.graph(trace)?;
+        let (taps, layout, heads) = self.heads(trace, settings, device)?;
+        LatentDiscriminator::new(&self.denoiser, self.graph(trace)?, &taps, layout, heads)
+    }
+
+    /// The classifier with the trace's heads on its taps.
+    pub(crate) fn classifier(&self, trace: &Trace, settings: AdamSettings, device: &Device) -> Result<Classifier, TrainError> {
+        let (taps, layout, heads) = self.heads(trace, settings, device)?;
+        Ok(Classifier::new(&taps, layout, heads))
+    }
+
+    fn heads(
+        &self,
+        trace: &Trace,
+        settings: AdamSettings,
+        device: &Device,
+    ) -> Result<(Vec<Tap>, FeatureLayout, Heads), TrainError> {
         let names = trace.texts("taps")?;
         let latent = trace.sizes("latent")?;
         let grid = self.family.token_grid(&self.component.config, latent.get(1..).unwrap_or_default());
         let layout = grid.map_or(FeatureLayout::ChannelsFirst, FeatureLayout::Tokens);
         let inputs = [(self.denoiser.ports.sample, latent)];
-        let taps = find_taps(graph, &names, &inputs, &layout, "taps")?;
+        let taps = find_taps(self.graph(trace)?, &names, &inputs, &layout, "taps")?;
         let weights = trace.heads(|name| names.iter().any(|tap| name.starts_with(&format!("{tap}."))));
         let heads = Heads::with_weights(&taps, LAYOUT, &weights, settings, device)?;
-        LatentDiscriminator::new(&self.denoiser, graph, &taps, layout, heads)
+        Ok((taps, layout, heads))
     }
 
     /// The trace's conditions; where it records no unconditional ones, those are zeros.
     pub(crate) fn conditions(&self, trace: &Trace, device: &Device) -> Result<ConditionPair, TrainError> {
-        let named = |prefix: &str| {
-            let found = self
-                .kind
-                .texts
-                .iter()
-                .map(|(input, key)| Ok(((*input).to_string(), trace.value(&format!("{prefix}{key}"), device)?)));
-            found.collect::<Result<Vec<_>, TrainError>>()
-        };
-        let sizes = self.kind.sizes.iter().map(|input| Ok(((*input).to_string(), trace.value(&format!("in.{input}"), device)?)));
-        let sizes = sizes.collect::<Result<Vec<_>, TrainError>>()?;
-        let told = named("in.")?;
+        let (told, sizes) = (self.texts(trace, "in.", device)?, self.sizes(trace, "in.", device)?);
         let without: Vec<(String, Value)> = match trace.has("in.uncond.prompt") {
-            true => named("in.uncond.")?,
+            true => self.texts(trace, "in.uncond.", device)?,
             false => told.iter().map(|(name, value)| (name.clone(), value.zeros_like())).collect(),
         };
         let condition = |texts: Vec<(String, Value)>| ConditionBatch::new(texts.into_iter().chain(sizes.clone()).collect());
         Ok(ConditionPair { conditional: condition(told), unconditional: condition(without) })
+    }
+
+    /// One of the trace's conditions.
+    pub(crate) fn condition(&self, trace: &Trace, prefix: &str, device: &Device) -> Result<ConditionBatch, TrainError> {
+        let texts = self.texts(trace, prefix, device)?;
+        Ok(ConditionBatch::new(texts.into_iter().chain(self.sizes(trace, prefix, device)?).collect()))
+    }
+
+    fn texts(&self, trace: &Trace, prefix: &str, device: &Device) -> Result<Vec<(String, Value)>, TrainError> {
+        let value = |(input, key): &(&str, &str)| Ok(((*input).to_string(), trace.value(&format!("{prefix}{key}"), device)?));
+        self.kind.texts.iter().map(value).collect()
+    }
+
+    fn sizes(&self, trace: &Trace, prefix: &str, device: &Device) -> Result<Vec<(String, Value)>, TrainError> {
+        let value = |input: &&str| Ok(((*input).to_string(), trace.value(&format!("{prefix}{input}"), device)?));
+        self.kind.sizes.iter().map(value).collect()
     }
 }
 

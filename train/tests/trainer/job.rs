@@ -9,7 +9,7 @@ use dmdx_graph::store::NewFolder;
 use dmdx_runtime::Tensor;
 use dmdx_runtime::score::{Reference, Spread};
 use dmdx_train::TrainError;
-use dmdx_train::data::{PairPlan, PairStore, ShardInputs};
+use dmdx_train::data::{LatentStore, PairPlan, PairStore, ShardInputs};
 use dmdx_train::job::work::{default_folder, work};
 use dmdx_train::job::{Drawer, Models, PictureSet, Pictures};
 use dmdx_train::recipe::PairDtype;
@@ -92,7 +92,17 @@ impl Models for Fake {
         Ok(inputs.noise.clone())
     }
 
-    fn phases<'a>(&'a self, _: &'a PathBuf, pairs: Option<PairStore>) -> Result<Vec<PhaseSlot<'a>>, TrainError> {
+    fn real_latents(&self, _: &Path, _: &Interrupt) -> Result<LatentStore, TrainError> {
+        panic!("no method of the recipe learns from real latents")
+    }
+
+    fn phases<'a>(
+        &'a self,
+        _: &'a PathBuf,
+        pairs: Option<PairStore>,
+        latents: Option<LatentStore>,
+    ) -> Result<Vec<PhaseSlot<'a>>, TrainError> {
+        assert!(latents.is_none());
         self.called();
         assert_eq!(pairs.unwrap().len(), 6);
         Ok(toy::slots(&toy::recipe(&[]), Duration::ZERO))

@@ -13,6 +13,7 @@ mod fixtures;
 mod full_disk;
 mod health;
 mod job;
+mod latents;
 mod logs;
 mod pairs;
 mod prompts;

@@ -117,6 +117,9 @@ fn the_table_of_keys_is_complete() {
         path = "s"
         [pairs]
         path = "pairs"
+        [data]
+        path = "pictures"
+        latents = "latents"
         [student]
         init = "s"
         init_parameterisation = "teacher"
@@ -128,7 +131,7 @@ fn the_table_of_keys_is_complete() {
     let mut found = Vec::new();
     // Not every method goes with every other.
     for section in sections() {
-        let recipe = parse(&format!("{full}\n[{}]\n", section.name), &[]).unwrap().recipe;
+        let recipe = parse(&format!("{full}\n[{}]\n{}", section.name, section.needed), &[]).unwrap().recipe;
         collect(&recipe.resolved().unwrap(), "", &mut found);
     }
     for key in &found {

@@ -39,3 +39,11 @@ impl Complete {
         write_atomically(&folder.join(COMPLETE), |writer| Ok(serde_json::to_writer_pretty(writer, self)?))
     }
 }
+
+/// What the complete set in `folder` says that it is; none where there is none.
+///
+/// # Errors
+/// As [`Complete::read`].
+pub(in crate::data) fn provenance(folder: &Path, name: &str) -> Result<Option<BTreeMap<String, String>>, TrainError> {
+    Ok(Complete::read(folder, name)?.map(|complete| complete.provenance))
+}

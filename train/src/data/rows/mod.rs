@@ -11,5 +11,6 @@ mod read;
 mod set;
 
 pub(super) use collect::collect;
+pub(super) use complete::provenance;
 pub(super) use read::{RowStore, floats};
 pub(super) use set::{Cells, Column, RowSet, ShardRange, check_provenance};

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use dmdx_runtime::process::StepRule;
 
 use super::section::AdmGradient;
 use super::step::{self, DiscriminatorStep, GeneratorStep, Options, Roles, earlier};
@@ -14,7 +15,7 @@ use crate::trace::{Results, Teacher, Trace};
 
 pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results, TrainError> {
     let teacher = Teacher::open(trace, zoo, device)?;
-    let student = replay::student(trace, &teacher)?;
+    let student = replay::student(trace, &teacher, StepRule::Ode)?;
     let mut generator = teacher.role(1.0, trace.optimizer("lr_gen")?)?;
     let mut fake_score = teacher.role(2.0, trace.optimizer("lr_fake")?)?;
     let mut discriminator = teacher.discriminator(trace, trace.optimizer("lr_disc")?, device)?;

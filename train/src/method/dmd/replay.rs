@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use dmdx_runtime::process::StepRule;
 
 use super::step;
 use crate::error::TrainError;
@@ -11,7 +12,7 @@ use crate::trace::{Results, Teacher, Trace};
 
 pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results, TrainError> {
     let teacher = Teacher::open(trace, zoo, device)?;
-    let student = replay::student(trace, &teacher)?;
+    let student = replay::student(trace, &teacher, StepRule::Ode)?;
     let mut generator = teacher.role(1.0, trace.optimizer("lr_gen")?)?;
     let mut fake_score = teacher.role(2.0, trace.optimizer("lr_fake")?)?;
     let conditions = teacher.conditions(trace, device)?;
@@ -36,14 +37,14 @@ pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results,
         ("g.o_fake", &made.o_fake),
         ("g.o_real_uncond", &made.o_real.unconditional),
         ("g.o_real_cond", &made.o_real.conditional),
-        ("g.mu_fake", &made.matching.fake),
-        ("g.mu_real", &made.matching.real),
-        ("g.dm_grad", &made.matching.gradient),
+        ("g.mu_fake", &made.direction.fake),
+        ("g.mu_real", &made.direction.real),
+        ("g.dm_grad", &made.direction.gradient),
         ("g.grad_x0_hat", &made.grad_x0_hat),
     ] {
         results.value(key, value)?;
     }
-    results.numbers("value.g.normaliser", made.matching.normaliser.clone());
+    results.numbers("value.g.normaliser", made.direction.normaliser.clone());
     results.numbers("value.g.loss", vec![made.loss]);
     results.gradients("generator", &[&made.gradients])?;
     generator.update(made.gradients);

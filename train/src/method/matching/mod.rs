@@ -1,5 +1,6 @@
 //! What methods share that match the student's distribution with the teacher's: the fake score's update, and the draws.
 
+pub mod estimate;
 pub(super) mod replay;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::draw::Batches;
 use super::metrics;
 use crate::data::StoredConditions;
-use crate::diffusion::{ConditionPair, Denoiser, Generator};
+use crate::diffusion::{ConditionBatch, ConditionPair, Denoiser, Generator};
 use crate::error::TrainError;
 use crate::module::{GraphModule, ParameterGradients, Trained, Value, parameter_gradients};
 use crate::session::Draws;
@@ -107,21 +108,51 @@ pub fn fake_step(roles: &Scored<'_>, conditions: &ConditionPair, draws: &FakeDra
     let (student, weights) = (roles.student.with_module(roles.generator.frozen()), draws.student_weights.as_deref());
     let x0 = match draws.call {
         None => student.sample(&draws.z, conditions, weights, &draws.fresh)?,
-        Some(call) => {
-            let walked = student.walk(&draws.z, call, conditions, weights, &draws.fresh)?;
-            student.predict(walked.last().unwrap_or(&draws.z), call, conditions, weights)?.x0
-        }
+        Some(call) => clean_sample(&student, &draws.z, call, conditions, weights, &draws.fresh)?,
     };
-    let q = &roles.teacher.process;
-    let x_t = q.noised(&x0, &draws.times, &draws.noise)?;
-    let target = q.target(&x0, &draws.times, &draws.noise)?;
-    let fake_score = roles.teacher.with_module(roles.fake_score.clone());
-    let prediction = fake_score.predict(&x_t, &draws.times, &conditions.conditional)?;
-    drop(fake_score);
-    let loss = prediction.minus(&target).square().mean();
+    let learnt = denoising(roles, &x0, (&draws.times, &draws.noise), &conditions.conditional)?;
+    let Denoising { x_t, prediction, loss } = learnt;
     let (prediction, value) = (prediction.detached(), loss.detached());
     let gradients = parameter_gradients(loss, roles.fake_score);
     Ok(FakeStep { x0, x_t, prediction, loss: value, gradients })
+}
+
+/// The clean sample that call `call` of a student sees on its walk from z.
+pub(super) fn clean_sample(
+    student: &Generator,
+    z: &Value,
+    call: usize,
+    conditions: &ConditionPair,
+    weights: Option<&[f64]>,
+    fresh: &[Value],
+) -> Result<Value, TrainError> {
+    let walked = student.walk(z, call, conditions, weights, fresh)?;
+    Ok(student.predict(walked.last().unwrap_or(z), call, conditions, weights)?.x0)
+}
+
+/// f's own diffusion training on clean samples, on its tape.
+pub(super) struct Denoising {
+    /// The noised samples.
+    pub x_t: Value,
+    /// f's raw output.
+    pub prediction: Value,
+    /// The mean squared error.
+    pub loss: Value,
+}
+
+/// The loss that f was pre-trained by, at one time and noise per sample and without guidance.
+pub(super) fn denoising(
+    roles: &Scored<'_>,
+    x0: &Value,
+    (times, noise): (&[f64], &Value),
+    condition: &ConditionBatch,
+) -> Result<Denoising, TrainError> {
+    let q = &roles.teacher.process;
+    let x_t = q.noised(x0, times, noise)?;
+    let target = q.target(x0, times, noise)?;
+    let prediction = roles.teacher.with_module(roles.fake_score.clone()).predict(&x_t, times, condition)?;
+    let loss = prediction.minus(&target).square().mean();
+    Ok(Denoising { x_t, prediction, loss })
 }
 
 /// How a matching method draws.
@@ -188,7 +219,13 @@ impl Matching {
         Ok((prompts, FakeDraws { z, call: None, fresh, student_weights, times, noise: self.batches.noise(draws)? }))
     }
 
-    fn generator(&self, draws: &mut Draws, teacher: &Denoiser, student: &Generator) -> Result<Drawn<GeneratorDraws>, TrainError> {
+    /// The draws of one update of the generator.
+    pub(super) fn generator(
+        &self,
+        draws: &mut Draws,
+        teacher: &Denoiser,
+        student: &Generator,
+    ) -> Result<Drawn<GeneratorDraws>, TrainError> {
         let prompts = self.batches.prompts(draws);
         let z = self.batches.noise(draws)?;
         let fresh = self.batches.noises(draws, student.fresh_noises())?;

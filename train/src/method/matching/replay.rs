@@ -10,17 +10,17 @@ use crate::module::{GraphModule, Trained};
 use crate::trace::{Results, Teacher, Trace};
 
 /// The student's walk, in the teacher's parameterisation or as a velocity on the line.
-pub(in crate::method) fn student(trace: &Trace, teacher: &Teacher) -> Result<Generator, TrainError> {
+pub(in crate::method) fn student(trace: &Trace, teacher: &Teacher, rule: StepRule) -> Result<Generator, TrainError> {
     let process = teacher.denoiser.process.coefficients();
     let steps = trace.numbers("steps")?;
     // The trace's steps are times of the process.
     let times: Vec<f64> = steps.iter().map(|&time| process.network_time(time)).collect();
     let process = match trace.option("student").as_str() {
-        Some("teacher") => process.clone(),
+        None | Some("teacher") => process.clone(),
         Some("line_velocity") => process.of_line_student(times.first().copied().unwrap_or_default()),
         _ => return Err(trace.defect(TraceDefect::Student)),
     };
-    Ok(Generator::new(&teacher.denoiser, &Rollout::new(process, &times, StepRule::Ode)?))
+    Ok(Generator::new(&teacher.denoiser, &Rollout::new(process, &times, rule)?))
 }
 
 /// A guided student's weights, in f32 as the trace draws them.
