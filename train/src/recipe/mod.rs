@@ -4,6 +4,7 @@
 //! register, and the manifest names each default that was used. Paths are relative to the recipe's own folder.
 
 mod check;
+mod data;
 pub mod explain;
 pub mod keys;
 mod kind;
@@ -18,13 +19,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
+pub use data::{Data, Posterior};
 pub use kind::{Kind, MANY};
 pub use load::LoadedRecipe;
 pub use lora::{Lora, LoraRole, LoraStart};
 pub use section::{Section, SectionEntry};
 pub use sections::{
-    AtChance, Checkpoint, Data, Device, Discriminator, Export, HeadOutput, HeadReduce, Health, InitParameterisation, Optimizer,
-    PairDtype, Pairs, PixelDiscriminator, PixelInput, Posterior, Prompts, Run, Sampler, Score, Student, Teacher, Unconditional,
+    AtChance, Checkpoint, Device, Discriminator, Export, HeadOutput, HeadReduce, Health, InitParameterisation, Optimizer,
+    PairDtype, Pairs, PixelDiscriminator, PixelInput, Prompts, Run, Sampler, Score, Student, Teacher, Unconditional,
 };
 
 /// The sections of the methods by name, every default filled in.
