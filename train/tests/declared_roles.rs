@@ -1,7 +1,9 @@
 //! Every method of the list, two iterations long on the digits teacher: its gradients reach the roles that are declared here,
 //! every parameter of them, as often as is declared, and nothing else changes. A method that is added to the list fails until
 //! it has an entry.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod pictures;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -38,12 +40,18 @@ const fn role(name: &'static str, updates: u64) -> Role {
 const DECLARED: &[Declared] = &[
     Declared { method: "reflow", sets: &[], roles: &[role("generator", 1)] },
     Declared { method: "adp", sets: &[], roles: &[role("generator", 1), role("latent_heads", 1), role("pixel_heads", 1)] },
+    Declared { method: "regression", sets: &["regression.loss=mse"], roles: &[role("generator", 1)] },
     Declared {
         method: "adm",
         sets: &["adm.ttur=4"],
         roles: &[role("generator", 1), role("fake_score", 4), role("latent_heads", 1)],
     },
     Declared { method: "dmd", sets: &["dmd.ttur=2"], roles: &[role("generator", 1), role("fake_score", 2)] },
+    Declared {
+        method: "dmd2",
+        sets: &["dmd2.ttur=1"],
+        roles: &[role("generator", 1), role("fake_score", 1), role("classifier_heads", 1)],
+    },
 ];
 
 const ITERATIONS: u64 = 2;
@@ -69,12 +77,13 @@ fn state(phase: &mut dyn Phase) -> State {
 }
 
 /// The recipe of one method alone.
-fn recipe(declared: &Declared) -> LoadedRecipe {
+fn recipe(declared: &Declared, pictures: &Path) -> LoadedRecipe {
     let name = declared.method;
     let off = METHODS.iter().map(|method| method.section.name).filter(|other| *other != name);
     let mut sets: Vec<String> = off.map(|other| format!("{other}.iterations=0")).collect();
     sets.extend([format!("{name}.iterations={ITERATIONS}"), format!("{name}.batch=2")]);
     sets.extend(["pairs.count=2", "pairs.steps=1"].map(String::from));
+    sets.push(format!("data.path={}", pictures.display()));
     sets.extend(declared.sets.iter().map(|set| set.to_string()));
     LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets, &sections()).unwrap()
 }
@@ -93,14 +102,19 @@ fn frozen(job: &Distillation) -> (BTreeMap<String, (Vec<usize>, Vec<f32>)>, Vec<
 fn reaches_what_it_declares(declared: &Declared) {
     let method = METHODS.iter().find(|method| method.section.name == declared.method).unwrap();
     let (folder, interrupt) = (tempfile::tempdir().unwrap(), Interrupt::default());
-    let job = Distillation::open(&recipe(declared)).unwrap();
+    let pictures = folder.path().join("pictures");
+    std::fs::create_dir(&pictures).unwrap();
+    pictures::draw(&pictures);
+    let job = Distillation::open(&recipe(declared, &pictures)).unwrap();
     let conditions = job.conditions(&folder.path().join("conditions"), &interrupt).unwrap();
     let make = |inputs: &_| job.teacher_latents(&conditions, inputs);
     let pairs = method.needs.contains(&Need::Pairs).then(|| {
         let plan = job.pair_plan().unwrap();
         collect(&folder.path().join("pairs"), &plan, &interrupt, make).unwrap()
     });
-    let mut phases = job.phases(&conditions, pairs).unwrap();
+    let latents = method.needs.contains(&Need::Latents);
+    let latents = latents.then(|| job.real_latents(&folder.path().join("latents"), &interrupt).unwrap());
+    let mut phases = job.phases(&conditions, pairs, latents).unwrap();
     assert_eq!(phases.iter().map(|slot| slot.name).collect::<Vec<_>>(), [declared.method]);
     let mut phase = (phases.remove(0).build)(None).unwrap();
 

@@ -1,5 +1,7 @@
 //! DMD2 and its start on the real networks of the digits teacher, with pictures drawn here.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod pictures;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,25 +20,11 @@ use dmdx_train::session::Interrupt;
 use dmdx_train::teacher::{Encoder, Teacher};
 use dmdx_train::trainer::Checkpoints;
 use image::{Rgb, RgbImage, RgbaImage};
+use pictures::wave;
 use safetensors::SafeTensors;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures")
-}
-
-/// The waves of `fixtures/real-latents/make.py`.
-fn wave(x: u32, y: u32, channel: u32) -> u8 {
-    ((x * x + 3 * y * (channel + 1) + x * y / 4) / 5 % 256) as u8
-}
-
-/// Six digits-sized pictures with captions.
-fn pictures(folder: &Path) {
-    let lines = (0..6u32).map(|number| {
-        let picture = RgbImage::from_fn(40, 32, |x, y| Rgb([0, 1, 2].map(|c| wave(x + number, y * (number + 1), c) / 2)));
-        picture.save(folder.join(format!("{number}.png"))).unwrap();
-        format!("{{\"file_name\": \"{number}.png\", \"text\": \"a red seven\"}}\n")
-    });
-    std::fs::write(folder.join("metadata.jsonl"), lines.collect::<String>()).unwrap();
 }
 
 fn recipe(sets: &[&str]) -> Result<LoadedRecipe, TrainError> {
@@ -77,7 +65,7 @@ fn a_student_of_four_steps_learns_from_real_latents_and_a_stopped_run_ends_with_
     let root = tempfile::tempdir().unwrap();
     let (data, whole) = (root.path().join("data"), root.path().join("whole"));
     std::fs::create_dir(&data).unwrap();
-    pictures(&data);
+    pictures::draw(&data);
     let path = format!("data.path={}", data.display());
     let sets: Vec<&str> = SMALL.into_iter().chain(["dmd2.iterations=7", "dmd2.ttur=5", "data.shard=4", &path]).collect();
     run(&whole, false, &sets).unwrap();
@@ -171,7 +159,7 @@ fn walk(root: &Path, folder: &Path, names: &mut Vec<String>) {
 #[test]
 fn the_classifier_reaches_the_fake_score_up_to_its_tap() {
     let root = tempfile::tempdir().unwrap();
-    pictures(root.path());
+    pictures::draw(root.path());
     let path = format!("data.path={}", root.path().display());
     let reached = |tap: &[String]| {
         let (_, job) = opened(&["dmd2.iterations=1", &path]).unwrap();
@@ -250,7 +238,7 @@ fn pictures_are_fitted_and_encoded_as_by_pillow_and_diffusers() {
 #[test]
 fn recipes_that_cannot_end_well_are_refused() {
     let root = tempfile::tempdir().unwrap();
-    pictures(root.path());
+    pictures::draw(root.path());
     let path = format!("data.path={}", root.path().display());
     let refused = |sets: &[&str], words: &[&str]| {
         let error = opened(sets).map(drop).unwrap_err().to_string();
@@ -307,7 +295,7 @@ fn perceptual(path: &Path) {
 #[test]
 fn a_one_step_student_begins_by_regression_and_goes_on_by_dmd2() {
     let root = tempfile::tempdir().unwrap();
-    pictures(root.path());
+    pictures::draw(root.path());
     let path = format!("data.path={}", root.path().display());
     perceptual(&root.path().join("vgg.safetensors"));
     let vgg = format!("regression.perceptual={}", root.path().join("vgg.safetensors").display());

@@ -114,12 +114,12 @@ fn distribution_matching_follows_the_divergence_of_gaussians() {
         let roles = Scored { generator: &module, student: &walker, fake_score: &fake.module, teacher: &teacher };
         let made = dmd::step::generator_step(&roles, &unconditional(), &drawn(&z, &noise, 2, time)).unwrap();
 
-        let directions = floats(&made.matching.gradient);
+        let directions = floats(&made.direction.gradient);
         let weight = alpha * alpha / (sigma * sigma) / 8.0;
         let (mut of_a, mut of_b) = ([0.0; 2], [[0.0; 2]; 2]);
         for sample in 0..8 {
             for i in 0..2 {
-                let unscaled = weight * directions[2 * sample + i] * made.matching.normaliser[sample];
+                let unscaled = weight * directions[2 * sample + i] * made.direction.normaliser[sample];
                 of_a[i] += unscaled;
                 (0..2).for_each(|j| of_b[i][j] += unscaled * z[2 * sample + j]);
             }
@@ -168,7 +168,7 @@ fn distribution_matching_does_not_depend_on_the_number_of_elements() {
         let module = student.module.trainable_copy();
         let walker = walk(&student, &[1000.0]);
         let roles = Scored { generator: &module, student: &walker, fake_score: &fake.module, teacher: &teacher };
-        floats(&dmd::step::generator_step(&roles, &unconditional(), &drawn(&z, &noise, columns, 0.5)).unwrap().matching.gradient)
+        floats(&dmd::step::generator_step(&roles, &unconditional(), &drawn(&z, &noise, columns, 0.5)).unwrap().direction.gradient)
     };
     close(&direction(4), &twice(&direction(2)), 1e-6, "the direction");
 }

@@ -291,10 +291,10 @@ fn distribution_matching_distillation_is_the_same() {
             let made = dmd::step::generator_step(&roles, &world.conditions, &world.draws(call)).unwrap();
             let mut found = Found::new();
             put(&mut found, "x0", &made.x0_hat);
-            put(&mut found, "mu_fake", &made.matching.fake);
-            put(&mut found, "mu_real", &made.matching.real);
-            found.push(("normaliser".into(), made.matching.normaliser.clone()));
-            put(&mut found, "direction", &made.matching.gradient);
+            put(&mut found, "mu_fake", &made.direction.fake);
+            put(&mut found, "mu_real", &made.direction.real);
+            found.push(("normaliser".into(), made.direction.normaliser.clone()));
+            put(&mut found, "direction", &made.direction.gradient);
             found.push(("L_G".into(), vec![made.loss]));
             put_gradients(&mut found, "dL_G", &made.gradients);
             found
