@@ -165,7 +165,7 @@ fn the_classifier_reaches_the_fake_score_up_to_its_tap() {
         let (_, job) = opened(&["dmd2.iterations=1", &path]).unwrap();
         let materials = job.materials();
         let classifier = materials.classifier("dmd2", tap, 1e-3).unwrap();
-        let fake_score = materials.fake_score(1e-3);
+        let fake_score = materials.fake_score(1e-3).unwrap();
         let network = materials.teacher.denoiser.with_module(fake_score.module.clone());
         let conditions = job.conditions(&root.path().join("conditions"), &Interrupt::default()).unwrap();
         // A prompt, and the first caption behind the prompts.
