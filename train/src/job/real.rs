@@ -56,6 +56,10 @@ impl Named {
         };
         let folder = section.latents.as_ref().map(|folder| loaded.resolve(folder));
         let real = match self {
+            Self::Pictures(_) if teacher.latent_shape.len() != 3 => {
+                let problem = "names pictures, but the teacher makes videos, and real videos cannot be encoded yet";
+                return Err(TrainError::recipe("data.path", problem));
+            }
             Self::Pictures(pictures) => {
                 let captions = pictures.captions().clone();
                 let plan = LatentPlan {

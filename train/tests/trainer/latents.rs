@@ -133,6 +133,20 @@ fn other_latents_are_refused_and_named() {
     let error = LatentPlan::of_folder(&empty).unwrap_err().to_string();
     assert!(error.contains("no complete set of latents") && error.contains("data.path"), "{error}");
 
+    // What a folder says of itself is read with care.
+    let complete = std::fs::read_to_string(folder.join("COMPLETE.json")).unwrap();
+    for (from, to, word) in [
+        ("\"posterior\": \"mode\"", "\"posterior\": \"mean\"", "posterior is mean"),
+        ("\"count\": \"3\"", "\"count\": \"-3\"", "count is -3"),
+        ("\"picture_size\": \"[4, 4]\"", "\"picture_size\": \"[4]\"", "picture_size"),
+        ("\"latent_shape\"", "\"shape\"", "do not say their latent_shape"),
+    ] {
+        assert!(complete.contains(from), "{complete}");
+        std::fs::write(folder.join("COMPLETE.json"), complete.replace(from, to)).unwrap();
+        let error = LatentPlan::of_folder(&folder).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+
     let fresh = place.path().join("fresh");
     let short = encode_all(&fresh, &plan, (&captions, 0), 2, &Interrupt::default(), |_| Ok(vec![0.0; 5]));
     assert!(short.unwrap_err().to_string().contains("the teacher's encoder returned 5 values for 2 pictures, but 16"));
@@ -202,6 +216,9 @@ fn pictures_are_listed_or_have_their_captions_beside_them() {
     let (_, cut) = open().unwrap();
     let error = cut.starting(0, [2, 2]).unwrap().next().unwrap().unwrap_err().to_string();
     assert!(error.contains("cut.png cannot be decoded"), "{error}");
+    RgbImage::new(300, 1).save(folder.join("cut.png")).unwrap();
+    let error = open().unwrap().1.starting(0, [1024, 1024]).unwrap().next().unwrap().unwrap_err().to_string();
+    assert!(error.contains("300 pixels wide and 1 high, too unequal"), "{error}");
 }
 
 /// Cameras write how they were held into the file.
