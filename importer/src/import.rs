@@ -62,6 +62,9 @@ pub fn import_any(path: &Path, options: &ImportOptions) -> Result<Imported> {
 pub fn import(path: &Path, options: &ImportOptions) -> Result<Component> {
     let (path, options) = (&located(path)?, &located_config(options)?);
     let mut component = import_as(path, None, options)?;
+    if options.max_sequence_length.is_some() {
+        return Err(ImportError::MaxSequenceLength { class: component.class });
+    }
     let name = lora::component_name(path, &component);
     let merged = lora::merge_files([(&name, &mut component)].into_iter(), false, options)?;
     component.report.notes.extend(merged.notes);
@@ -192,7 +195,11 @@ pub fn import_pipeline(path: &Path, options: &ImportOptions) -> Result<Pipeline>
     let mut pipeline = if path.is_file() { from_file(path, options)? } else { from_folder(path, options)? };
     let merged = lora::merge_files(pipeline.components.iter_mut(), true, options)?;
     pipeline.notes.extend(merged.notes);
-    pipeline.origin = Origin { path: path.into(), config: options.config.clone(), merged: merged.files };
+    pipeline.origin =
+        Origin { path: path.into(), config: options.config.clone(), merged: merged.files, max_sequence_length: None };
+    if let Some(tokens) = options.max_sequence_length {
+        pipeline.set_max_sequence_length(tokens)?;
+    }
     Ok(pipeline)
 }
 

@@ -49,4 +49,6 @@ pub struct ImportOptions {
     pub frames: Option<usize>,
     /// Read tensors out of pickle files (`.bin`, `.ckpt`, `.pt`) without running anything in them.
     pub allow_pickle: bool,
+    /// How many tokens of T5 a Stable Diffusion 3 pipeline is given; what it states, or 256, if `None`.
+    pub max_sequence_length: Option<u16>,
 }

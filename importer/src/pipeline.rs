@@ -12,6 +12,13 @@ use crate::provenance::Origin;
 /// The key of `model_index.json` under which a conversion leaves what it assumed; diffusers does not look at it.
 pub(crate) const ASSUMED: &str = "_dmdx_assumed";
 
+/// The key of `model_index.json` under which stands how many tokens of T5 the pipeline is given where that is not diffusers'
+/// default: its argument `max_sequence_length`, for which diffusers has no place in its files. It skips keys that begin so.
+const MAX_SEQUENCE_LENGTH: &str = "_dmdx_max_sequence_length";
+
+/// The only pipeline with that argument whose networks do not state the number.
+const HAS_MAX_SEQUENCE_LENGTH: &str = "StableDiffusion3Pipeline";
+
 /// A pipeline of the diffusers layout.
 #[derive(Debug, Clone)]
 pub struct Pipeline {
@@ -37,6 +44,21 @@ impl Pipeline {
     /// What a conversion from a single file assumed because the file does not say it, in one sentence.
     pub fn assumed(&self) -> Option<&str> {
         self.model_index.get(ASSUMED).and_then(Value::as_str)
+    }
+
+    /// States how many tokens of T5 the pipeline is given, which its students inherit.
+    ///
+    /// # Errors
+    /// [`ImportError::MaxSequenceLength`] for a pipeline without that choice.
+    pub(crate) fn set_max_sequence_length(&mut self, tokens: u16) -> Result<()> {
+        if self.class != HAS_MAX_SEQUENCE_LENGTH {
+            return Err(ImportError::MaxSequenceLength { class: self.class.clone() });
+        }
+        self.model_index[MAX_SEQUENCE_LENGTH] = tokens.into();
+        self.origin.max_sequence_length = Some(tokens);
+        let text = format!("{:#}\n", self.model_index);
+        self.texts.iter_mut().filter(|(name, _)| name == "model_index.json").for_each(|(_, old)| old.clone_from(&text));
+        Ok(())
     }
 
     /// Refuses a pipeline of a single file without what is needed beside its networks to make pictures: tokenizers and a

@@ -84,12 +84,14 @@ pub(crate) struct Origin {
     pub config: Option<PathBuf>,
     /// Files that were merged into the weights, by what was done with them.
     pub merged: Vec<(String, PathBuf)>,
+    /// How many tokens of T5 were asked for, if that was.
+    pub max_sequence_length: Option<u16>,
 }
 
 impl Origin {
     /// [`sha256`] of the model; one hash of its files and the others' where there are others.
     pub(crate) fn sha256(&self) -> Result<String> {
-        if self.config.is_none() && self.merged.is_empty() {
+        if self.config.is_none() && self.merged.is_empty() && self.max_sequence_length.is_none() {
             return sha256(&self.path);
         }
         let mut all = hashes(&self.path)?;
@@ -99,6 +101,7 @@ impl Origin {
         for (name, path) in &self.merged {
             all.insert(name.clone(), file(path)?);
         }
+        all.extend(self.max_sequence_length.map(|tokens| ("max_sequence_length".to_string(), tokens.to_string())));
         Ok(hash::named(&all))
     }
 }

@@ -30,6 +30,9 @@ pub struct SourceOptions {
     /// Accept shards that have several hard links.
     #[arg(long)]
     pub allow_hard_links: bool,
+    /// How many tokens of T5 a Stable Diffusion 3 pipeline is given, as diffusers' argument of that name; 256 otherwise.
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub max_sequence_length: Option<u16>,
 }
 
 impl SourceOptions {
@@ -41,6 +44,7 @@ impl SourceOptions {
             config: self.config.clone(),
             loras: self.lora.clone(),
             allow_pickle: self.allow_pickle,
+            max_sequence_length: self.max_sequence_length,
             ..ImportOptions::default()
         }
     }

@@ -24,7 +24,7 @@ fn found(schedule: &NoiseSchedule, prediction: Parameterisation, times: &[f64], 
 }
 
 fn steps(count: usize) -> Call {
-    Call { num_inference_steps: Some(count), timesteps: None, sigmas: None, guidance_scale: 1.0 }
+    Call { num_inference_steps: Some(count), timesteps: None, sigmas: None, guidance_scale: 1.0, max_sequence_length: None }
 }
 
 #[test]
@@ -215,4 +215,22 @@ fn guidance_is_part_of_the_call_and_the_index() {
     let plain = family::of_class("StableDiffusionPipeline").unwrap();
     let layout = Layout::new(plain, &index, &rollout, &schedule, Some((range(2.5), Unconditional::Zeros)));
     assert!(matches!(&layout.diffusers, Diffusers::None { no_scheduler } if no_scheduler.contains("zeros for every embedding")));
+}
+
+/// What diffusers has no place for in its files stands in the call: how many tokens of T5 the teacher was given.
+#[test]
+fn a_student_is_called_with_its_teachers_length_of_t5() {
+    let sd3 = family::of_class("StableDiffusion3Pipeline").unwrap();
+    let rollout = flow(3.0).rollout(Parameterisation::Flow, &[1000.0, 900.0, 750.0, 500.0], StepRule::Ode).unwrap();
+    for (index, expected) in [
+        (json!({}), "num_inference_steps=4, guidance_scale=1"),
+        (json!({ "_dmdx_max_sequence_length": 256 }), "num_inference_steps=4, guidance_scale=1"),
+        (json!({ "_dmdx_max_sequence_length": 16 }), "num_inference_steps=4, guidance_scale=1, max_sequence_length=16"),
+    ] {
+        let layout = Layout::new(sd3, &index, &rollout, &flow(3.0), None);
+        let Diffusers::Scheduler { call, .. } = layout.diffusers else { panic!("{:?}", layout.diffusers) };
+        assert_eq!(call.python(), expected);
+        let kept: Value = serde_json::from_str(&layout.model_index).unwrap();
+        assert_eq!(kept.get("_dmdx_max_sequence_length"), index.get("_dmdx_max_sequence_length"));
+    }
 }

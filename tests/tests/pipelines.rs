@@ -10,7 +10,7 @@ use burn::tensor::Device;
 use dmdx_export::{BundleOptions, Role, Stage, export_bundle};
 use dmdx_importer::hf::safetensors::{SafetensorsWriter, TensorEntry};
 use dmdx_importer::hf::tensors::open;
-use dmdx_importer::{ImportOptions, Pipeline, import_pipeline};
+use dmdx_importer::{ImportOptions, Pipeline, import, import_pipeline};
 use dmdx_runtime::engine::tract::TractEngine;
 use dmdx_runtime::{Bundle, Tensor};
 use dmdx_train::TrainError;
@@ -94,6 +94,35 @@ fn request(negative_prompt: Option<&str>, guidance_scale: f64) -> Request {
 
 fn interpreted(teacher: &Pipeline, request: &Request, noise: &Tensor) -> Result<Trace, TrainError> {
     sample::run(teacher, &Interpreted::new(teacher), request, noise, &|_, _| ())
+}
+
+/// The expected values are diffusers' `encode_prompt("a red seven", max_sequence_length=16)` on the same folder: the states of
+/// T5's 16 tokens, on average, and the first values of the first and of the last.
+#[test]
+fn stable_diffusion_3_reads_as_many_tokens_of_t5_as_it_is_told() {
+    let options = ImportOptions { max_sequence_length: Some(16), ..ImportOptions::default() };
+    let teacher = import_pipeline(&pipeline("sd3"), &options).unwrap();
+    let noise = Tensor::f32([1, 16, 8, 8], vec![0.5; 1024]).unwrap();
+    let asked = Request { prompt: "a red seven".into(), ..request(None, 1.0) };
+    let trace = interpreted(&teacher, &asked, &noise).unwrap();
+    let (_, states) = trace.told.inputs().find(|(name, _)| *name == "encoder_hidden_states").unwrap();
+    assert_eq!(states.shape(), [1, 77 + 16, 80]);
+    let t5 = &states.floats().unwrap()[77 * 80..];
+    let mean = t5.iter().map(|value| f64::from(value.abs())).sum::<f64>() / t5.len() as f64;
+    assert!((mean - 0.804_822_182).abs() < 1e-5, "{mean}");
+    let expected =
+        [[0.840_995_67, -0.555_900_63, 0.083_275_266, -1.247_574_6], [-1.368_670_9, -0.436_023_98, -0.819_279_9, -1.159_730_4]];
+    for (found, expected) in [&t5[..4], &t5[15 * 80..15 * 80 + 4]].into_iter().zip(expected) {
+        assert!(found.iter().zip(expected).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-4), "{found:?}, not {expected:?}");
+    }
+    // It is another teacher than the same files read otherwise, and its students are drawn in the same way.
+    assert_ne!(teacher.hash().unwrap(), import_pipeline(&pipeline("sd3"), &ImportOptions::default()).unwrap().hash().unwrap());
+    assert_eq!(teacher.model_index["_dmdx_max_sequence_length"], 16);
+    // What has no such choice says so.
+    let refused = import_pipeline(&pipeline("sdxl"), &options).unwrap_err().to_string();
+    assert!(refused.ends_with("and this is a StableDiffusionXLPipeline; leave it out"), "{refused}");
+    let refused = import(&pipeline("sd3/transformer"), &options).unwrap_err().to_string();
+    assert!(refused.ends_with("and this is a SD3Transformer2DModel; leave it out"), "{refused}");
 }
 
 #[test]

@@ -1,10 +1,12 @@
-//! Seconds per iteration of ADP and ADM on the digits teacher, batch 32, and where they go; beside them the PyTorch
-//! script of the same definitions, where `DMDX_REFERENCE` names its file and `DMDX_PYTHON` a Python with torch.
+//! Seconds per iteration of a recipe's ADP and ADM, and where they go; beside them PyTorch's of the same definitions, where
+//! `DMDX_PYTHON` is a Python with torch and diffusers: for the digits recipe the script that `DMDX_REFERENCE` names, for
+//! students of several steps `peer.py` here.
 //!
-//! `cargo bench -p dmdx-train --bench iteration -- [--threads N] [--iterations N] [--operations]`
+//! `cargo bench -p dmdx-train --bench iteration -- [--recipe FILE] [--threads N] [--iterations N] [--operations]`
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +24,7 @@ use dmdx_train::trainer::Phase;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn option(name: &str) -> Option<usize> {
+fn option<T: std::str::FromStr>(name: &str) -> Option<T> {
     let arguments: Vec<String> = std::env::args().collect();
     let place = arguments.iter().position(|argument| argument == name)?;
     arguments.get(place + 1)?.parse().ok()
@@ -30,64 +32,78 @@ fn option(name: &str) -> Option<usize> {
 
 fn main() {
     let threads = option("--threads").unwrap_or(0);
-    let iterations = option("--iterations").unwrap_or(10) as u64;
+    let iterations: u64 = option("--iterations").unwrap_or(10);
     let operations = std::env::args().any(|argument| argument == "--operations");
-    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/digits-sdxl/dmdx.toml");
+    let given: Option<PathBuf> = option("--recipe");
+    let path = given.clone().unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/digits-sdxl/dmdx.toml"));
     let sets = [format!("run.threads={threads}"), "pairs.count=100".into(), "pairs.shard=100".into()];
-    let loaded = LoadedRecipe::read(&recipe, &sets, &sections()).unwrap();
+    let loaded = LoadedRecipe::read(&path, &sets, &sections()).unwrap();
     let networks = Distillation::open(&loaded).unwrap();
-    println!("{} threads, batch 32, {iterations} iterations each", rayon::current_num_threads());
+    println!("{} threads, {iterations} iterations each", rayon::current_num_threads());
 
     let folder = tempfile::tempdir().unwrap();
     let started = Instant::now();
     let interrupt = Interrupt::default();
     let conditions = networks.conditions(&folder.path().join("conditions"), &interrupt).unwrap();
-    let pairs = collect(&folder.path().join("pairs"), &networks.pair_plan().unwrap(), &interrupt, |inputs| {
-        networks.teacher_latents(&conditions, inputs)
-    });
-    let pairs: PairStore = pairs.unwrap();
-    let per_pair = started.elapsed().as_secs_f64() / pairs.len() as f64;
-    println!("pairs: {per_pair:.4} s each, {:.0} s for 3000", per_pair * 3000.0);
-
     let profile = || Arc::new(if operations { Profile::with_operations() } else { Profile::default() });
     let recipe = &loaded.recipe;
-    let (adp, adm): (Adp, Adm) = (recipe.section().unwrap().unwrap(), recipe.section().unwrap().unwrap());
-    let parts = profile();
-    let mut adp = AdpPhase::new(adp, &networks.materials(), &conditions, pairs).unwrap();
-    adp.set_profile(&parts);
-    time("ADP", &mut adp, iterations, &parts);
-    drop(adp);
-    let parts = profile();
-    let mut adm = AdmPhase::new(adm, &networks.materials(), &conditions, None).unwrap();
-    adm.set_profile(&parts);
-    time("ADM", &mut adm, iterations, &parts);
-    reference(threads.max(1), iterations);
+    if let Some(adp) = recipe.section::<Adp>().unwrap() {
+        let pairs = collect(&folder.path().join("pairs"), &networks.pair_plan().unwrap(), &interrupt, |inputs| {
+            networks.teacher_latents(&conditions, inputs)
+        });
+        let pairs: PairStore = pairs.unwrap();
+        let per_pair = started.elapsed().as_secs_f64() / pairs.len() as f64;
+        println!("pairs: {per_pair:.4} s each, {:.0} s for 3000", per_pair * 3000.0);
+        let parts = profile();
+        let mut adp = AdpPhase::new(adp, &networks.materials(), &conditions, pairs).unwrap();
+        adp.set_profile(&parts);
+        time("ADP", &mut adp, iterations, &parts);
+    }
+    if let Some(adm) = recipe.section::<Adm>().unwrap() {
+        let parts = profile();
+        let mut adm = AdmPhase::new(adm, &networks.materials(), &conditions, None).unwrap();
+        adm.set_profile(&parts);
+        time("ADM", &mut adm, iterations, &parts);
+    }
+    match given {
+        None => reference(threads.max(1), iterations),
+        Some(recipe) => peer(&recipe, threads.max(1), iterations),
+    }
 }
 
-/// The PyTorch script on the same teacher; its last line says what it measured.
+/// The PyTorch script on the digits teacher.
 fn reference(threads: usize, iterations: u64) {
-    let (Some(script), Some(python)) = (std::env::var_os("DMDX_REFERENCE"), std::env::var_os("DMDX_PYTHON")) else {
-        println!("PyTorch: not run; DMDX_REFERENCE and DMDX_PYTHON name the script and an interpreter");
+    let Some(script) = std::env::var_os("DMDX_REFERENCE") else {
+        println!("PyTorch: not run; DMDX_REFERENCE names the script");
         return;
     };
     let teachers = Path::new(&script).parent().unwrap().to_path_buf();
-    let folder = tempfile::tempdir().unwrap();
-    let output = std::process::Command::new(python)
-        .arg(&script)
-        .arg("--teachers")
-        .arg(teachers)
-        .arg("--out")
-        .arg(folder.path())
-        .args(["--pairs", "64", "--adp", &iterations.to_string(), "--adm", &iterations.to_string()])
-        .args(["--threads", &threads.to_string()])
-        .env("OMP_NUM_THREADS", threads.to_string())
-        .output();
-    match output {
+    let (folder, count) = (tempfile::tempdir().unwrap(), iterations.to_string());
+    let names = [OsStr::new("--teachers"), teachers.as_os_str(), OsStr::new("--out"), folder.path().as_os_str()];
+    let counts = ["--pairs", "64", "--adp", &count, "--adm", &count].map(OsStr::new);
+    pytorch(Path::new(&script), &[&names[..], &counts[..]].concat(), threads);
+}
+
+/// PyTorch on the same recipe.
+fn peer(recipe: &Path, threads: usize, iterations: u64) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peer.py");
+    let count = iterations.to_string();
+    pytorch(&script, &[recipe.as_os_str(), OsStr::new("--iterations"), OsStr::new(&count)], threads);
+}
+
+/// The last line that a script prints says what it measured.
+fn pytorch(script: &Path, arguments: &[&OsStr], threads: usize) {
+    let Some(python) = std::env::var_os("DMDX_PYTHON") else {
+        println!("PyTorch: not run; DMDX_PYTHON names an interpreter");
+        return;
+    };
+    let count = threads.to_string();
+    let mut command = std::process::Command::new(python);
+    command.arg(script).args(arguments).args(["--threads", &count]).env("OMP_NUM_THREADS", &count);
+    match command.output() {
         Ok(output) if output.status.success() => {
-            println!(
-                "PyTorch, {threads} threads: {}",
-                String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default()
-            );
+            let said = String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_string();
+            println!("PyTorch, {threads} threads: {said}");
         }
         Ok(output) => println!("PyTorch: failed: {}", String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default()),
         Err(error) => println!("PyTorch: not run ({error})"),

@@ -153,6 +153,14 @@ pub enum ImportError {
         /// The file.
         path: PathBuf,
     },
+    /// A choice that only one kind of pipeline has.
+    #[error(
+        "--max-sequence-length is how many tokens of T5 a Stable Diffusion 3 pipeline is given, and this is a {class}; leave it out"
+    )]
+    MaxSequenceLength {
+        /// The pipeline's or the network's class.
+        class: String,
+    },
     /// One network where a whole pipeline is wanted.
     #[error("`{}` is one network ({class}), and a whole pipeline is needed; give the folder that has its model_index.json, or one file with all networks", .path.display())]
     NotPipeline {

@@ -157,6 +157,15 @@ pub trait Family: Debug + Sync {
     /// where nothing is in the middle.
     fn bottleneck(&self, marks: &mut dyn Iterator<Item = &str>) -> Option<String>;
 
+    /// diffusers' argument `max_sequence_length` with which its pipeline reads prompts as this one does; `None` where that is
+    /// its default, or it has none.
+    ///
+    /// # Errors
+    /// When it is stated and no size.
+    fn max_sequence_length(&self, _settings: &dyn Settings) -> Result<Option<usize>, Error> {
+        Ok(None)
+    }
+
     /// `encode(text)` in Python for the example of a bundle's card: what the denoiser is told, by the names of its inputs.
     /// `run`, `ids` and `last_but_one` of `card/onnxruntime.py` are at hand. `None` where no example is tested.
     fn python(&self) -> Option<&'static str> {

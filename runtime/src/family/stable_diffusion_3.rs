@@ -21,6 +21,9 @@ const TRANSFORMER: &str = "transformer";
 /// The pipeline's default `max_sequence_length` of T5.
 const T5_TOKENS: usize = 256;
 
+/// Where `model_index.json` states another. diffusers has no place for it in its files, and skips keys that begin so.
+const MAX_SEQUENCE_LENGTH: &str = "_dmdx_max_sequence_length";
+
 const DENOISER: Denoiser = Denoiser {
     folder: TRANSFORMER,
     part: "transformer",
@@ -32,8 +35,6 @@ const DENOISER: Denoiser = Denoiser {
 
 const T5: Network = Network { is_optional: true, ..Network::text_encoder("text_encoder_3") };
 
-const T5_READER: Reader = Reader::of("tokenizer_3", T5_TOKENS);
-
 const NETWORKS: [Network; 5] = [
     Network::new(TRANSFORMER, "transformer"),
     Network::DECODER,
@@ -44,6 +45,11 @@ const NETWORKS: [Network; 5] = [
 
 #[derive(Debug)]
 pub(super) struct StableDiffusion3;
+
+/// How many tokens of T5 the pipeline is given.
+fn t5_tokens(settings: &dyn Settings) -> Result<usize, Error> {
+    Config::new("model_index.json", settings.index()).size(MAX_SEQUENCE_LENGTH, T5_TOKENS)
+}
 
 impl Family for StableDiffusion3 {
     fn class(&self) -> &'static str {
@@ -59,7 +65,8 @@ impl Family for StableDiffusion3 {
     }
 
     fn readers(&self, networks: &dyn Networks) -> Result<Vec<Reader>, Error> {
-        Ok(clip::readers().into_iter().chain(networks.has(T5.place).then_some(T5_READER)).collect())
+        let t5 = Reader::of("tokenizer_3", t5_tokens(networks)?);
+        Ok(clip::readers().into_iter().chain(networks.has(T5.place).then_some(t5)).collect())
     }
 
     fn companions(&self) -> &'static [Network] {
@@ -70,11 +77,12 @@ impl Family for StableDiffusion3 {
     fn encode(&self, networks: &dyn Networks, texts: &[&str], batch: usize) -> Result<Condition, Error> {
         let (states, pooled) = clip::pair(networks, texts, batch, [true, true])?;
         let width = Config::of(networks, TRANSFORMER).size("joint_attention_dim", 4096)?;
+        let tokens = t5_tokens(networks)?;
         let t5 = if networks.has(T5.place) {
-            encoded(networks, T5.place, T5_READER, texts, batch, &["last_hidden_state"])?
+            encoded(networks, T5.place, Reader::of("tokenizer_3", tokens), texts, batch, &["last_hidden_state"])?
         } else {
             // The pipeline runs without its largest encoder, in whose place stand zeros.
-            vec![Tensor::f32([texts.len(), T5_TOKENS, width], vec![0.0; texts.len() * T5_TOKENS * width])?]
+            vec![Tensor::f32([texts.len(), tokens, width], vec![0.0; texts.len() * tokens * width])?]
         };
         let states = [vec![padded(states, width)?], t5].concat();
         Ok(Condition::new(vec![("encoder_hidden_states", join(&states, 1)?), ("pooled_projections", pooled)]))
@@ -107,6 +115,11 @@ impl Family for StableDiffusion3 {
         tile: Option<usize>,
     ) -> Result<Tensor, Error> {
         decode::pictures(networks, scaling, latents, tile)
+    }
+
+    /// diffusers pads the zeros in T5's place to its default whatever it is told, so only an encoder is told.
+    fn max_sequence_length(&self, settings: &dyn Settings) -> Result<Option<usize>, Error> {
+        Ok(Some(t5_tokens(settings)?).filter(|&tokens| tokens != T5_TOKENS))
     }
 
     fn python(&self) -> Option<&'static str> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Diffusers, stock};
+use super::{Call, Diffusers, Stock, stock};
 use crate::Error;
 use crate::error::FamilyError;
 use crate::family::{Family, Place, Settings};
@@ -44,6 +44,9 @@ impl Layout {
                 false => Err(format!("diffusers' {} cannot be guided away from {}", family.class(), stated.words())),
             }
         });
+        // A number that is none is refused where prompts are read.
+        let length = family.max_sequence_length(&Index(&index)).unwrap_or_default();
+        let found = found.map(|found| Stock { call: Call { max_sequence_length: length, ..found.call }, ..found });
         index["scheduler"] = match &found {
             Ok(found) => json!(["diffusers", found.class()]),
             Err(_) => json!([null, null]),

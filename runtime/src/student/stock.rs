@@ -49,7 +49,8 @@ impl Stock {
     }
 }
 
-/// Arguments of a pipeline of diffusers besides the prompt: one of the first three, and the guidance weight.
+/// Arguments of a pipeline of diffusers besides the prompt: one of the first three, the guidance weight, and what the pipeline
+/// needs besides.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Call {
@@ -64,11 +65,14 @@ pub struct Call {
     pub sigmas: Option<Vec<f64>>,
     /// 1 is none.
     pub guidance_scale: f64,
+    /// How many tokens of T5 it is given, where that is not its default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_sequence_length: Option<usize>,
 }
 
 impl Call {
     fn steps(count: usize) -> Self {
-        Self { num_inference_steps: Some(count), timesteps: None, sigmas: None, guidance_scale: 1.0 }
+        Self { num_inference_steps: Some(count), timesteps: None, sigmas: None, guidance_scale: 1.0, max_sequence_length: None }
     }
 
     /// As Python writes the arguments.
@@ -78,7 +82,8 @@ impl Call {
         let timesteps = self.timesteps.as_ref().map(|times| format!("timesteps={times:?}"));
         let sigmas = self.sigmas.as_ref().map(|sigmas| format!("sigmas={sigmas:?}"));
         let times = steps.or(timesteps).or(sigmas).unwrap_or_default();
-        format!("{times}, guidance_scale={}", self.guidance_scale)
+        let length = self.max_sequence_length.map(|length| format!(", max_sequence_length={length}")).unwrap_or_default();
+        format!("{times}, guidance_scale={}{length}", self.guidance_scale)
     }
 }
 

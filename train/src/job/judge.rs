@@ -1,6 +1,6 @@
 //! Judging: what teacher and student draw, how good it is and how different, on the way and at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::models::{Drawer, Models};
 use super::pictures::{PictureSet, Pictures, SEEDS};
@@ -119,7 +119,9 @@ impl<M: Models> Judge<'_, M> {
         };
         let (student, words) = (format!("student_{calls}"), format!("student, {}", times(calls)));
         let mut all = vec![teacher(steps)];
-        all.extend((steps > 1).then(|| teacher(1)));
+        // As many steps as the student's, and one.
+        let fewer = BTreeSet::from([u32::try_from(calls).unwrap_or(u32::MAX), 1]);
+        all.extend(fewer.into_iter().rev().filter(|&count| count < steps).map(teacher));
         if let Some((last, earlier)) = states.split_last() {
             all.extend(earlier.iter().map(|state| Judged {
                 name: format!("{student}_after_{}", state.phase()),

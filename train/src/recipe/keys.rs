@@ -20,6 +20,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("teacher.allow_pickle", Flag),
     ("teacher.root", Texts),
     ("teacher.allow_hard_links", Flag),
+    ("teacher.max_sequence_length", Integer(1, 4096)),
     ("teacher.guidance", Range(0.0, GUIDANCE)),
     ("teacher.uncond", Word(&["auto", "zeros", "empty_prompt"])),
     ("prompts.template", Text),

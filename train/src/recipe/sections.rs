@@ -34,6 +34,9 @@ pub struct Teacher {
     /// Accept shards that have several hard links.
     #[serde(default, skip_serializing_if = "is_false")]
     pub allow_hard_links: bool,
+    /// How many tokens of T5 a Stable Diffusion 3 pipeline is given, as diffusers' argument of that name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_sequence_length: Option<u16>,
     /// Guidance weight of the teacher, standard form (uncond + w (cond − uncond)), drawn from this range.
     pub guidance: [f64; 2],
     /// What the teacher is given where it is asked for nothing.
@@ -58,6 +61,7 @@ impl Teacher {
             allow_pickle: self.allow_pickle,
             root: self.root.iter().map(|folder| resolve(folder)).collect(),
             allow_hard_links: self.allow_hard_links,
+            max_sequence_length: self.max_sequence_length,
         })
     }
 

@@ -45,6 +45,12 @@ pub(super) const COMMON: &[KeyText] = &[
     KeyText::new("teacher.root", "folders", OURS, "Folders into which links may lead."),
     KeyText::new("teacher.allow_hard_links", "", OURS, "Accept shards that have several hard links."),
     KeyText::new(
+        "teacher.max_sequence_length",
+        "tokens",
+        OURS,
+        "How many tokens of T5 a Stable Diffusion 3 pipeline is given, as diffusers' argument of that name; 256 where left out.",
+    ),
+    KeyText::new(
         "teacher.guidance",
         "weight",
         PAPER,

@@ -111,6 +111,7 @@ fn the_table_of_keys_is_complete() {
         allow_pickle = true
         root = ["r"]
         allow_hard_links = true
+        max_sequence_length = 77
         [prompts]
         file = "p.txt"
         [discriminator.pixel]
