@@ -57,12 +57,16 @@ for line in sys.stdin:
             print(f"| teacher of {folder} | {steps(key)} | " + " | ".join(row) + " | | |")
     for key in before:
         print(f"| {name}, after {key.split('_after_')[1]} | {count} | " + " | ".join(cells(numbers(scores[key]))) + " | | |")
-    said = []
+    said, names = [], {"t": t, "b": b, "p": p, **vars(s)}
     for bar in filter(None, map(str.strip, bars.split(";"))):
-        held = eval(bar, {"t": t, "b": b, "p": p, **vars(s)})
-        left = bar.split(" ")[0]
-        right = eval(bar.split("= ", 1)[1], {"t": t, "b": b, "p": p, **vars(s)})
-        said.append(f"{left} {getattr(s, left):.3f} {bar.split(' ')[1]} {right:.3f}: {'holds' if held else '**does not hold**'}")
+        left, relation, right = bar.split(" ", 2)
+        try:
+            limit = eval(right, names)
+            held = eval(f"{left} {relation} {limit!r}", names)
+            said.append(f"{left} {names[left]:.3f} {relation} {limit:.3f} {'holds' if held else '**does not hold**'}")
+        except (AttributeError, NameError, KeyError) as missing:
+            held = False
+            said.append(f"{bar} **cannot be told** ({missing})")
         holds &= held
     seconds = out / f"{name}.seconds"
     minutes = f"{int(seconds.read_text()) / 60:.0f}" if seconds.is_file() else ""

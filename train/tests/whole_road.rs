@@ -17,7 +17,7 @@ use dmdx_runtime::engine::locate::locate;
 use dmdx_runtime::engine::ort::OrtEngine;
 use dmdx_runtime::engine::tract::TractEngine;
 use dmdx_runtime::pipeline::Pipeline;
-use dmdx_runtime::process::{Process, Rollout, StepRule};
+use dmdx_runtime::student::StudentInfo;
 use dmdx_train::data::{ConditionPlan, Prompts};
 use dmdx_train::diffusion::Generator;
 use dmdx_train::recipe::{PairDtype, Unconditional};
@@ -109,19 +109,56 @@ fn a_run_killed_anywhere_ends_with_the_same_bytes_and_engines_draw_the_same_pict
     finish(dmdx_train(&killed, &["--resume"]));
     assert_same(&whole, &killed);
 
-    same_picture(&whole);
+    same_picture(&whole, "digits-sdxl", &[4, 8, 8], &SourceOptions::default());
     sentences(&whole);
+}
+
+/// A flow student of four steps, whose teacher reads 16 tokens of T5 and not diffusers' 256: its student and its bundle do so
+/// without being told.
+#[test]
+fn every_engine_draws_the_same_picture_with_a_flow_student_of_four_steps() {
+    let root = tempfile::tempdir().unwrap();
+    let run = root.path().join("run");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dmdx-train"));
+    command.arg(fixtures().join("digits-sd3/adm-4.toml")).arg("--out").arg(&run);
+    for set in [
+        "pairs.count=8",
+        "pairs.shard=8",
+        "pairs.steps=3",
+        "reflow.iterations=2",
+        "reflow.batch=4",
+        "adm.iterations=2",
+        "adm.batch=4",
+        "score.count_per_prompt=1",
+        "run.sample_every=0",
+        "run.threads=2",
+    ] {
+        command.arg("--set").arg(set);
+    }
+    finish(command);
+    let sixteen = SourceOptions { max_sequence_length: Some(16), ..SourceOptions::default() };
+    same_picture(&run, "digits-sd3", &[16, 8, 8], &sixteen);
+    let info = StudentInfo::read(&run.join("student")).unwrap().unwrap();
+    assert_eq!(info.steps, [1000.0, 900.0, 750.0, 500.0]);
+    let card = std::fs::read_to_string(run.join("student/README.md")).unwrap();
+    assert!(card.contains("num_inference_steps=4, guidance_scale=1, max_sequence_length=16)"), "{card}");
+    // No teacher in more steps than the recipe's own.
+    let scores = std::fs::read_to_string(run.join("score.json")).unwrap();
+    assert!(
+        scores.contains("\"student_4\"") && scores.contains("\"teacher_3\"") && !scores.contains("\"teacher_4\""),
+        "{scores}"
+    );
 }
 
 /// Burn, tract and, where it is found, ONNX Runtime draw the same pictures from the same noise: at most 1e-3 of the
 /// pixel range (2) apart.
-fn same_picture(run: &Path) {
+fn same_picture(run: &Path, teacher: &str, latent_shape: &[usize], reading: &SourceOptions) {
     let prompts = ["a red seven".to_string(), "a blue four".to_string()];
-    let noise = dmdx_runtime::noise::latents(1, 0, prompts.len(), &[4, 8, 8]).unwrap();
+    let noise = dmdx_runtime::noise::latents(1, 0, prompts.len(), latent_shape).unwrap();
     let device = Device::flex();
     let folder = tempfile::tempdir().unwrap();
-    let student =
-        Teacher::open(&in_a_teachers_place(run, folder.path()), &SourceOptions::default(), Unconditional::Auto, &device).unwrap();
+    let place = in_a_teachers_place(run, teacher, folder.path());
+    let student = Teacher::open(&place, reading, Unconditional::Auto, &device).unwrap();
     let listed = Prompts::list(prompts.to_vec());
     let plan = ConditionPlan {
         teacher_sha256: "student".to_string(),
@@ -133,8 +170,9 @@ fn same_picture(run: &Path) {
         shard_bytes: ConditionPlan::SHARD_BYTES,
     };
     let conditions = student.conditions(folder.path(), &plan, &listed, &Interrupt::default()).unwrap();
-    let walk = Generator::new(&student.denoiser, &Rollout::new(Process::line(999.0), &[999.0], StepRule::Ode).unwrap());
-    let portion = Portion { first: 0, latent_shape: &[4, 8, 8], noise: noise.floats().unwrap(), prompts: &[0, 1] };
+    let info = StudentInfo::read(&run.join("student")).unwrap().unwrap();
+    let walk = Generator::new(&student.denoiser, &info.rollout().unwrap());
+    let portion = Portion { first: 0, latent_shape, noise: noise.floats().unwrap(), prompts: &[0, 1] };
     let latents = student_latents(&walk, &conditions, None, 0, &portion).unwrap();
     let burn = student.pictures(&latents).unwrap();
 
@@ -155,11 +193,11 @@ fn same_picture(run: &Path) {
 }
 
 /// The student's networks with its teacher's scheduler: a student as it is written is no teacher.
-fn in_a_teachers_place(run: &Path, folder: &Path) -> PathBuf {
+fn in_a_teachers_place(run: &Path, teacher: &str, folder: &Path) -> PathBuf {
     let place = folder.join("networks");
     let own = contents(&run.join("student")).into_iter().filter(|(name, _)| name != "dmdx_student.json");
     let teachers = ["model_index.json", "scheduler/scheduler_config.json"]
-        .map(|name| (name.to_string(), std::fs::read(fixtures().join("digits-sdxl").join(name)).unwrap()));
+        .map(|name| (name.to_string(), std::fs::read(fixtures().join(teacher).join(name)).unwrap()));
     for (name, bytes) in own.chain(teachers) {
         std::fs::create_dir_all(place.join(&name).parent().unwrap()).unwrap();
         std::fs::write(place.join(&name), bytes).unwrap();

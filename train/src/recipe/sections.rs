@@ -34,7 +34,7 @@ pub struct Teacher {
     /// Accept shards that have several hard links.
     #[serde(default, skip_serializing_if = "is_false")]
     pub allow_hard_links: bool,
-    /// How many tokens of T5 a Stable Diffusion 3 pipeline is given, as diffusers' argument of that name.
+    /// How many tokens of T5 a Stable Diffusion 3 pipeline is given, as diffusers' argument of that name; 256 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_sequence_length: Option<u16>,
     /// Guidance weight of the teacher, standard form (uncond + w (cond − uncond)), drawn from this range.
