@@ -7,7 +7,7 @@ use dmdx_graph::ir::Symbol;
 use dmdx_graph::{DType, Graph};
 use dmdx_importer::Pipeline;
 use dmdx_runtime::card::{self, Notes};
-use dmdx_runtime::family::{self, Family, Geometry, Network, Size};
+use dmdx_runtime::family::{self, Family, Geometry, Network, Settings, Size};
 use dmdx_runtime::manifest::{Manifest, Unconditional, VaeScaling};
 use dmdx_runtime::process::{NoiseSchedule, Parameterisation};
 use dmdx_runtime::scheduler;
@@ -96,7 +96,8 @@ impl<'p> Source<'p> {
     pub fn layout(&self, manifest: &Manifest) -> Result<Layout> {
         let rollout = manifest.rollout().map_err(dmdx_runtime::Error::from)?;
         let guidance = manifest.guidance.map(|range| (range, manifest.unconditional));
-        Ok(Layout::new(self.family, &self.pipeline.model_index, &rollout, &manifest.schedule, guidance))
+        let config = self.imported.config(self.family.denoiser().folder);
+        Ok(Layout::new(self.family, [&self.pipeline.model_index, config], &rollout, &manifest.schedule, guidance))
     }
 
     /// The model card of the bundle in a folder where its tokenizers are.

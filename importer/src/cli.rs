@@ -96,7 +96,7 @@ struct Source {
     path: PathBuf,
     #[command(flatten)]
     reading: SourceOptions,
-    /// Build a video autoencoder for so many pixel frames (otherwise 49; `check` takes the number of its reference file).
+    /// Build a video autoencoder for so many pixel frames (otherwise those of its pipeline, or 49; `check` takes the number of its reference file).
     #[arg(long)]
     frames: Option<usize>,
     /// Refuse NaN and infinite weights.

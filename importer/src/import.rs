@@ -234,6 +234,9 @@ fn from_folder(folder: &Path, options: &ImportOptions) -> Result<Pipeline> {
     let mut components = IndexMap::new();
     let mut unknown = Vec::new();
     let configs = options.config.take();
+    let place = |name: &str| configs.as_ref().map_or_else(|| folder.join(name), |configs| configs.join(name));
+    let names = || contents.networks.iter().map(|(name, _)| place(name));
+    options.frames = options.frames.or_else(|| names().find_map(|network| filmed(&network, &options)));
     for (name, class) in std::mem::take(&mut contents.networks) {
         let mut options = options.clone();
         options.config = configs.as_ref().map(|configs| configs.join(&name));
@@ -256,6 +259,13 @@ fn from_folder(folder: &Path, options: &ImportOptions) -> Result<Pipeline> {
             Err(ImportError::UnknownPipelineClasses { path, classes: unknown })
         }
     }
+}
+
+/// The frames of the videos that a network was trained for, as its configuration says; what is wrong with that is told when
+/// the network is read.
+fn filmed(network: &Path, options: &ImportOptions) -> Option<usize> {
+    let json = read_config(network, options).ok()?;
+    usize::try_from(json.value.get("sample_frames")?.as_u64()?).ok()
 }
 
 /// The networks that have plain weights only, where others have the variant that was asked for: as in diffusers, these

@@ -45,7 +45,8 @@ pub struct ImportOptions {
     /// LoRA files to merge, in this order.
     pub loras: Vec<LoraFile>,
     /// Pixel frames that a network is built for whose operations depend on their number (`AutoencoderKLCogVideoX`), which
-    /// otherwise is built for the 49 that it was released with. Other networks take any number or have no frames.
+    /// otherwise is built for those that the pipeline's transformer was trained for (`sample_frames`), or alone for the 49 that
+    /// it was released with. Other networks take any number or have no frames.
     pub frames: Option<usize>,
     /// Read tensors out of pickle files (`.bin`, `.ckpt`, `.pt`) without running anything in them.
     pub allow_pickle: bool,

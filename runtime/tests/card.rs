@@ -24,7 +24,7 @@ fn info(parameterisation: Parameterisation, steps: &[f64], sampler: StepRule) ->
         teacher_sha256: "0".repeat(64),
         licence: "openrail++".into(),
     };
-    let layout = Layout::new(sdxl(), &json!({}), &info.rollout().unwrap(), &info.schedule, None);
+    let layout = Layout::new(sdxl(), [&json!({}), &json!(null)], &info.rollout().unwrap(), &info.schedule, None);
     info.diffusers = Some(layout.diffusers);
     info
 }

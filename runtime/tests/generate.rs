@@ -105,8 +105,13 @@ fn the_ending_chooses_the_format() {
     let worst = jpeg.iter().zip(&exact.2).map(|(a, b)| a.abs_diff(*b)).max();
     // Quality 95, on 64 pixels like noise.
     assert!(worst < Some(100) && (jpeg.width(), jpeg.height()) == (8, 8), "{worst:?}");
-    refused(folder.path(), 1, &["-o", "out.gif"], &["out.gif", ".gif is no known format", ".png, .jpg or .webp"]);
-    refused(folder.path(), 1, &["-o", "out"], &["has no ending", ".png, .jpg or .webp"]);
+    refused(
+        folder.path(),
+        1,
+        &["-o", "out.gif"],
+        &["out.gif", ".gif is no known format", ".png, .jpg, .webp or, for videos, .apng"],
+    );
+    refused(folder.path(), 1, &["-o", "out"], &["has no ending", ".png, .jpg, .webp or, for videos, .apng"]);
 }
 
 #[test]
@@ -256,4 +261,12 @@ fn a_score_needs_a_scorer_and_a_place() {
     assert!(refused.contains("no scorer was named") && refused.contains("--scorer DIR"), "{refused}");
     let refused = text(run_in(folder.path(), &["score", &bundle(), "--json", "no/score.json"]));
     assert!(refused.contains("the folder no does not exist"), "{refused}");
+}
+
+/// Pictures have no frames, and are told so before the work.
+#[test]
+fn pictures_do_not_move() {
+    let folder = tempfile::tempdir().unwrap();
+    refused(folder.path(), 1, &["-o", "a.apng"], &["this bundle makes pictures, which have no frames; end the name in .png"]);
+    refused(folder.path(), 1, &["-o", "a.png", "--frames"], &["which have no frames; leave --frames out"]);
 }

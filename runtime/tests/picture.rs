@@ -4,8 +4,8 @@
 use std::fs;
 
 use dmdx_graph::store::PlaceError;
-use dmdx_runtime::pipeline::format::Format;
-use dmdx_runtime::pipeline::picture::{Picture, quantise, sheet, write_file};
+use dmdx_runtime::pipeline::format::{Format, animation};
+use dmdx_runtime::pipeline::picture::{Picture, moving, quantise, sheet, write_file};
 use dmdx_runtime::{Error, Tensor};
 
 #[test]
@@ -75,4 +75,34 @@ fn files_are_written_whole_and_never_over_another() {
     assert!(matches!(write_file(folder.path(), b"x", true), Err(Error::Write { .. })), "a folder is not replaced");
     let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["out.png"], "nothing temporary stays");
+}
+
+/// Videos side by side, a sheet for every frame, as an animated PNG: every frame is the sheet, for an eighth of a second.
+#[test]
+fn videos_move_in_an_animated_png() {
+    // Two videos of three frames of 1 × 2 pixels, each of one grey.
+    let grey = |index: usize| (index / 6) as f32 / 10.0;
+    let videos = Tensor::f32([2, 3, 3, 1, 2], (0..36).map(grey).collect()).unwrap();
+    let frames = moving(&videos, 2, 1).unwrap();
+    assert_eq!(frames.len(), 3);
+    let byte = |frame: usize, video: usize| quantise(grey((video * 3 + frame) * 6));
+    let expected = |frame: usize| [[byte(frame, 0); 6], [byte(frame, 1); 6]].concat();
+    let texts = [("prompt", "a red seven".to_string())];
+    let bytes = animation(&frames, 8, &texts).unwrap();
+    assert_eq!(bytes, animation(&frames, 8, &texts).unwrap());
+    let mut reader = png::Decoder::new(std::io::Cursor::new(&bytes)).read_info().unwrap();
+    assert_eq!(reader.info().animation_control().map(|control| (control.num_frames, control.num_plays)), Some((3, 0)));
+    assert_eq!(reader.info().uncompressed_latin1_text[0].text, "a red seven");
+    for frame in 0..3 {
+        let mut pixels = vec![0; 12];
+        reader.next_frame(&mut pixels).unwrap();
+        assert_eq!(pixels, expected(frame), "frame {frame}");
+        let control = reader.info().frame_control().unwrap();
+        assert_eq!((control.delay_num, control.delay_den), (1, 8));
+    }
+    assert!(animation(&[], 8, &[]).is_err());
+    assert!(animation(&frames, 0, &[]).is_err());
+    let large = Picture { width: 1, ..frames[0].clone() };
+    assert!(animation(&[frames[0].clone(), large], 8, &[]).is_err());
+    assert!(moving(&Tensor::f32([1, 3, 1, 1], vec![0.0; 3]).unwrap(), 1, 1).is_err());
 }

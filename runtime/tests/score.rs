@@ -305,3 +305,43 @@ fn another_configuration_asks_for_other_prompts() {
     assert_eq!(score.numbers().map(|(name, _)| name).collect::<Vec<_>>(), ["right", "far"]);
     assert_eq!(score.get("right"), Some(0.75));
 }
+
+/// Random videos against numpy and ONNX Runtime (`make.py` there): accuracies, the entropy of what no prompt asks for, and the
+/// distance, whatever the portions; the network has the channels before the frames.
+#[test]
+fn videos_are_read_as_their_prompts_and_by_what_no_prompt_asks_for() {
+    let folder = fixture("video-classifier");
+    let videos = tensors(&folder.join("videos.safetensors"))["videos"].0.clone();
+    let bytes = fs::read(folder.join("videos.safetensors")).unwrap();
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let expected: serde_json::Value = serde_json::from_str(&header.metadata().as_ref().unwrap()["numbers"]).unwrap();
+    for engine in engines() {
+        let scorer = score::open(&folder, engine.as_ref()).unwrap();
+        assert_eq!(scorer.frames(), Some(9));
+        let prompts: Vec<String> = (0..3).flat_map(|_| scorer.prompts().unwrap().to_vec()).collect();
+        let score = scorer.score(&videos, &prompts, None).unwrap();
+        let names: Vec<&str> = score.numbers().map(|(name, _)| name).collect();
+        assert_eq!(names, ["digit_accuracy", "colour_accuracy", "drift_entropy", "frechet"]);
+        for (name, value) in score.numbers() {
+            let expected = expected[name].as_f64().unwrap();
+            // Features of two engines in float32.
+            assert!((value - expected).abs() < 1e-4, "{name} is {value}, not {expected}");
+        }
+        let mut scoring = scorer.begin(None);
+        for (index, prompt) in prompts.iter().enumerate() {
+            let one = videos.floats().unwrap()[index * videos.row_len()..][..videos.row_len()].to_vec();
+            scoring.add(&Tensor::f32([&[1], &videos.shape()[1..]].concat(), one).unwrap(), std::slice::from_ref(prompt)).unwrap();
+        }
+        assert_eq!(scoring.finish().unwrap(), score);
+        // One video of every prompt says nothing of how different they are.
+        let six = Tensor::f32([6, 9, 3, 1, 2], videos.floats().unwrap()[..6 * 54].to_vec()).unwrap();
+        assert_eq!(scorer.score(&six, &prompts[..6], None).unwrap().get("drift_entropy"), None);
+
+        let picture = Tensor::f32([1, 3, 4, 4], vec![0.0; 48]).unwrap();
+        let refusal = scorer.score(&picture, &prompts[..1], None).unwrap_err().to_string();
+        assert_eq!(refusal, "the scorer judges results of shape [9, 3, H, W], not [3, 4, 4]");
+        let pictures = score::open(&fixture("digits-classifier"), engine.as_ref()).unwrap();
+        let refusal = pictures.score(&six, &vec!["a red one".to_owned(); 6], None).unwrap_err().to_string();
+        assert_eq!(refusal, "the scorer judges results of shape [3, H, W], not [9, 3, 1, 2]");
+    }
+}

@@ -115,6 +115,50 @@ fn students_on_a_noise_table_are_walked_by_the_schedulers_that_they_are_written_
     equal_walks(&sdxl(), Parameterisation::Epsilon, &[999.0, 666.0, 333.0], StepRule::Renoise, 1e-4);
 }
 
+fn cogvideox(shift: f64) -> NoiseSchedule {
+    let mut table = NoiseTable::of(Betas::ScaledLinear { start: 0.00085, end: 0.012, count: 1000 });
+    (table.snr_shift_scale, table.rescale_betas_zero_snr) = (Some(shift), true);
+    NoiseSchedule::Table(table)
+}
+
+/// CogVideoX's own scheduler where its steps end where the next ones begin, otherwise the solver on the betas of the shifted
+/// table, whose last entry it lifts to 2^-24.
+#[test]
+fn students_of_videos_are_walked_by_the_schedulers_that_they_are_written_with() {
+    let v = Parameterisation::VPrediction;
+    for shift in [1.0, 3.0] {
+        let walk = |times: &[f64], rule, tolerance| equal_walks(&cogvideox(shift), v, times, rule, tolerance);
+        for times in [&[999.0][..], &[999.0, 499.0], &[999.0, 874.0, 749.0, 624.0, 499.0, 374.0, 249.0, 124.0]] {
+            let stock = found(&cogvideox(shift), v, times, StepRule::Ode).unwrap();
+            assert_eq!((stock.class(), &stock.call), ("CogVideoXDDIMScheduler", &steps(times.len())));
+            walk(times, StepRule::Ode, 1e-4);
+            walk(times, StepRule::Renoise, 1e-3);
+        }
+        // CogVideoX's second step would go from 666 to 333.
+        walk(&[999.0, 666.0, 332.0], StepRule::Ode, 1e-3);
+        let stock = found(&cogvideox(shift), v, &[999.0, 399.0], StepRule::Ode).unwrap();
+        assert_eq!((stock.class(), stock.call.timesteps.as_deref()), ("DPMSolverMultistepScheduler", Some(&[999, 399][..])));
+        // On the line nothing of the table is used.
+        let stock = found(&cogvideox(shift), Parameterisation::LineVelocity, &[999.0], StepRule::Ode).unwrap();
+        assert_eq!((stock.class(), &stock.config["flow_shift"]), ("DPMSolverMultistepScheduler", &json!(1e6)));
+    }
+}
+
+#[test]
+fn pipelines_are_told_the_length_of_texts_where_they_think_of_another() {
+    let cogvideox_5b = family::of_class("CogVideoXPipeline").unwrap();
+    let schedule = cogvideox(3.0);
+    let rollout = schedule.rollout(Parameterisation::VPrediction, &[999.0, 499.0], StepRule::Ode).unwrap();
+    let call = |config: Value| match Layout::new(cogvideox_5b, [&json!({}), &config], &rollout, &schedule, None).diffusers {
+        Diffusers::Scheduler { call, .. } => call.python(),
+        Diffusers::None { no_scheduler } => no_scheduler,
+    };
+    let short = "num_inference_steps=2, guidance_scale=1, max_sequence_length=16";
+    assert_eq!(call(json!({"max_text_seq_length": 16})), short);
+    assert_eq!(call(json!({"max_text_seq_length": 226})), "num_inference_steps=2, guidance_scale=1");
+    assert_eq!(call(json!({})), "num_inference_steps=2, guidance_scale=1");
+}
+
 #[test]
 fn times_that_no_number_of_steps_gives_are_told() {
     for rule in [StepRule::Ode, StepRule::Renoise] {
@@ -192,7 +236,7 @@ fn what_no_scheduler_draws_is_said_and_left_without_one() {
     }
     let rollout = sdxl().rollout(line, &[999.0, 499.0], StepRule::Renoise).unwrap();
     let index = json!({"_class_name": "StableDiffusionXLPipeline", "scheduler": ["diffusers", "EulerDiscreteScheduler"]});
-    let layout = Layout::new(family(), &index, &rollout, &sdxl(), None);
+    let layout = Layout::new(family(), [&index, &json!(null)], &rollout, &sdxl(), None);
     assert_eq!(layout.scheduler, None);
     assert_eq!(serde_json::from_str::<Value>(&layout.model_index).unwrap()["scheduler"], json!([null, null]));
     assert!(matches!(layout.diffusers, Diffusers::None { .. }));
@@ -204,16 +248,20 @@ fn guidance_is_part_of_the_call_and_the_index() {
     let rollout = schedule.rollout(Parameterisation::Epsilon, &[999.0, 499.0], StepRule::Ode).unwrap();
     let index = json!({"_class_name": "StableDiffusionXLPipeline", "force_zeros_for_empty_prompt": true});
     let range = |default| GuidanceRange { default, range: [0.0, 4.0] };
-    let guided =
-        |default, unconditional| Layout::new(family(), &index, &rollout, &schedule, Some((range(default), unconditional)));
+    let guided = |default, unconditional| {
+        Layout::new(family(), [&index, &json!(null)], &rollout, &schedule, Some((range(default), unconditional)))
+    };
     let layout = guided(2.5, Unconditional::EmptyPrompt);
     assert!(matches!(&layout.diffusers, Diffusers::Scheduler { call, .. } if call.guidance_scale == 2.5));
     assert!(layout.model_index.contains("\"force_zeros_for_empty_prompt\": false"), "{}", layout.model_index);
+    // Without its unconditional half a student guided by 1 draws the same.
     let layout = guided(1.0, Unconditional::Zeros);
-    assert!(matches!(&layout.diffusers, Diffusers::None { no_scheduler } if no_scheduler.contains("up to 1")));
+    assert!(matches!(&layout.diffusers, Diffusers::Scheduler { call, .. } if call.guidance_scale == 1.0));
+    let layout = guided(0.5, Unconditional::Zeros);
+    assert!(matches!(&layout.diffusers, Diffusers::None { no_scheduler } if no_scheduler.contains("below 1")));
     // Where the class has no zeros, nothing in the index gives it some.
     let plain = family::of_class("StableDiffusionPipeline").unwrap();
-    let layout = Layout::new(plain, &index, &rollout, &schedule, Some((range(2.5), Unconditional::Zeros)));
+    let layout = Layout::new(plain, [&index, &json!(null)], &rollout, &schedule, Some((range(2.5), Unconditional::Zeros)));
     assert!(matches!(&layout.diffusers, Diffusers::None { no_scheduler } if no_scheduler.contains("zeros for every embedding")));
 }
 
@@ -227,7 +275,7 @@ fn a_student_is_called_with_its_teachers_length_of_t5() {
         (json!({ "_dmdx_max_sequence_length": 256 }), "num_inference_steps=4, guidance_scale=1"),
         (json!({ "_dmdx_max_sequence_length": 16 }), "num_inference_steps=4, guidance_scale=1, max_sequence_length=16"),
     ] {
-        let layout = Layout::new(sd3, &index, &rollout, &flow(3.0), None);
+        let layout = Layout::new(sd3, [&index, &json!(null)], &rollout, &flow(3.0), None);
         let Diffusers::Scheduler { call, .. } = layout.diffusers else { panic!("{:?}", layout.diffusers) };
         assert_eq!(call.python(), expected);
         let kept: Value = serde_json::from_str(&layout.model_index).unwrap();

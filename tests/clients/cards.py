@@ -95,7 +95,7 @@ with tempfile.TemporaryDirectory() as place:
         shutil.copytree(asked.run / name, copy)
         prompt = None
         for code in blocks(copy, "python"):
-            kind = re.search(r'save\("(\w+)\.png"\)', code)[1]
+            kind = re.search(r'save\("(\w+)\.png"', code)[1]
             if kind in asked.without:
                 print(f"{name}: {kind} left out")
                 continue

@@ -34,6 +34,7 @@ info = json.loads((student / "dmdx_student.json").read_text())
 manifest = json.loads((bundle / "dmdx.json").read_text())
 shape = manifest["latent_shape"]
 size = int(np.prod(shape))
+is_video = len(shape) == 4
 
 for folder in (student, bundle):
     index = json.loads((folder / "model_index.json").read_text())
@@ -53,7 +54,9 @@ pipe.set_progress_bar_config(disable=True)
 with tempfile.TemporaryDirectory() as place:
     png = pathlib.Path(place) / "own.png"
     command = [asked.dmdx_run, "generate", str(bundle), "--prompt", asked.prompt, "--count", str(asked.count)]
-    subprocess.run([*command, "--seed", str(asked.seed), "--columns", str(asked.count), "-o", str(png)], check=True)
+    # Pictures side by side in one row; of videos the frames, one video below the other.
+    columns = [] if is_video else ["--columns", str(asked.count)]
+    subprocess.run([*command, "--seed", str(asked.seed), *columns, "-o", str(png)], check=True)
     own = np.asarray(Image.open(png)).astype(int)
 
 start = noise.latents(asked.seed, asked.count, shape)
@@ -68,6 +71,11 @@ for picture in range(asked.count):
         made = pipe(asked.prompt, latents=torch.from_numpy(start[picture])[None], output_type="np", **info["diffusers"]["call"])
     finally:
         torch.randn_like = original
+    if is_video:
+        theirs = np.trunc(np.concatenate(list(made.frames[0]), axis=1) * 255).astype(int)
+        height = theirs.shape[0]
+        worst.append(abs(theirs - own[picture * height : (picture + 1) * height]))
+        continue
     theirs = np.trunc(made.images[0] * 255).astype(int)
     width = theirs.shape[1]
     worst.append(abs(theirs - own[:, picture * width : (picture + 1) * width]))

@@ -26,7 +26,7 @@ fn places_are_looked_at_before_the_work() {
         (sample("no/x.png"), 3, "the folder no does not exist; make it first"),
         (sample("file.png"), 1, "file.png exists already"),
         (sample("."), 1, "names a folder"),
-        (sample("x.gif"), 1, ".gif is no known format; end the name in .png, .jpg or .webp"),
+        (sample("x.gif"), 1, ".gif is no known format; end the name in .png, .jpg, .webp or"),
         (vec!["r.toml", "--out", "run"], 1, "run"),
         (vec!["r.toml", "--out", "file.png"], 3, "file.png is not a folder"),
         (vec!["r.toml", "--out", "new", "--resume"], 1, "there is no run to resume in new"),

@@ -14,7 +14,7 @@ use crate::family::{Family, FileNames};
 use crate::manifest::{GuidanceRange, Manifest, Role, Unconditional, Verification};
 use crate::noise;
 use crate::process::{NoiseSchedule, ProcessError, Rollout};
-use crate::student::{Diffusers, StudentInfo};
+use crate::student::{Call, Diffusers, StudentInfo};
 use crate::tokenizer::{Padding, Tokenizer};
 
 /// The name of a card.
@@ -84,7 +84,11 @@ pub fn student(family: &dyn Family, info: &StudentInfo, notes: &Notes) -> Result
     let mut text = subject.head("diffusers");
     text += "The checkpoint is a pipeline in the diffusers layout. `dmdx_student.json` states how it is sampled.\n\n## Draw\n\n";
     text += &subject.in_diffusers();
-    text += "`dmdx-train sample . --prompt TEXT -o picture.png` draws with it too, and `dmdx-export . -o BUNDLE` makes an ONNX bundle of it.\n\n";
+    let file = if subject.is_video { "video.apng" } else { "picture.png" };
+    let _ = write!(
+        text,
+        "`dmdx-train sample . --prompt TEXT -o {file}` draws with it too, and `dmdx-export . -o BUNDLE` makes an ONNX bundle of it.\n\n"
+    );
     text += &subject.tail();
     Ok(text)
 }
@@ -159,8 +163,7 @@ pub fn bundle(
     let subject = Subject {
         family,
         role: manifest.role,
-        // Latents of pictures have no axis of frames.
-        is_video: manifest.latent_shape.len() > 3,
+        is_video: family.makes_videos(),
         rollout: manifest.rollout()?,
         schedule: &manifest.schedule,
         guidance: manifest.guidance,
@@ -174,7 +177,8 @@ pub fn bundle(
     text += "The bundle holds every network as ONNX, tokenizers, and `dmdx.json`: how the networks are called, sizes and hashes of \
              all files but this one, and the measured errors.\n\n## Draw\n\n";
     let prompt = notes.prompt();
-    let _ = write!(text, "```sh\ndmdx-run generate . --prompt {} --count 8 --seed 1 -o pictures.png\n```\n\n", shell(prompt));
+    let file = if subject.is_video { "videos.apng --frames" } else { "pictures.png" };
+    let _ = write!(text, "```sh\ndmdx-run generate . --prompt {} --count 8 --seed 1 -o {file}\n```\n\n", shell(prompt));
     if let Some(code) = python::onnxruntime(&subject, manifest) {
         let _ = write!(text, "With onnxruntime, numpy, pillow and transformers alone:\n\n```python\n{code}```\n\n");
     }
@@ -194,7 +198,7 @@ impl<'a> Subject<'a> {
         Ok(Self {
             family,
             role: Role::Student,
-            is_video: false,
+            is_video: family.makes_videos(),
             rollout: info.rollout()?,
             schedule: &info.schedule,
             guidance: info.guidance,
@@ -259,16 +263,29 @@ impl Subject<'_> {
         }
     }
 
+    /// The lines that call `pipe` and write a file.
+    fn drawn(&self, call: &Call) -> String {
+        let (prompt, arguments) = (quoted(self.notes.prompt()), call.python());
+        match self.is_video {
+            false => format!("picture = pipe({prompt}, {arguments}).images[0]\npicture.save(\"diffusers.png\")\n"),
+            // pillow writes an animated PNG.
+            true => format!(
+                "frames = pipe({prompt}, {arguments}).frames[0]\n\
+                 frames[0].save(\"diffusers.png\", save_all=True, append_images=frames[1:], duration=125)\n"
+            ),
+        }
+    }
+
     /// How stock pipelines draw with the checkpoint.
     fn in_diffusers(&self) -> String {
         match self.diffusers {
             Some(Diffusers::Scheduler { scheduler, call, note }) => {
                 let class = self.family.class();
-                let (prompt, arguments) = (quoted(self.notes.prompt()), call.python());
+                let drawn = self.drawn(call);
                 let note = note.as_ref().map_or_else(String::new, |note| format!(" Mind that {note}."));
                 format!(
                     "```python\nfrom diffusers import {class}\n\npipe = {class}.from_pretrained(\".\")  # this folder\n\
-                     picture = pipe({prompt}, {arguments}).images[0]\npicture.save(\"diffusers.png\")\n```\n\n\
+                     {drawn}```\n\n\
                      All of these arguments are needed: the pipeline's own defaults are those of a many-step teacher. The \
                      {scheduler} beside it was written for this call.{note}\n\n"
                 )
@@ -286,14 +303,13 @@ impl Subject<'_> {
     /// How stock pipelines draw with the pipeline called `base` and the factors in `file`.
     fn with_factors(&self, (base, what): (&str, &str), file: &str) -> String {
         let Some(Diffusers::Scheduler { scheduler, call, note }) = self.diffusers else { return self.in_diffusers() };
-        let (class, base) = (self.family.class(), quoted(base));
-        let (prompt, arguments) = (quoted(self.notes.prompt()), call.python());
+        let (class, base, drawn) = (self.family.class(), quoted(base), self.drawn(call));
         let note = note.as_ref().map_or_else(String::new, |note| format!(" Mind that {note}."));
         format!(
             "```python\nfrom diffusers import {class}, {scheduler}\n\npipe = {class}.from_pretrained({base})  # {what}\n\
              pipe.load_lora_weights(\".\", weight_name={})  # this folder\n\
              pipe.scheduler = {scheduler}.from_pretrained(\".\", subfolder=\"scheduler\")\n\
-             picture = pipe({prompt}, {arguments}).images[0]\npicture.save(\"diffusers.png\")\n```\n\n\
+             {drawn}```\n\n\
              All of these arguments are needed, and so is the scheduler: it was written for this call.{note}\n\n",
             quoted(file)
         )

@@ -81,8 +81,11 @@ fn latents(vae: &VaeScaling) -> String {
     }
 }
 
-/// The same in optimum, for students that diffusers' schedulers walk without guidance.
+/// The same in optimum, which has no pipelines of videos, for students that diffusers' schedulers walk without guidance.
 pub(super) fn optimum(subject: &Subject<'_>) -> Option<String> {
+    if subject.is_video {
+        return None;
+    }
     let Some(Diffusers::Scheduler { call, .. }) = subject.diffusers.filter(|_| subject.weight().is_none()) else { return None };
     let class = format!("ORT{}", subject.family.class());
     Some(format!(

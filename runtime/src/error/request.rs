@@ -14,7 +14,9 @@ pub enum RequestError {
     #[error("the noise is given and this bundle draws none between its steps, so a seed changes nothing; leave it out")]
     NoSeed,
     /// A number of columns for videos, whose frames lie in a row.
-    #[error("the frames of a video lie in a row, one video below the other; leave the columns out")]
+    #[error(
+        "the frames of a video lie in a row, one video below the other; leave the columns out, or write an animation (.apng)"
+    )]
     NoColumns,
     /// Pixels of pictures from a bundle that does not say how its latents relate to them.
     #[error("the size of this bundle's pictures cannot be chosen, because it has no {folder}/config.json; export it again")]
@@ -23,13 +25,16 @@ pub enum RequestError {
         folder: &'static str,
     },
     /// A file name that names no format of pictures.
-    #[error("{path} cannot be written as a picture: {ending}; end the name in .png, .jpg or .webp")]
+    #[error("{path} cannot be written as a picture: {ending}; end the name in .png, .jpg, .webp or, for videos, .apng")]
     Format {
         /// As asked for.
         path: String,
         /// How the name ends, as a sentence.
         ending: String,
     },
+    /// Something that only videos have, asked of pictures.
+    #[error("this bundle makes pictures, which have no frames; {0}")]
+    NoFrames(&'static str),
     /// A picture that its format cannot hold.
     #[error("a picture of {width}x{height} pixels is more than the {most} a side that {format} can hold; choose .png")]
     LargePicture {

@@ -20,6 +20,14 @@ pub enum ScoreError {
         /// The pictures' shape.
         pictures: Vec<usize>,
     },
+    /// Pictures for a scorer of videos, or the other way round.
+    #[error("the scorer judges results of shape {wanted}, not {found:?}")]
+    Results {
+        /// The shape of one.
+        found: Vec<usize>,
+        /// What the scorer judges.
+        wanted: String,
+    },
     /// Nothing to score.
     #[error("there are no pictures to score")]
     NoPictures,

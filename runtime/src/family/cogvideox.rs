@@ -36,9 +36,16 @@ const NETWORKS: [Network; 3] = [Network::new(TRANSFORMER, "transformer"), Networ
 /// Every so many blocks a discriminator reads (distillation.md, 3.8.1).
 const TAPPED: usize = 3;
 
+/// The tokens of a text that diffusers' pipeline gives the transformer where nobody says otherwise.
+const TOKENS: usize = 226;
+
 /// The transformer says how much it reads of a text.
 fn reader(settings: &dyn Settings) -> Result<Reader, Error> {
-    Ok(Reader::of("tokenizer", Config::of(settings, TRANSFORMER).size("max_text_seq_length", 226)?))
+    Ok(Reader::of("tokenizer", tokens(settings)?))
+}
+
+fn tokens(settings: &dyn Settings) -> Result<usize, Error> {
+    Config::of(settings, TRANSFORMER).size("max_text_seq_length", TOKENS)
 }
 
 #[derive(Debug)]
@@ -50,9 +57,9 @@ impl CogVideoX {
         Config::of(settings, TRANSFORMER).size("patch_size_t", 1)
     }
 
-    /// How many latent frames at the beginning are not decoded. Transformers with patches in time (1.5) take whole patches
-    /// of frames, more than the video has, and the pipeline then leaves out the first ones.
-    fn frames_left_out(settings: &dyn Settings, frames: usize) -> Result<usize, Error> {
+    /// Transformers with patches in time (1.5) take whole patches of frames, more than the video has, and the pipeline then
+    /// leaves out the first ones.
+    fn left_out(settings: &dyn Settings, frames: usize) -> Result<usize, Error> {
         let sizes = settings.input_sizes(Network::DECODER.place, "latent")?;
         // A decoder of any number of frames takes all.
         let Some(decoded) = sizes.get(2).copied().flatten() else { return Ok(0) };
@@ -113,14 +120,24 @@ impl Family for CogVideoX {
         Ok(Geometry { latent_shape: vec![frames, channels, rows, columns], pixels: [rows * scale, columns * scale] })
     }
 
+    fn makes_videos(&self) -> bool {
+        true
+    }
+
+    fn frames_left_out(&self, settings: &dyn Settings, latent_shape: &[usize]) -> Result<usize, Error> {
+        latent_shape.first().map_or(Ok(0), |&frames| Self::left_out(settings, frames))
+    }
+
+    fn max_sequence_length(&self, settings: &dyn Settings) -> Result<Option<usize>, Error> {
+        Ok(Some(tokens(settings)?).filter(|tokens| *tokens != TOKENS))
+    }
+
     fn vae_scaling(&self, settings: &dyn Settings) -> Result<VaeScaling, Error> {
         VaeScaling::factor(settings, 1.15258426)
     }
 
     fn check_latents(&self, settings: &dyn Settings, latent_shape: &[usize]) -> Result<(), Error> {
-        if let &[frames, ..] = latent_shape {
-            Self::frames_left_out(settings, frames)?;
-        }
+        self.frames_left_out(settings, latent_shape)?;
         check(TRANSFORMER, &settings.input_sizes(DENOISER.place(), DENOISER.sample)?, latent_shape)
     }
 
@@ -134,7 +151,7 @@ impl Family for CogVideoX {
         if tile.is_some() {
             return Err(FamilyError::TiledVideo.into());
         }
-        let left_out = Self::frames_left_out(networks, latents.shape().get(1).copied().unwrap_or_default())?;
+        let left_out = self.frames_left_out(networks, latents.shape().get(1..).unwrap_or_default())?;
         let channels_first = second_and_third_swapped(&without_first(latents, left_out)?)?;
         let video = second_and_third_swapped(&decoded(networks, &scaling.undone(&channels_first, 1)?)?)?;
         match video.shape() {

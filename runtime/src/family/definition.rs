@@ -96,6 +96,19 @@ pub trait Family: Debug + Sync {
     /// For a size that cannot be, or a configuration that does not say enough.
     fn geometry(&self, settings: &dyn Settings, asked: &Size) -> Result<Geometry, Error>;
 
+    /// Whether it draws videos, whose latents have frames before their channels.
+    fn makes_videos(&self) -> bool {
+        false
+    }
+
+    /// How many latent frames at the beginning of a video are not decoded.
+    ///
+    /// # Errors
+    /// For latents of another number of frames than the decoder takes.
+    fn frames_left_out(&self, _settings: &dyn Settings, _latent_shape: &[usize]) -> Result<usize, Error> {
+        Ok(0)
+    }
+
     /// The network that makes pictures or videos of latents.
     fn decoder(&self) -> Place {
         Network::DECODER.place

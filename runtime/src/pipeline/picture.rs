@@ -41,6 +41,23 @@ pub fn frames_in_a_row(results: &Tensor) -> Result<Tensor, Error> {
     }
 }
 
+/// Videos `[N, F, 3, H, W]` as sheets of them all, one for every frame: see [`sheet`].
+///
+/// # Errors
+/// As [`sheet`]; [`Error::Shape`] for tensors of another kind.
+pub fn moving(videos: &Tensor, columns: usize, scale: usize) -> Result<Vec<Picture>, Error> {
+    let &[count, frames, channels, height, width] = videos.shape() else {
+        return Err(Error::Shape(format!("videos have shape [N, F, 3, H, W], not {:?}", videos.shape())));
+    };
+    let (size, values) = (channels * height * width, videos.floats()?);
+    let sheet_of = |frame: usize| {
+        let of_video = |video: usize| &values[(video * frames + frame) * size..][..size];
+        let pictures = (0..count).flat_map(of_video).copied().collect();
+        sheet(&Tensor::f32([count, channels, height, width], pictures)?, columns, scale)
+    };
+    (0..frames).map(sheet_of).collect()
+}
+
 /// Width and height in pixels of a sheet of `count` pictures.
 ///
 /// # Errors

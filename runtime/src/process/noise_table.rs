@@ -56,6 +56,19 @@ impl NoiseTable {
         Self { betas, snr_shift_scale: None, rescale_betas_zero_snr: false, last_alphas_cumprod: None }
     }
 
+    /// The same noise levels without a shift of the signal-to-noise ratio: of the betas that they come to.
+    ///
+    /// # Errors
+    /// [`ProcessError::Table`] for values that make no table.
+    pub(crate) fn unshifted(&self) -> Result<Self, ProcessError> {
+        if self.snr_shift_scale.is_none() {
+            return Ok(self.clone());
+        }
+        let shifted = Self { rescale_betas_zero_snr: false, last_alphas_cumprod: None, ..self.clone() };
+        let bars = shifted.alphas_cumprod(Rounding::Double)?;
+        Ok(Self { betas: Betas::Trained(betas_of(&bars, Rounding::Double)), snr_shift_scale: None, ..self.clone() })
+    }
+
     /// How many entries there are.
     #[must_use]
     pub fn count(&self) -> usize {

@@ -6,6 +6,7 @@ use std::path::Path;
 use dmdx_graph::store::hash;
 use serde::Deserialize;
 
+use super::entropy::Readings;
 use super::frechet::{Accumulator, Statistics, distance};
 use super::{Reference, Score, Scorer, Scoring};
 use crate::bundle::verify_file;
@@ -13,7 +14,7 @@ use crate::engine::take;
 use crate::error::ScoreError;
 use crate::manifest::FileRecord;
 use crate::parallel::in_parallel;
-use crate::tensor::ops::{join, pick};
+use crate::tensor::ops::{join, pick, second_and_third_swapped};
 use crate::{Engine, Error, Session, Tensor};
 
 /// Pictures classified at once,
@@ -34,12 +35,17 @@ struct Config {
     _scorer: String,
     /// The ONNX file.
     model: String,
-    /// Its input of pictures.
+    /// Its input of pictures `[N, 3, H, W]`, or of videos `[N, 3, frames, H, W]`.
     input: String,
+    /// The frames of videos; left out where it reads pictures.
+    frames: Option<usize>,
     /// What prompts are like: `a {colour} {digit}`, with one placeholder for every attribute.
     prompt: String,
     /// What the classifier reads, in the order of the numbers.
     attributes: Vec<Attribute>,
+    /// What it reads besides, that no prompt asks for.
+    #[serde(default)]
+    free: Vec<Free>,
     /// Where the features are.
     frechet: Frechet,
     /// Size and hash of every file.
@@ -57,6 +63,17 @@ struct Attribute {
     /// The output of logits `[N, labels]`.
     output: String,
     /// What the share of right readings is called.
+    number: String,
+}
+
+/// Something that the classifier reads and no prompt asks for: how different it is between pictures of one prompt shows
+/// whether anything was lost.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Free {
+    /// The outputs of logits `[N, labels]` that are read together.
+    outputs: Vec<String>,
+    /// What the entropy is called.
     number: String,
 }
 
@@ -142,6 +159,10 @@ impl Scorer for Classifier {
         Some(&self.prompts)
     }
 
+    fn frames(&self) -> Option<usize> {
+        self.config.frames
+    }
+
     fn files(&self) -> Vec<String> {
         self.config.files.keys().cloned().collect()
     }
@@ -173,6 +194,7 @@ impl Scorer for Classifier {
             kinds: Vec::new(),
             read: 0,
             right: vec![0; self.config.attributes.len()],
+            free: self.config.free.iter().map(|_| Readings::default()).collect(),
             features: Accumulator::default(),
             kept: Vec::new(),
         })
@@ -180,6 +202,17 @@ impl Scorer for Classifier {
 }
 
 impl Classifier {
+    /// Refuses pictures where it reads videos, and the other way round.
+    fn check(&self, shape: &[usize]) -> Result<(), Error> {
+        let fits = match (self.config.frames, shape) {
+            (None, [3, _, _]) => true,
+            (Some(wanted), [frames, 3, _, _]) => wanted == *frames,
+            _ => false,
+        };
+        let wanted = || self.config.frames.map_or("[3, H, W]".into(), |frames| format!("[{frames}, 3, H, W]"));
+        if fits { Ok(()) } else { Err(ScoreError::Results { found: shape.to_vec(), wanted: wanted() }.into()) }
+    }
+
     /// The number of a prompt.
     fn kind(&self, prompt: &String) -> Result<usize, Error> {
         let example = || self.prompts.first().cloned().unwrap_or_default();
@@ -187,16 +220,19 @@ impl Classifier {
         Ok(found.ok_or_else(|| ScoreError::UnknownPrompt { prompt: prompt.clone(), example: example() })?)
     }
 
-    /// Features, and the logits of every attribute, of pictures `[N, 3, H, W]` in batches of `batch`: for every batch one
+    /// Features, and the logits of every attribute and of what is free, of pictures in batches of `batch`: for every batch one
     /// tensor `[batch, width]` each. The last is filled up with its last picture.
     fn classify(&self, pictures: &Tensor, batch: usize) -> Result<Vec<Vec<Tensor>>, Error> {
         let count = pictures.shape().first().copied().unwrap_or(0);
         let attributes = self.config.attributes.iter().map(|attribute| attribute.output.as_str());
-        let names: Vec<&str> = std::iter::once(self.config.frechet.output.as_str()).chain(attributes).collect();
+        let free = self.config.free.iter().flat_map(|free| free.outputs.iter().map(String::as_str));
+        let names: Vec<&str> = std::iter::once(self.config.frechet.output.as_str()).chain(attributes).chain(free).collect();
         in_parallel(count.div_ceil(batch), self.threads, |index| {
             let rows: Vec<usize> = (index * batch..(index + 1) * batch).map(|row| row.min(count - 1)).collect();
             let real = batch.min(count - index * batch);
-            let mut outputs = self.session.run(&[(&self.config.input, &pick(pictures, &rows)?)])?;
+            let rows = pick(pictures, &rows)?;
+            let rows = if self.config.frames.is_some() { second_and_third_swapped(&rows)? } else { rows };
+            let mut outputs = self.session.run(&[(&self.config.input, &rows)])?;
             let keep: Vec<usize> = (0..real).collect();
             names.iter().map(|name| pick(&take(&mut outputs, name)?, &keep)).collect()
         })
@@ -217,6 +253,8 @@ struct Reading<'a> {
     read: usize,
     /// How often every attribute was read right.
     right: Vec<usize>,
+    /// What was read of what is free.
+    free: Vec<Readings>,
     features: Accumulator,
     /// All of them, where there is a reference.
     kept: Vec<Tensor>,
@@ -246,9 +284,16 @@ impl Reading<'_> {
             if self.reference.is_some() {
                 self.kept.push(features);
             }
-            for (index, (right, logits)) in self.right.iter_mut().zip(results).enumerate() {
-                let rows = logits.floats()?.chunks(logits.row_len().max(1)).zip(kinds);
-                *right += rows.filter(|(row, kind)| largest(row) == self.classifier.labels[**kind][index]).count();
+            for (index, (right, logits)) in self.right.iter_mut().zip(results.by_ref()).enumerate() {
+                let rows = labels(&logits)?.into_iter().zip(kinds);
+                *right += rows.filter(|(label, kind)| *label == self.classifier.labels[**kind][index]).count();
+            }
+            for (free, readings) in self.classifier.config.free.iter().zip(&mut self.free) {
+                let read = results.by_ref().take(free.outputs.len()).map(|logits| labels(&logits));
+                let read = read.collect::<Result<Vec<_>, Error>>()?;
+                for (row, &kind) in kinds.iter().enumerate() {
+                    readings.add(kind, read.iter().filter_map(|labels| labels.get(row).copied()).collect());
+                }
             }
         }
         self.read += count;
@@ -266,6 +311,7 @@ impl Scoring for Reading<'_> {
             return Ok(());
         }
         if self.shape.is_empty() {
+            self.classifier.check(&shape[1..])?;
             self.shape = shape[1..].to_vec();
         } else if self.shape != shape[1..] {
             return Err(Error::Shape(format!(
@@ -293,10 +339,12 @@ impl Scoring for Reading<'_> {
         if self.read == 0 {
             return Err(ScoreError::NoPictures.into());
         }
-        let Self { classifier, reference, right, read, features, kept, .. } = *self;
+        let Self { classifier, reference, right, free, read, features, kept, .. } = *self;
         let attributes = classifier.config.attributes.iter().zip(right);
         let mut numbers: Vec<(String, f64)> =
             attributes.map(|(attribute, right)| (attribute.number.clone(), right as f64 / read as f64)).collect();
+        let entropies = classifier.config.free.iter().zip(free);
+        numbers.extend(entropies.filter_map(|(free, read)| Some((free.number.clone(), read.entropy()?))));
         let (statistics, called) = (features.finish()?, &classifier.config.frechet.number);
         numbers.push((called.clone(), distance(&statistics, &classifier.real)?));
         if let Some(reference) = reference {
@@ -304,6 +352,11 @@ impl Scoring for Reading<'_> {
         }
         Ok(Score(numbers))
     }
+}
+
+/// What every row of logits says.
+fn labels(logits: &Tensor) -> Result<Vec<usize>, Error> {
+    Ok(logits.floats()?.chunks(logits.row_len().max(1)).map(largest).collect())
 }
 
 /// The position of the largest value, the first of equals.

@@ -2,6 +2,7 @@
 //! and what that kind needs to know; what its numbers are about stands there, not here.
 
 mod classifier;
+mod entropy;
 pub mod frechet;
 pub mod neighbours;
 mod reference;
@@ -32,6 +33,11 @@ pub trait Scorer: Send + Sync {
     /// Every prompt that can be judged; `None` where any can.
     fn prompts(&self) -> Option<&[String]>;
 
+    /// The frames of the videos that it judges; `None` where it judges pictures.
+    fn frames(&self) -> Option<usize> {
+        None
+    }
+
     /// The files of its folder that its numbers depend on besides `config.json`, by their names there.
     fn files(&self) -> Vec<String>;
 
@@ -51,7 +57,7 @@ pub trait Scorer: Send + Sync {
     /// stay in memory until the end.
     fn begin<'a>(&'a self, reference: Option<&'a Reference>) -> Box<dyn Scoring + 'a>;
 
-    /// Scores pictures `[N, 3, H, W]` that are there all at once, against one prompt each.
+    /// Scores pictures `[N, 3, H, W]` or videos `[N, frames, 3, H, W]` that are there all at once, against one prompt each.
     ///
     /// # Errors
     /// As [`Scoring::add`] and [`Scoring::finish`].
@@ -65,7 +71,7 @@ pub trait Scorer: Send + Sync {
 /// A score in the making. It holds a bounded number of pictures, however many there are, and no bit of it depends on how they
 /// were portioned. Of pictures that are compared with a reference it holds the features as well.
 pub trait Scoring {
-    /// Adds pictures `[N, 3, H, W]`, values about -1 to 1 and not clamped, and one prompt each.
+    /// Adds pictures `[N, 3, H, W]` or videos `[N, frames, 3, H, W]`, values about -1 to 1 and not clamped, and one prompt each.
     ///
     /// # Errors
     /// [`Error::Score`] for a prompt that cannot be judged or another number of prompts, [`Error::Shape`] and

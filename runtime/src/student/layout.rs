@@ -22,30 +22,32 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Of a student that walks along `rollout` on this noise process, where its teacher's `model_index.json` was `index`;
-    /// `guidance` is there for guided students, with what their unconditional half is fed.
+    /// Of a student that walks along `rollout` on this noise process, where `index` was its teacher's `model_index.json` and
+    /// `config` its denoiser's `config.json`; `guidance` is there for guided students, with what their unconditional half is
+    /// fed.
     #[must_use]
     pub fn new(
         family: &dyn Family,
-        index: &Value,
+        [index, config]: [&Value; 2],
         rollout: &Rollout,
         schedule: &NoiseSchedule,
         guidance: Option<(GuidanceRange, Unconditional)>,
     ) -> Self {
         let mut index = index.clone();
+        let denoiser = (family.denoiser().folder, config);
         let found = stock(rollout, schedule, guidance.map(|(range, _)| range.default)).and_then(|found| {
             let Some((_, stated)) = guidance else { return Ok(found) };
             // The key of pipelines that have a choice.
-            if family.unconditional(&Index(&index)) != stated {
+            if family.unconditional(&Files { index: &index, denoiser }) != stated {
                 index["force_zeros_for_empty_prompt"] = (stated == Unconditional::Zeros).into();
             }
-            match family.unconditional(&Index(&index)) == stated {
+            match family.unconditional(&Files { index: &index, denoiser }) == stated {
                 true => Ok(found),
                 false => Err(format!("diffusers' {} cannot be guided away from {}", family.class(), stated.words())),
             }
         });
         // A number that is none is refused where prompts are read.
-        let length = family.max_sequence_length(&Index(&index)).unwrap_or_default();
+        let length = family.max_sequence_length(&Files { index: &index, denoiser }).unwrap_or_default();
         let found = found.map(|found| Stock { call: Call { max_sequence_length: length, ..found.call }, ..found });
         index["scheduler"] = match &found {
             Ok(found) => json!(["diffusers", found.class()]),
@@ -67,16 +69,20 @@ fn text(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-/// The settings of a pipeline of which nothing but `model_index.json` is known.
-struct Index<'a>(&'a Value);
+/// The settings of a pipeline of which nothing but `model_index.json` and the denoiser's `config.json` is known.
+struct Files<'a> {
+    index: &'a Value,
+    /// Its folder, and the file.
+    denoiser: (&'a str, &'a Value),
+}
 
-impl Settings for Index<'_> {
+impl Settings for Files<'_> {
     fn index(&self) -> &Value {
-        self.0
+        self.index
     }
 
-    fn config(&self, _folder: &str) -> &Value {
-        &Value::Null
+    fn config(&self, folder: &str) -> &Value {
+        if folder == self.denoiser.0 { self.denoiser.1 } else { &Value::Null }
     }
 
     fn input_sizes(&self, network: Place, input: &str) -> Result<Vec<Option<usize>>, Error> {

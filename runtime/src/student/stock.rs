@@ -6,6 +6,7 @@
 //! | student | class |
 //! |---|---|
 //! | noise table, ode | `DPMSolverMultistepScheduler` of order 1 on trailing times: the same map as a DDIM step |
+//! | CogVideoX's noise table, ode on evenly spaced times | `CogVideoXDDIMScheduler`; on others as above, of the betas that the shifted table comes to |
 //! | noise table, renoise | `LCMScheduler` over all training times, its boundary condition scaled away |
 //! | line velocity, one step | `DPMSolverMultistepScheduler` with flow sigmas, the shift so large that the first is 1 |
 //! | line velocity, ode | the same without a shift; its first sigma is 1 - 1/1000 instead of 1 |
@@ -65,7 +66,7 @@ pub struct Call {
     pub sigmas: Option<Vec<f64>>,
     /// 1 is none.
     pub guidance_scale: f64,
-    /// How many tokens of T5 it is given, where that is not its default.
+    /// How many tokens of T5 the denoiser is given, where that is not the pipeline's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_sequence_length: Option<usize>,
 }
@@ -100,9 +101,9 @@ pub fn stock(rollout: &Rollout, schedule: &NoiseSchedule, guidance: Option<f64>)
         (_, &NoiseSchedule::Flow { num_train_timesteps, shift }) => Ok(flow(&times, rollout.rule(), num_train_timesteps, shift)),
     }?;
     if let Some(weight) = guidance {
-        // At weights up to 1 diffusers leaves the unconditional half out.
-        if weight <= 1.0 {
-            return Err(format!("diffusers ignores guidance weights up to 1, and this student has {weight}"));
+        // At weights up to 1 diffusers leaves the unconditional half out, which at 1 alone changes nothing.
+        if weight < 1.0 {
+            return Err(format!("diffusers ignores guidance weights below 1, and this student has {weight}"));
         }
         stock.call.guidance_scale = weight;
     }
@@ -118,9 +119,8 @@ fn whole(times: &[f64]) -> Result<Vec<u32>, String> {
 
 /// What both classes with a noise table are told of it, and what the network predicts.
 fn table_config(table: &NoiseTable, class: &str, prediction: &str) -> Result<Value, String> {
-    if table.snr_shift_scale.is_some() {
-        return Err(format!("diffusers' {class} has no snr_shift_scale, which this noise table is made with"));
-    }
+    // Only CogVideoX's schedulers have a shift of the signal-to-noise ratio.
+    let table = &table.unshifted().map_err(|error| error.to_string())?;
     if table.last_alphas_cumprod.is_some() && !table.rescale_betas_zero_snr {
         return Err(format!("diffusers' {class} cannot set the last entry of its noise table alone"));
     }
@@ -178,10 +178,15 @@ fn on_table(times: &[f64], rule: StepRule, table: &NoiseTable, prediction: Param
             return Err("a network that predicts a velocity is on no noise table".into());
         }
     };
+    let trailing = numpy_trailing(count, steps);
     let (config, found) = match rule {
+        // CogVideoX's step ends a whole `count / steps` before it began, wherever the next one begins.
+        StepRule::Ode if table.snr_shift_scale.is_some() && count.is_multiple_of(steps) && trailing == times => {
+            (cogvideox_ddim(table, prediction)?, trailing)
+        }
         StepRule::Ode => {
             let config = first_order_solver(table, prediction)?;
-            (with(config, json!({ "timestep_spacing": "trailing" })), numpy_trailing(count, steps))
+            (with(config, json!({ "timestep_spacing": "trailing" })), trailing)
         }
         StepRule::Renoise if told.last() == Some(&0) => {
             return Err("diffusers' LCMScheduler returns the noisy sample itself at time 0".into());
@@ -197,6 +202,20 @@ fn on_table(times: &[f64], rule: StepRule, table: &NoiseTable, prediction: Param
         call = Call { num_inference_steps: None, timesteps: Some(told), ..call };
     }
     Ok(Stock { config, call, note: None })
+}
+
+/// The scheduler of CogVideoX, whose table is the shifted one as it is stated.
+fn cogvideox_ddim(table: &NoiseTable, prediction: &str) -> Result<Value, String> {
+    let plain = NoiseTable { snr_shift_scale: None, ..table.clone() };
+    let config = table_config(&plain, "CogVideoXDDIMScheduler", prediction)?;
+    let own = json!({
+        "snr_shift_scale": table.snr_shift_scale,
+        "timestep_spacing": "trailing",
+        "set_alpha_to_one": true,
+        "clip_sample": false,
+        "steps_offset": 0,
+    });
+    Ok(with(config, own))
 }
 
 /// numpy's trailing times, with the one too many that rounding sometimes gives them.
@@ -224,7 +243,9 @@ fn line(times: &[f64], rule: StepRule, table: &NoiseTable) -> Result<Stock, Stri
     if count < 2 {
         return Err("diffusers' flow sigmas never tell a network the time 0".into());
     }
-    let config = first_order_solver(table, "flow_prediction")?;
+    // Nothing of the noise table is used on the line.
+    let plain = NoiseTable { snr_shift_scale: None, ..table.clone() };
+    let config = first_order_solver(&plain, "flow_prediction")?;
     let flow = |shift: f64| json!({ "num_train_timesteps": count, "use_flow_sigmas": true, "flow_shift": shift });
     if steps == 1 {
         return Ok(Stock { config: with(config, flow(TO_THE_NOISY_END)), call: Call::steps(1), note: None });

@@ -70,7 +70,7 @@ fn main() -> Result<(), TrainError> {
         let student = world.adm(&world.untrained()?, MATCHING, false)?;
         show(&format!("ADM without ADP, {name} teacher"), &world.points(&student, &noises)?, since)?;
     }
-    let sheet = Sheet { height: CELLS as u32, width: CELLS as u32, columns: 4, scale: 1, rows };
+    let sheet = Sheet { height: CELLS as u32, width: CELLS as u32, columns: 4, group: 4, scale: 1, rows };
     write_png(&picture, &sheet.draw()?)?;
     println!("\n{:.0} s in all; the densities are in {}", started.elapsed().as_secs_f64(), picture.display());
     Ok(())

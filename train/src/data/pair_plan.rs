@@ -30,7 +30,7 @@ pub struct PairPlan {
     pub seed: u64,
     /// Stored precision.
     pub dtype: PairDtype,
-    /// Shape of one latent, `[channels, height, width]`.
+    /// Shape of one latent, `[channels, height, width]`, before them the frames of a video's.
     pub latent_shape: Vec<usize>,
     /// The autoencoder's factor that is already in the latents.
     pub latent_scaling: f64,

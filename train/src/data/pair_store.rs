@@ -51,7 +51,7 @@ impl PairStore {
         self.len() == 0
     }
 
-    /// Shape of one latent, `[channels, height, width]`.
+    /// Shape of one latent, without the batch.
     pub fn latent_shape(&self) -> &[usize] {
         &self.latent_shape
     }

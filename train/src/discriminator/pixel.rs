@@ -11,18 +11,20 @@ use crate::error::TrainError;
 use crate::module::{GraphModule, Profile, Value};
 use crate::recipe::PixelInput;
 
-/// Latents to pictures in [-1, 1], differentiable.
+/// Latents to pictures or videos in [-1, 1], differentiable.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     module: GraphModule,
     /// Factor and offset of latents: one pair, or one per channel.
     maps: Vec<(f64, f64)>,
+    /// Latent frames at the beginning of a video that are not decoded.
+    left_out: usize,
 }
 
 impl Decoder {
-    /// A decoder network, and how latents relate to what it reads.
-    pub fn new(module: GraphModule, scaling: &VaeScaling) -> Self {
-        Self { module: module.labelled("decoder"), maps: scaling.maps() }
+    /// A decoder network, how latents relate to what it reads, and how many of a video's first latent frames it does not read.
+    pub fn new(module: GraphModule, scaling: &VaeScaling, left_out: usize) -> Self {
+        Self { module: module.labelled("decoder"), maps: scaling.maps(), left_out }
     }
 
     /// Records the time of every operation from now on.
@@ -35,18 +37,29 @@ impl Decoder {
         &self.module
     }
 
-    /// Pictures `[b, 3, h, w]` of latents.
+    /// Pictures `[b, 3, h, w]` of latents `[b, c, h, w]`, or videos `[b, f, 3, h, w]` of latents `[b, f, c, h, w]`.
     ///
     /// # Errors
     /// When shapes do not fit the network.
     pub fn decode(&self, latents: &Value) -> Result<Value, TrainError> {
+        let &[_, frames, _, _, _] = latents.shape().as_slice() else { return self.run(latents) };
+        // Denoisers of videos have the frames first, autoencoders the channels.
+        let swapped = |value: &Value| value.permuted(&[0, 2, 1, 3, 4]);
+        let read = latents.slice(1, self.left_out, frames.saturating_sub(self.left_out));
+        Ok(swapped(&self.run(&swapped(&read))?))
+    }
+
+    /// What the network makes of latents `[b, c, ..]`.
+    fn run(&self, latents: &Value) -> Result<Value, TrainError> {
         let plain = match self.maps[..] {
             [(factor, 0.0)] => latents.scale(factor),
             [(factor, offset)] => latents.scale(factor).shift(offset),
             _ => {
                 let channels = |value: &dyn Fn(&(f64, f64)) -> f64| {
                     let values = self.maps.iter().map(|map| value(map) as f32).collect();
-                    Value::float(values, &[1, self.maps.len(), 1, 1], &latents.device())
+                    let mut shape = vec![1; latents.shape().len()];
+                    shape[1] = self.maps.len();
+                    Value::float(values, &shape, &latents.device())
                 };
                 latents.times(&channels(&|map| map.0)?).plus(&channels(&|map| map.1)?)
             }

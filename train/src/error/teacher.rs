@@ -7,9 +7,9 @@ pub enum TeacherError {
     /// A pipeline without a scheduler.
     #[error("the pipeline has no scheduler/scheduler_config.json; its noise levels are unknown")]
     NoScheduler,
-    /// A teacher of videos.
-    #[error("the teacher is a {0}; teachers of videos cannot be distilled yet")]
-    Video(String),
+    /// Latents or results of a pipeline of videos that have no frames.
+    #[error("the pipeline makes videos, but works on tensors of shape {0:?}, which have no frames")]
+    NoVideo(Vec<usize>),
     /// A teacher that has no output without guidance.
     #[error(
         "the teacher was distilled with its guidance (`time_cond_proj_dim` in its configuration), so there is nothing left to \

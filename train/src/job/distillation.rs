@@ -71,10 +71,4 @@ impl Distillation {
         let offset = self.loaded.recipe.student.guidance_offset?;
         Some(GuidanceRange { default: (low + high) / 2.0 - offset, range: [low - offset, high - offset] })
     }
-
-    /// Height and width of a picture.
-    pub(super) fn size_of_pictures(&self) -> (u32, u32) {
-        let [height, width] = self.teacher.picture_size.map(|side| u32::try_from(side).unwrap_or(u32::MAX));
-        (height, width)
-    }
 }

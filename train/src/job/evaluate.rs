@@ -16,12 +16,19 @@ use crate::session::Draws;
 use crate::teacher::{Portion, chunk, student_latents};
 use crate::trainer::Phase;
 
-/// The recipe's scorer: what scoring needs must not be missing after hours of training.
-pub(super) fn scorer(loaded: &LoadedRecipe) -> Result<Option<Box<dyn Scorer>>, TrainError> {
+/// The recipe's scorer: what scoring needs must not be missing after hours of training. `frames` are those of the teacher's
+/// videos.
+pub(super) fn scorer(loaded: &LoadedRecipe, frames: Option<usize>) -> Result<Option<Box<dyn Scorer>>, TrainError> {
     let Some(score) = &loaded.recipe.score else { return Ok(None) };
     let engine = TractEngine::new(rayon::current_num_threads());
     let opened = score::open(&loaded.resolve(&score.classifier), &engine);
-    opened.map(Some).map_err(|error| TrainError::component("opening the classifier of score.classifier", error))
+    let scorer = opened.map_err(|error| TrainError::component("opening the classifier of score.classifier", error))?;
+    if scorer.frames() != frames {
+        let words = |frames: Option<usize>| frames.map_or("pictures".to_string(), |frames| format!("videos of {frames} frames"));
+        let problem = format!("judges {}, but the teacher makes {}", words(scorer.frames()), words(frames));
+        return Err(TrainError::recipe("score.classifier", problem));
+    }
+    Ok(Some(scorer))
 }
 
 /// Draws the pictures of a set, of which only the first `keep` that are for a sheet stay, and scores all where that is asked for.
@@ -34,7 +41,8 @@ pub(super) fn evaluate(
 ) -> Result<Pictures, TrainError> {
     let wrap = |error| TrainError::component("scoring the pictures", error);
     let mut scoring = job.scorer.as_ref().filter(|_| set.scored).map(|scorer| scorer.begin(reference));
-    let (mut values, mut spread, size) = (Vec::new(), Spread::default(), picture_len(job));
+    let (mut values, mut spread) = (Vec::new(), Spread::default());
+    let size = job.teacher.result_shape().iter().product::<usize>();
     draw(job, who, conditions, set, |first, prompts, pictures| {
         if let Some(scoring) = &mut scoring {
             let texts = prompts.iter().map(|&prompt| job.prompts.get(prompt as usize)).collect::<Result<Vec<_>, _>>()?;
@@ -56,12 +64,6 @@ pub(super) fn evaluate(
     Ok(Pictures { values, score: score.map(named), spread: spread.finish() })
 }
 
-/// Numbers of a picture.
-fn picture_len(job: &Distillation) -> usize {
-    let (height, width) = job.size_of_pictures();
-    3 * height as usize * width as usize
-}
-
 /// Draws the pictures of a set in portions of a fixed size and gives them to `take`: the number of the first, the ids of their
 /// prompts, and the pictures `[count, 3, height, width]`.
 pub(super) fn draw(
@@ -73,8 +75,7 @@ pub(super) fn draw(
 ) -> Result<(), TrainError> {
     let wrap = |error| TrainError::component("drawing pictures", error);
     let (artist, shape) = (Artist::new(job, who)?, &job.teacher.latent_shape);
-    let (height, width) = job.size_of_pictures();
-    let picture = [3, height as usize, width as usize];
+    let picture = job.teacher.result_shape();
     let mut draws = Draws::new(job.loaded.recipe.run.seed, set.draws, 0);
     // As many as go through a network together, so that portions change no picture.
     let size = chunk(shape);
@@ -84,7 +85,7 @@ pub(super) fn draw(
         let latents =
             artist.latents(job, conditions, &Portion { first, latent_shape: shape, noise: &noise, prompts: &prompts })?;
         let drawn = job.teacher.pictures(&latents)?;
-        let pictures = Tensor::f32([&[prompts.len()], &picture[..]].concat(), drawn).map_err(wrap)?;
+        let pictures = Tensor::f32([&[prompts.len()], picture.as_slice()].concat(), drawn).map_err(wrap)?;
         take(first, &prompts, &pictures)?;
     }
     Ok(())

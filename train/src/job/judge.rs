@@ -13,12 +13,6 @@ use crate::store::StoredState;
 use crate::trainer::health::ACCURACY;
 use crate::trainer::{Phase, Seen};
 
-/// Pictures of each model on the sheet of samples, at most.
-const SAMPLES: usize = 60;
-const COLUMNS: u32 = 10;
-/// Sheets are enlarged to about this many pixels a picture.
-const CELL: u32 = 64;
-
 /// Has pictures drawn and looks at them.
 pub(super) struct Judge<'a, M: Models> {
     pub recipe: &'a Recipe,
@@ -29,11 +23,21 @@ pub(super) struct Judge<'a, M: Models> {
     pub conditions: &'a M::ConditionStore,
 }
 
+/// What teacher and students draw, to be looked at.
+pub(super) struct Shown {
+    /// Pictures, or the stills of videos.
+    pub sheet: Sheet,
+    /// The same moving, a sheet for every frame; none for pictures.
+    pub moving: Vec<Sheet>,
+}
+
 /// Somebody's pictures of a few prompts, several of each.
 struct Seeds {
     /// Those of the first prompt.
     shown: Vec<f32>,
     spread: f64,
+    /// Their mean, black -1 and white 1.
+    brightness: f64,
     /// Whether every value of all is a number.
     are_finite: bool,
 }
@@ -43,14 +47,22 @@ impl<M: Models> Judge<'_, M> {
     /// score where the recipe asks for one.
     ///
     /// # Errors
-    /// [`TrainError::Health`] where a picture is not finite; those of the networks and of the disk.
+    /// [`TrainError::Health`] where a picture is not finite, or all are too dark or too bright; those of the networks and of the disk.
     pub fn look(&self, phase: &dyn Phase, iteration: u64) -> Result<Seen, TrainError> {
         let who = Drawer::Training(phase);
         let seeds = self.seeds(who)?;
         let set = PictureSet::look(self.recipe.run.sample_count, self.prompts);
         // Looked at before anything is scored, since no scorer can judge what is not finite.
-        if !seeds.are_finite {
-            let reason = "the student draws values that are not finite; lower the learning rates".to_string();
+        let [low, high] = self.recipe.health.brightness;
+        let reason = match seeds.are_finite {
+            false => Some("the student draws values that are not finite; lower the learning rates".to_string()),
+            true if (low..=high).contains(&seeds.brightness) => None,
+            true => Some(format!(
+                "what the student draws is {:.4} bright on average, outside {low} to {high} (health.brightness)",
+                seeds.brightness
+            )),
+        };
+        if let Some(reason) = reason {
             return Err(TrainError::Health { phase: phase.name().to_string(), iteration: iteration - 1, reason });
         }
         let Pictures { values, score, .. } = self.models.evaluate(who, self.conditions, &set, set.count, None)?;
@@ -58,11 +70,12 @@ impl<M: Models> Judge<'_, M> {
             SheetRow { label: format!("{} {iteration}: {}", phase.name(), self.first_prompt()?), pictures: seeds.shown },
             SheetRow { label: format!("{} prompts", set.count), pictures: values },
         ];
-        let picture = self.sheet(rows).draw()?;
+        let picture = self.models.film().sheet(rows).draw()?;
         let png = samples::png(&picture)?;
         let name = format!("{}-{iteration:09}.png", phase.name());
         samples::write_png(&self.folder.samples().join(name), &picture)?;
-        let mut numbers = Metrics::from([("spread".to_string(), seeds.spread)]);
+        let mut numbers =
+            Metrics::from([("spread".to_string(), seeds.spread), ("brightness_seen".to_string(), seeds.brightness)]);
         let named = score.into_iter().flatten().map(|(name, value)| (format!("score_{name}"), value));
         numbers.extend(named);
         Ok(Seen { numbers, picture: LoggedPicture { width: picture.width(), height: picture.height(), png } })
@@ -73,9 +86,9 @@ impl<M: Models> Judge<'_, M> {
     ///
     /// # Errors
     /// Those of the networks and of the disk; [`TrainError::Interrupted`].
-    pub fn judge(&self, states: &[StoredState], interrupt: &Interrupt) -> Result<(Sheet, Scores), TrainError> {
-        let recipe = self.recipe;
-        let keep = SAMPLES.min(self.prompts);
+    pub fn judge(&self, states: &[StoredState], interrupt: &Interrupt) -> Result<(Shown, Scores), TrainError> {
+        let (recipe, film) = (self.recipe, self.models.film());
+        let keep = film.samples().min(self.prompts);
         let set = match &recipe.score {
             Some(score) => PictureSet::evaluation(score.count_per_prompt, self.prompts),
             None => PictureSet { count: keep, ..PictureSet::evaluation(1, self.prompts) },
@@ -105,7 +118,8 @@ impl<M: Models> Judge<'_, M> {
         }
         let words = format!("{}, {SEEDS} seeds:", self.first_prompt()?);
         many.push(SheetRow { label: words, pictures: Vec::new() });
-        Ok((self.sheet(many.into_iter().chain(few).collect()), scores))
+        many.extend(few);
+        Ok((Shown { moving: film.moving(&many), sheet: film.sheet(many) }, scores))
     }
 
     fn drawers<'s>(&self, states: &'s [StoredState]) -> Vec<Judged<'s>> {
@@ -137,21 +151,16 @@ impl<M: Models> Judge<'_, M> {
     fn seeds(&self, who: Drawer<'_>) -> Result<Seeds, TrainError> {
         let set = PictureSet::seeds(self.prompts);
         let Pictures { values: drawn, spread, .. } = self.models.evaluate(who, self.conditions, &set, set.count, None)?;
-        let (height, width) = self.models.picture_size();
-        let values = 3 * height as usize * width as usize;
+        let values = self.models.film().values();
         let (spread, are_finite) = (spread.unwrap_or_default(), drawn.iter().all(|value| value.is_finite()));
-        Ok(Seeds { spread, are_finite, shown: drawn.into_iter().take(set.group * values).collect() })
+        let brightness = drawn.iter().map(|&value| f64::from(value)).sum::<f64>() / drawn.len().max(1) as f64;
+        Ok(Seeds { spread, brightness, are_finite, shown: drawn.into_iter().take(set.group * values).collect() })
     }
 
     fn first_prompt(&self) -> Result<String, TrainError> {
         let words = self.models.prompt(PictureSet::seeds(self.prompts).prompt(0))?;
         let short: String = words.chars().take(60).collect();
         Ok(if short == words { words } else { format!("{short}...") })
-    }
-
-    fn sheet(&self, rows: Vec<SheetRow>) -> Sheet {
-        let (height, width) = self.models.picture_size();
-        Sheet { height, width, columns: COLUMNS, scale: (CELL / width.max(1)).max(1), rows }
     }
 }
 

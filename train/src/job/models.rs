@@ -7,7 +7,7 @@ use super::pictures::{PictureSet, Pictures};
 use crate::data::{LatentStore, PairPlan, PairStore, ShardInputs};
 use crate::error::TrainError;
 use crate::recipe::LoadedRecipe;
-use crate::report::Scores;
+use crate::report::{Film, Scores};
 use crate::session::Interrupt;
 use crate::store::StoredState;
 use crate::trainer::{Phase, PhaseSlot};
@@ -119,8 +119,8 @@ pub trait Models {
     /// [`TrainError::Write`], or a bundle whose manifest cannot be read back.
     fn write_cards(&self, student: &Path, bundles: &[PathBuf], scores: &Scores) -> Result<(), TrainError>;
 
-    /// Height and width of a picture.
-    fn picture_size(&self) -> (u32, u32);
+    /// What a result looks like.
+    fn film(&self) -> Film;
 
     /// What the pictures of an evaluation are compared with: the guided teacher's own, of other noise, read from `file` or drawn
     /// and written there. None where the recipe asks for no score.

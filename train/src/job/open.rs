@@ -43,11 +43,16 @@ impl Distillation {
         if taps.is_empty() {
             taps = teacher.default_taps()?;
         }
-        let scorer = evaluate::scorer(given)?;
+        let scorer = evaluate::scorer(given, teacher.frames)?;
         let scored = recipe.score.as_ref().map(|score| score.count_per_prompt.saturating_mul(prompts.len()));
         if let Some(count) = scored.filter(|&count| count <= NEIGHBOURS) {
             let problem = format!("gives {count} pictures, but density and coverage need more than {NEIGHBOURS}");
             return Err(TrainError::recipe("score.count_per_prompt", problem));
+        }
+        // What the teacher's own pictures are drawn with, for pairs and beside the student's.
+        for steps in [recipe.pairs.steps, 1] {
+            let words = |error| format!("is {}, but the teacher has no walk in {steps}: {error}", recipe.pairs.steps);
+            teacher.sampler(steps as usize).map_err(|error| TrainError::recipe("pairs.steps", words(error)))?;
         }
         let teacher_hash = hash::pipeline(&teacher.pipeline)?;
         let real = named.map(|named| named.opened(given, &teacher, &teacher_hash)).transpose()?;

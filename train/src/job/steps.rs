@@ -14,7 +14,7 @@ use crate::data::{LatentStore, PairPlan, PairStore, ShardInputs, StoredCondition
 use crate::error::TrainError;
 use crate::method::{self, Given, Method, Need};
 use crate::recipe::{LoadedRecipe, LoraRole};
-use crate::report::Scores;
+use crate::report::{Film, Scores};
 use crate::session::Interrupt;
 use crate::store::StoredState;
 use crate::trainer::PhaseSlot;
@@ -103,8 +103,9 @@ impl Models for Distillation {
         deliver::cards(self, student, bundles, scores)
     }
 
-    fn picture_size(&self) -> (u32, u32) {
-        self.size_of_pictures()
+    fn film(&self) -> Film {
+        let [height, width] = self.teacher.picture_size;
+        Film { frames: self.teacher.frames, height, width }
     }
 
     fn reference(

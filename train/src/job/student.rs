@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use dmdx_export::Imported;
 use dmdx_graph::store::{hub, parts};
 use dmdx_importer::{ImportOptions, Pipeline, write_pipeline};
-use dmdx_runtime::family::Family;
+use dmdx_runtime::family::{Family, Settings};
 use dmdx_runtime::scheduler;
 use dmdx_runtime::student::{Layout, StudentInfo};
 
@@ -125,7 +126,9 @@ pub(super) fn describe(job: &Distillation, phase: &str) -> Result<(StudentInfo, 
     let guidance = job.student_guidance();
     let unconditional = guidance.map(|_| teacher.unconditional);
     let schedule = scheduler::noise_schedule(teacher.pipeline.scheduler.as_ref().ok_or(TeacherError::NoScheduler)?)?;
-    let layout = Layout::new(teacher.family, &teacher.pipeline.model_index, rollout, &schedule, guidance.zip(unconditional));
+    let imported = Imported(&teacher.pipeline);
+    let files = [imported.index(), imported.config(teacher.family.denoiser().folder)];
+    let layout = Layout::new(teacher.family, files, rollout, &schedule, guidance.zip(unconditional));
     let info = StudentInfo {
         steps: rollout.network_times(),
         parameterisation: rollout.process().parameterisation(),

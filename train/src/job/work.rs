@@ -12,7 +12,7 @@ use crate::report::{Manifest, loss, samples, score};
 use crate::session::logs::{LoggedPicture, read_metrics};
 use crate::session::{Interrupt, RunFolder};
 use crate::store::StoredState;
-use crate::store::atomic::write_folder;
+use crate::store::atomic::{write_atomically, write_folder};
 use crate::trainer::{Checkpoints, Finished, Phase, run};
 
 /// The student's folder in the run's.
@@ -79,12 +79,17 @@ pub fn work(
 
     let mut states = earlier(&folder, loaded, &state)?;
     states.push(state);
-    let (sheet, scores) = judge.judge(&states, interrupt)?;
-    let picture = sheet.draw()?;
+    let (shown, scores) = judge.judge(&states, interrupt)?;
+    let picture = shown.sheet.draw()?;
     samples::write_png(&folder.join("samples.png"), &picture)?;
     logs.image("samples", LoggedPicture { width: picture.width(), height: picture.height(), png: samples::png(&picture)? })?;
     let named = |who: &String, number: &String| format!("score/{who}/{number}");
     logs.scalars(scores.iter().flat_map(|(who, score)| score.iter().map(move |(number, &value)| (named(who, number), value))))?;
+    if !shown.moving.is_empty() {
+        let moving = samples::moving(&shown.moving)?;
+        write_atomically(&folder.join("animation.png"), |writer| writer.write_all(&moving.png))?;
+        logs.image("animation", moving)?;
+    }
     logs.sync()?;
     score::write(&folder.join("score.json"), &scores)?;
     models.write_cards(&folder.join(STUDENT), &exported, &scores)

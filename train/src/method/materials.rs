@@ -192,6 +192,10 @@ impl Materials<'_> {
     /// When its file cannot be read, or lacks a weight, or the teacher's pictures are too small for it.
     pub fn perceptual(&self, section: &Regression) -> Result<Option<Perceptual>, TrainError> {
         let Some(path) = section.perceptual.as_ref().filter(|_| section.loss == RegressionLoss::Lpips) else { return Ok(None) };
+        if self.teacher.frames.is_some() {
+            let problem = "reads pictures, but the teacher makes videos; set regression.loss = \"mse\"";
+            return Err(TrainError::recipe("regression.perceptual", problem));
+        }
         let weights = vgg::read(&self.loaded.resolve(path))?;
         let device = self.teacher.denoiser.module.device();
         let network = Perceptual::new(&weights, self.teacher.picture_size, section.pooling, device);
@@ -205,6 +209,10 @@ impl Materials<'_> {
     /// When its backbone cannot be imported, or lacks a layer.
     pub fn pixel_discriminator(&self, method: &str, rate: f64) -> Result<Option<PixelDiscriminator>, TrainError> {
         let Some(pixel) = &self.recipe.discriminator.pixel else { return Ok(None) };
+        if self.teacher.frames.is_some() {
+            let problem = "reads pictures, but the teacher makes videos; leave the section out and set adp.lambda_pixel = 0";
+            return Err(TrainError::recipe("discriminator.pixel", problem));
+        }
         let options = ImportOptions { nonfinite: Nonfinite::Deny, ..ImportOptions::default() };
         // A recipe has no options for this path, but the command that writes a file which needs none has them.
         let convert = |option: &str| format!("`dmdx-import convert` --{option}, and name the file that it writes,");

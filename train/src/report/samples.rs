@@ -3,13 +3,19 @@
 use std::io::Cursor;
 use std::path::Path;
 
+use dmdx_runtime::pipeline::format;
+use dmdx_runtime::pipeline::picture::Picture;
 use image::{ImageFormat, Rgb, RgbImage};
 
 use super::text;
 use crate::error::{SheetDefect, TrainError};
+use crate::session::logs::LoggedPicture;
 use crate::store::atomic::write_atomically;
 
 const MARGIN: u32 = 4;
+
+/// Between groups of pictures.
+const GAP: u32 = 8;
 
 /// Pictures that belong together, for instance one model's.
 #[derive(Clone, Debug)]
@@ -29,6 +35,8 @@ pub struct Sheet {
     pub width: u32,
     /// Pictures side by side.
     pub columns: u32,
+    /// How many of them belong together, with a gap between one group and the next: the frames of a video.
+    pub group: u32,
     /// How many times larger than life they are drawn.
     pub scale: u32,
     /// From top to bottom.
@@ -42,7 +50,7 @@ impl Sheet {
     /// [`TrainError::Sheet`] where a row does not hold whole pictures or the sheet is too large for a picture.
     pub fn draw(&self) -> Result<RgbImage, TrainError> {
         let pixels = self.width as usize * self.height as usize;
-        if pixels == 0 || self.columns == 0 || self.scale == 0 {
+        if pixels == 0 || self.columns == 0 || self.group == 0 || self.scale == 0 {
             return Err(SheetDefect::Empty.into());
         }
         let too_large = || TrainError::from(SheetDefect::TooLarge);
@@ -62,7 +70,9 @@ impl Sheet {
         let below = |top: u32, lines: u32| lines.checked_mul(cell_height)?.checked_add(label)?.checked_add(top);
         let height = lines.iter().try_fold(0, |top, &lines| below(top, lines)).ok_or_else(too_large)?;
         let longest = self.rows.iter().map(|row| text::width(&row.label, 2)).max().unwrap_or(0) + 2 * MARGIN;
-        let width = cell_width.checked_mul(self.columns).ok_or_else(too_large)?.max(longest);
+        let gaps = (self.columns.div_ceil(self.group) - 1).checked_mul(GAP);
+        let cells = cell_width.checked_mul(self.columns).zip(gaps).and_then(|(cells, gaps)| cells.checked_add(gaps));
+        let width = cells.ok_or_else(too_large)?.max(longest);
         if u64::from(width) * u64::from(height) > 1 << 28 {
             return Err(too_large());
         }
@@ -72,7 +82,8 @@ impl Sheet {
             text::draw(&row.label, 2, |x, y| sheet.put_pixel(MARGIN + x, top + MARGIN + y, Rgb([0; 3])));
             top += label;
             for (index, picture) in (0u32..).zip(row.pictures.chunks_exact(3 * pixels)) {
-                let left = index % self.columns * cell_width;
+                let column = index % self.columns;
+                let left = column * cell_width + column / self.group * GAP;
                 let upper = top + index / self.columns * cell_height;
                 for y in 0..cell_height {
                     for x in 0..cell_width {
@@ -104,6 +115,23 @@ pub fn png(picture: &RgbImage) -> Result<Vec<u8>, TrainError> {
         reason: error.to_string(),
     })?;
     Ok(bytes.into_inner())
+}
+
+/// Sheets one after the other as an animated PNG, which shows the first to whoever knows no animations.
+///
+/// # Errors
+/// As [`Sheet::draw`]; [`TrainError::Encoding`] where the encoder refuses them.
+pub fn moving(sheets: &[Sheet]) -> Result<LoggedPicture, TrainError> {
+    let (mut frames, mut size) = (Vec::with_capacity(sheets.len()), (0, 0));
+    for sheet in sheets {
+        let picture = sheet.draw()?;
+        size = picture.dimensions();
+        frames.push(Picture { width: size.0 as usize, height: size.1 as usize, rgb: picture.into_raw() });
+    }
+    let encoded = format::animation(&frames, format::FRAMES_PER_SECOND, &[]);
+    let refused =
+        |error: dmdx_runtime::Error| TrainError::Encoding { what: "an animation", format: "PNG", reason: error.to_string() };
+    Ok(LoggedPicture { width: size.0, height: size.1, png: encoded.map_err(refused)? })
 }
 
 /// Writes a picture as a PNG file.

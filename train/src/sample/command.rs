@@ -7,7 +7,7 @@ use clap::Args;
 use dmdx_importer::source::SourceOptions;
 use dmdx_importer::{ImportOptions, import_pipeline};
 use dmdx_runtime::family::{self, Size, Unread};
-use dmdx_runtime::pipeline::format::Format;
+use dmdx_runtime::pipeline::format::{self, Format};
 use dmdx_runtime::pipeline::picture;
 use dmdx_runtime::scheduler::Scheduler;
 use dmdx_runtime::tensor::ops::map;
@@ -55,13 +55,13 @@ pub struct SampleArguments {
     /// Pixels; the size that the network was trained for where left out.
     #[arg(long)]
     pub width: Option<usize>,
-    /// Frames of a video.
-    #[arg(long, default_value_t = 49)]
-    pub frames: usize,
+    /// Frames of a video; those that the network was trained for where left out.
+    #[arg(long)]
+    pub frames: Option<usize>,
     /// Of the noise.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// The picture to write, .png, .jpg or .webp; the frames of a video stand in rows.
+    /// The picture to write, .png, .jpg or .webp; the frames of a video stand in rows, or move in .apng.
     #[arg(short, long)]
     pub output: PathBuf,
     /// Replace the file if it is there.
@@ -80,7 +80,7 @@ pub fn sample(arguments: &SampleArguments, device: &Device) -> Result<(), TrainE
     // Before the work, not after it.
     picture::check_file(&arguments.output, arguments.force)?;
     let format = Format::of(&arguments.output)?;
-    let options = ImportOptions { frames: Some(arguments.frames), ..arguments.reading.import() };
+    let options = ImportOptions { frames: arguments.frames, ..arguments.reading.import() };
     let pipeline = import_pipeline(&arguments.pipeline, &options)
         .and_then(|pipeline| pipeline.require_complete().map(|()| pipeline))
         .map_err(|error| TrainError::component("importing the pipeline", error))?;
@@ -93,7 +93,7 @@ pub fn sample(arguments: &SampleArguments, device: &Device) -> Result<(), TrainE
     let mut unread = Unread::open(family::of_class(&pipeline.class)?, &networks)?;
     [Some(&arguments.prompt), arguments.negative_prompt.as_ref()].into_iter().flatten().try_for_each(|text| unread.look(text))?;
     unread.sentences().iter().for_each(|sentence| eprintln!("note: {sentence}"));
-    let asked = Size { height: arguments.height, width: arguments.width, frames: Some(arguments.frames) };
+    let asked = Size { height: arguments.height, width: arguments.width, frames: arguments.frames };
     let geometry = family::of_class(&pipeline.class)?.geometry(&networks, &asked)?;
     let noise = noise::latents(arguments.seed, 0, 1, &geometry.latent_shape)?;
     let [height, width] = geometry.pixels;
@@ -129,10 +129,18 @@ pub fn sample(arguments: &SampleArguments, device: &Device) -> Result<(), TrainE
         None => map(&run(&pipeline, &networks, &request, &noise, &progress)?.result, |value| 2.0 * value - 1.0)?,
     };
     bar.finish_and_clear();
-    let pictures = picture::frames_in_a_row(&pictures)?;
-    let count = pictures.shape().first().copied().unwrap_or(1);
-    let sheet = picture::sheet(&pictures, count.min(COLUMNS), 1)?;
-    Ok(picture::write_file(&arguments.output, &format.encode(&sheet, &texts(arguments, &request))?, arguments.force)?)
+    let texts = texts(arguments, &request);
+    let bytes = match format {
+        Format::Animation if pictures.shape().len() == 5 => {
+            format::animation(&picture::moving(&pictures, 1, 1)?, format::FRAMES_PER_SECOND, &texts)?
+        }
+        Format::Animation | Format::Png | Format::Jpeg | Format::WebP => {
+            let pictures = picture::frames_in_a_row(&pictures)?;
+            let count = pictures.shape().first().copied().unwrap_or(1);
+            format.encode(&picture::sheet(&pictures, count.min(COLUMNS), 1)?, &texts)?
+        }
+    };
+    Ok(picture::write_file(&arguments.output, &bytes, arguments.force)?)
 }
 
 /// What the file says of itself.

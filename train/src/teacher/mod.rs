@@ -10,13 +10,14 @@ use std::path::Path;
 use burn::tensor::Device;
 use dmdx_export::Imported;
 use dmdx_graph::Graph;
+use dmdx_graph::ir::Bindings;
 use dmdx_importer::source::SourceOptions;
 use dmdx_importer::{ImportOptions, Nonfinite, Pipeline, import_pipeline};
-use dmdx_runtime::StudentInfo;
 use dmdx_runtime::family::{self, Family, Geometry, Size, Unread};
 use dmdx_runtime::manifest;
 use dmdx_runtime::process::{Rollout, StepRule};
 use dmdx_runtime::scheduler;
+use dmdx_runtime::{StudentInfo, Tensor};
 
 use crate::data::conditions;
 use crate::data::{ConditionPlan, Prompts, StoredConditions};
@@ -32,9 +33,11 @@ pub use header::Header;
 pub use networks::{Interpreted, OnBurn};
 
 /// How many samples of this latent shape go through a network together: a function of the shape alone, so that no sample
-/// depends on how many are asked for, and small enough for the decoder's maps of large pictures.
+/// depends on how many are asked for, and small enough for the decoder's maps of large pictures. Every latent frame of a video
+/// counts as a picture.
 pub(crate) fn chunk(latent_shape: &[usize]) -> usize {
-    (50 * 4096 / latent_shape.iter().product::<usize>().max(1)).clamp(1, 50)
+    let frames = latent_shape.len().checked_sub(4).map_or(1, |axis| latent_shape[axis]);
+    (50 * 4096 / latent_shape.iter().product::<usize>().max(1)).min(50 / frames.max(1)).clamp(1, 50)
 }
 
 /// Some of the latents that are drawn.
@@ -86,9 +89,11 @@ pub struct Teacher {
     pub decoder: Decoder,
     /// What the unconditional embedding is.
     pub unconditional: manifest::Unconditional,
-    /// `[channels, height, width]` of one latent.
+    /// `[channels, height, width]` of one latent, before them the frames of a video's.
     pub latent_shape: Vec<usize>,
-    /// Height and width of a picture.
+    /// The frames of a video; `None` where the results are pictures.
+    pub frames: Option<usize>,
+    /// Height and width of a picture, or of a frame.
     pub picture_size: [usize; 2],
     /// The autoencoder's factor that is in the latents.
     pub latent_scaling: f64,
@@ -111,9 +116,6 @@ impl Teacher {
         let family = family::of_class(&pipeline.class)?;
         let imported = Imported(&pipeline);
         let geometry = family.geometry(&imported, &Size::default())?;
-        if geometry.latent_shape.len() != 3 {
-            return Err(TeacherError::Video(pipeline.class.clone()).into());
-        }
         family.check_latents(&imported, &geometry.latent_shape)?;
         if family.told_guidance(&imported, 1.0)?.is_some() {
             return Err(TeacherError::Distilled.into());
@@ -130,11 +132,41 @@ impl Teacher {
             ports: Ports::of(names),
         };
         let scaling = family.vae_scaling(&imported)?;
-        let decoder = Decoder::new(GraphModule::new(imported.graph(family.decoder())?, device, false)?, &scaling);
+        let left_out = family.frames_left_out(&imported, &geometry.latent_shape)?;
+        let network = imported.graph(family.decoder())?;
+        let frames = family.makes_videos().then(|| decoded_frames(network, &geometry.latent_shape, left_out)).transpose()?;
+        let decoder = Decoder::new(GraphModule::new(network, device, false)?, &scaling, left_out);
         let unconditional = prompts::unconditional(family, &imported, unconditional);
         let Geometry { latent_shape, pixels } = geometry;
         let latent_scaling = scaling.scaling_factor;
-        Ok(Self { family, denoiser, decoder, unconditional, latent_shape, picture_size: pixels, latent_scaling, pipeline })
+        Ok(Self {
+            family,
+            denoiser,
+            decoder,
+            unconditional,
+            latent_shape,
+            frames,
+            picture_size: pixels,
+            latent_scaling,
+            pipeline,
+        })
+    }
+
+    /// The shape of one result, `[3, height, width]`, before them the frames of a video.
+    pub fn result_shape(&self) -> Vec<usize> {
+        let [height, width] = self.picture_size;
+        self.frames.into_iter().chain([3, height, width]).collect()
+    }
+
+    /// Its walk in so many steps, each of equal length, from noise to a clean sample.
+    ///
+    /// # Errors
+    /// [`TrainError::Process`] for more steps than its noise process has times, or one that its output does not define: that
+    /// from pure noise of a network that predicts noise.
+    pub fn sampler(&self, steps: usize) -> Result<Generator, TrainError> {
+        let process = self.denoiser.process.coefficients();
+        let times: Vec<f64> = process.spaced(steps)?.into_iter().map(|time| process.network_time(time)).collect();
+        Ok(Generator::new(&self.denoiser, &Rollout::new(process.clone(), &times, StepRule::Ode)?))
     }
 
     /// The conditions of `plan` and `prompts`, embedded into `folder` as far as they are not there. The text encoders leave
@@ -159,8 +191,12 @@ impl Teacher {
         unread.iter().flat_map(Unread::sentences).for_each(|sentence| eprintln!("note: {sentence}"));
         let geometry = Geometry { latent_shape: self.latent_shape.clone(), pixels: self.picture_size };
         let fixed = self.family.fixed(&networks, &geometry)?;
-        let fixed = fixed.per_sample.iter().map(|(name, row)| prompts::rows(name, row)).collect::<Result<_, _>>()?;
-        Ok(StoredConditions::new(store, fixed, device))
+        let rows = fixed.per_sample.iter().map(|(name, row)| prompts::rows(name, row)).collect::<Result<_, _>>()?;
+        let table = |(name, table): &(&str, Tensor)| {
+            Ok((name.to_string(), Value::float(table.floats()?.to_vec(), table.shape(), device)?))
+        };
+        let shared = fixed.shared.iter().map(table).collect::<Result<_, TrainError>>()?;
+        Ok(StoredConditions::new(store, rows, shared, device))
     }
 
     /// The denoising network's graph, with marks for taps.
@@ -206,9 +242,7 @@ impl Teacher {
         weights: &[f64],
         steps: usize,
     ) -> Result<Vec<f32>, TrainError> {
-        let process = self.denoiser.process.coefficients();
-        let times: Vec<f64> = process.spaced(steps)?.into_iter().map(|time| process.network_time(time)).collect();
-        let sampler = Generator::new(&self.denoiser, &Rollout::new(process.clone(), &times, StepRule::Ode)?);
+        let sampler = self.sampler(steps)?;
         let mut latents = Vec::with_capacity(noise.len());
         let portion = Portion { first: 0, latent_shape: &self.latent_shape, noise, prompts };
         for (noise, prompts, weights) in portion.chunks(weights, self.denoiser.module.device())? {
@@ -217,7 +251,7 @@ impl Teacher {
         Ok(latents)
     }
 
-    /// Pictures `[count, 3, height, width]` of latents.
+    /// Pictures `[count, 3, height, width]` of latents, or videos `[count, frames, 3, height, width]`.
     ///
     /// # Errors
     /// When the latents are not whole.
@@ -232,6 +266,22 @@ impl Teacher {
         }
         Ok(pictures)
     }
+}
+
+/// The frames of the video that a decoder makes of latents `[frames, channels, height, width]`.
+fn decoded_frames(decoder: &Graph, latent_shape: &[usize], left_out: usize) -> Result<usize, TrainError> {
+    const WHAT: &str = "finding how many frames a video has";
+    let &[frames, channels, rows, columns] = latent_shape else {
+        return Err(TeacherError::NoVideo(latent_shape.to_vec()).into());
+    };
+    let mut sizes = Bindings::new();
+    for (name, id) in decoder.inputs() {
+        let shape = [1, channels, frames.saturating_sub(left_out), rows, columns];
+        decoder.value(*id).ty.shape.bind(name, &shape, &mut sizes).map_err(|error| TrainError::component(WHAT, error))?;
+    }
+    let output = decoder.outputs().first().map(|output| decoder.value(output.value).ty.shape.eval(&sizes));
+    let made = output.transpose().map_err(|error| TrainError::component(WHAT, error))?.unwrap_or_default();
+    made.get(2).copied().ok_or_else(|| TeacherError::NoVideo(made).into())
 }
 
 /// Latents that a student draws, in the same batches as the teacher's: guided by `weight` where it is a guided student.

@@ -240,7 +240,7 @@ fn pixel_branch() -> (Decoder, PixelDiscriminator) {
     let heads = Heads::new(&taps, layout, &mut draws, 1.0, HeadBias::Uniform, SETTINGS, &Device::flex()).unwrap();
     let module = dmdx_train::module::GraphModule::new(&decoder, &Device::flex(), false).unwrap();
     let scaling = PixelScaling::of(PixelInput::MinusOneToOne);
-    (Decoder::new(module, &VaeScaling::of(1.0)), PixelDiscriminator::new(&encoder, &taps, scaling, heads).unwrap())
+    (Decoder::new(module, &VaeScaling::of(1.0), 0), PixelDiscriminator::new(&encoder, &taps, scaling, heads).unwrap())
 }
 
 fn pairs(samples: usize) -> adp::step::Batch {

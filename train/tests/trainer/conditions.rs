@@ -125,7 +125,7 @@ fn a_batch_has_its_prompts_and_as_many_unconditional_rows() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _) = all(folder.path(), &plan(45)).unwrap();
     let fixed = InputRows { name: "time_ids".to_string(), shape: vec![2], values: vec![32.0, 64.0] };
-    let conditions = StoredConditions::new(store, vec![fixed], &Device::flex());
+    let conditions = StoredConditions::new(store, vec![fixed], Vec::new(), &Device::flex());
     let pair = conditions.pick(&[43, 2]).unwrap();
     let texts = ["prompt 43", "prompt 2", "", ""].map(str::to_string);
     for (condition, texts) in [(&pair.conditional, &texts[..2]), (&pair.unconditional, &texts[2..])] {

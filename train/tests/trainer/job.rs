@@ -13,7 +13,7 @@ use dmdx_train::data::{LatentStore, PairPlan, PairStore, ShardInputs};
 use dmdx_train::job::work::{default_folder, work};
 use dmdx_train::job::{Drawer, Models, PictureSet, Pictures};
 use dmdx_train::recipe::PairDtype;
-use dmdx_train::report::{Score, Scores};
+use dmdx_train::report::{Film, Score, Scores};
 use dmdx_train::session::logs::read_metrics;
 use dmdx_train::session::{Interrupt, RunFolder};
 use dmdx_train::store::StoredState;
@@ -142,8 +142,8 @@ impl Models for Fake {
         Ok(())
     }
 
-    fn picture_size(&self) -> (u32, u32) {
-        (2, 2)
+    fn film(&self) -> Film {
+        Film { frames: None, height: 2, width: 2 }
     }
 
     /// Six pictures of two features, the fifth neighbour of each 5 to 3 away.
@@ -269,6 +269,16 @@ fn a_student_that_draws_no_numbers_is_noticed() {
     let error = run(&folder.path().join("run"), false, &Fake { other: f32::NAN, ..Fake::default() }).unwrap_err();
     let sentence =
         "training stopped in phase adp at iteration 9: the student draws values that are not finite; lower the learning rates";
+    assert_eq!(error.to_string(), sentence);
+}
+
+/// So does one whose pictures, or frames, are brighter than any picture.
+#[test]
+fn a_student_that_draws_nothing_but_light_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = run(&folder.path().join("run"), false, &Fake { other: 4.0, ..Fake::default() }).unwrap_err();
+    let sentence = "training stopped in phase adp at iteration 9: what the student draws is 2.0000 bright on average, outside \
+                    -1.5 to 1.5 (health.brightness)";
     assert_eq!(error.to_string(), sentence);
 }
 

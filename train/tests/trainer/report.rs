@@ -14,7 +14,7 @@ fn row(label: &str, count: usize) -> SheetRow {
 
 #[test]
 fn sheets_show_labels_and_pictures() {
-    let sheet = Sheet { height: 2, width: 2, columns: 3, scale: 16, rows: vec![row("é A", 4), row("b", 1)] };
+    let sheet = Sheet { height: 2, width: 2, columns: 3, group: 3, scale: 16, rows: vec![row("é A", 4), row("b", 1)] };
     let picture = sheet.draw().unwrap();
     assert_eq!(picture.dimensions(), (96, 24 + 64 + 24 + 32));
     assert_eq!(picture.get_pixel(0, 24).0, [255, 0, 0]);
@@ -25,12 +25,23 @@ fn sheets_show_labels_and_pictures() {
     assert_eq!(samples::png(&picture).unwrap(), samples::png(&sheet.draw().unwrap()).unwrap());
 }
 
+/// Videos stand side by side with a gap between the last frame of one and the first of the next.
+#[test]
+fn groups_of_pictures_have_a_gap_between_them() {
+    let sheet = Sheet { height: 2, width: 2, columns: 4, group: 2, scale: 16, rows: vec![row("a", 4)] };
+    let picture = sheet.draw().unwrap();
+    assert_eq!(picture.dimensions(), (128 + 8, 24 + 32));
+    assert_eq!((64..72).map(|x| picture.get_pixel(x, 30).0).collect::<Vec<_>>(), [[255; 3]; 8]);
+    assert_eq!(picture.get_pixel(72, 30).0, [255, 0, 0]);
+}
+
 #[test]
 fn impossible_sheets_are_refused() {
     let sheet = |columns, scale, pictures: usize| Sheet {
         height: 2,
         width: 2,
         columns,
+        group: 1,
         scale,
         rows: vec![SheetRow { label: "x".to_string(), pictures: vec![0.0; pictures] }],
     };

@@ -42,12 +42,16 @@ pub struct Generate {
     /// What is not to be seen, for bundles that run with guidance.
     #[arg(long, value_name = "TEXT")]
     negative_prompt: Option<String>,
-    /// The picture to write: .png (with prompt, seed and model as texts in it), .jpg or .webp.
+    /// The picture to write: .png (with prompt, seed and model as texts in it), .jpg or .webp, of videos the frames in rows; or
+    /// .apng, videos that move.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Write a file for every picture instead of one sheet: out.png becomes out-0.png, out-1.png and so on.
     #[arg(long)]
     separate: bool,
+    /// Also write a PNG file for every frame of every video: out-0-0.png, out-0-1.png and so on beside out.apng.
+    #[arg(long)]
+    frames: bool,
     /// Replace files that exist.
     #[arg(long)]
     force: bool,
@@ -70,7 +74,7 @@ impl Generate {
         // Before the work, not after it.
         let count = self.count as usize;
         let prompts: Vec<String> = self.prompt.iter().flat_map(|prompt| vec![prompt.clone(); count]).collect();
-        let output = Output::plan(&self.output, prompts.len(), self.separate, self.force)?;
+        let output = Output::plan(&self.output, prompts.len(), self.separate, self.frames, self.force)?;
         let saved = self.save_noise.as_ref().map(|path| Ok::<_, Error>((path, NoiseFormat::of(path)?))).transpose()?;
         if let Some((path, _)) = saved {
             check_file(path, self.force)?;
@@ -78,7 +82,8 @@ impl Generate {
         let bundle = Bundle::open(&self.bundle)?;
         let engine = self.engine.start()?;
         let pipeline = self.adjusted(Pipeline::open(&bundle, engine.as_ref())?)?;
-        let layout = self.layout(&pipeline)?;
+        output.check_kind(pipeline.makes_videos())?;
+        let layout = self.layout(&pipeline, output.is_animation())?;
         if let Some(pixels) = pipeline.pixels().filter(|_| !pipeline.makes_videos()) {
             output.check_size(prompts.len(), pixels, layout)?;
         }
@@ -93,8 +98,8 @@ impl Generate {
         let results = pipeline.generate(&prompts, &noise, &|done| bar.set_position(done as u64))?;
         bar.finish_and_clear();
         let layout = match results.shape() {
-            // The frames of a video stand in a row.
-            [_, frames, _, _, _] => Layout { columns: *frames, ..layout },
+            // The frames of a video stand in a row where they do not move.
+            [_, frames, _, _, _] if !output.is_animation() => Layout { columns: *frames, ..layout },
             _ => layout,
         };
         let (written, [width, height]) = output.write(&results, layout, &|file| self.texts(&pipeline, file))?;
@@ -133,10 +138,10 @@ impl Generate {
         self.seed.unwrap_or_default()
     }
 
-    fn layout(&self, pipeline: &Pipeline) -> Result<Layout, Error> {
+    fn layout(&self, pipeline: &Pipeline, is_animation: bool) -> Result<Layout, Error> {
         let (count, scale) = (self.count as usize, self.scale as usize);
         let columns = match self.columns {
-            Some(_) if pipeline.makes_videos() => return Err(RequestError::NoColumns.into()),
+            Some(_) if pipeline.makes_videos() && !is_animation => return Err(RequestError::NoColumns.into()),
             Some(columns) => columns as usize,
             None if self.prompt.len() > 1 => count,
             None => (count as f64).sqrt().ceil() as usize,

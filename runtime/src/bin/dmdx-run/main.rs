@@ -21,7 +21,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// What `--version` says; `-V` says the number alone.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "{}\nengines: tract {} (built in), onnxruntime 1.{MINIMUM_MINOR} or newer (loaded where it is found)\npictures: png, jpg, webp",
+        "{}\nengines: tract {} (built in), onnxruntime 1.{MINIMUM_MINOR} or newer (loaded where it is found)\npictures: png, jpg, webp; videos: apng",
         env!("CARGO_PKG_VERSION"),
         tract::VERSION,
     )

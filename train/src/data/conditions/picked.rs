@@ -15,13 +15,16 @@ use crate::module::Value;
 pub struct StoredConditions {
     store: Arc<ConditionStore>,
     fixed: Vec<InputRows>,
+    /// Tables that are the same for a whole batch.
+    shared: Vec<(String, Value)>,
     device: Device,
 }
 
 impl StoredConditions {
-    /// Those in `store`, with the inputs that are the same for every prompt and for none: one row of each.
-    pub fn new(store: ConditionStore, fixed: Vec<InputRows>, device: &Device) -> Self {
-        Self { store: Arc::new(store), fixed, device: device.clone() }
+    /// Those in `store`, with the inputs that are the same for every prompt and for none: one row of each, and `shared`, tables
+    /// that are given once for a whole batch.
+    pub fn new(store: ConditionStore, fixed: Vec<InputRows>, shared: Vec<(String, Value)>, device: &Device) -> Self {
+        Self { store: Arc::new(store), fixed, shared, device: device.clone() }
     }
 
     /// How many prompts there are.
@@ -59,7 +62,8 @@ impl StoredConditions {
             let shape: Vec<usize> = std::iter::once(count).chain(input.shape).collect();
             Ok((input.name, Value::float(input.values, &shape, &self.device)?))
         };
-        Ok(ConditionBatch::new(inputs.into_iter().chain(fixed).map(value).collect::<Result<_, TrainError>>()?))
+        let rows = inputs.into_iter().chain(fixed).map(value).collect::<Result<_, TrainError>>()?;
+        Ok(ConditionBatch::new(rows).with_shared(self.shared.clone()))
     }
 }
 

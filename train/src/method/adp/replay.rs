@@ -90,7 +90,7 @@ pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results,
 fn pixel_branch(trace: &Trace, zoo: &Path, device: &Device) -> Result<(Decoder, PixelDiscriminator), TrainError> {
     let vae = component(zoo, "vae_sdxl")?;
     let scale = vae.config["scaling_factor"].as_f64().unwrap_or(0.13025);
-    let decoder = Decoder::new(GraphModule::new(part(trace, &vae, "vae_decoder")?, device, false)?, &VaeScaling::of(scale));
+    let decoder = Decoder::new(GraphModule::new(part(trace, &vae, "vae_decoder")?, device, false)?, &VaeScaling::of(scale), 0);
     let sam = component(zoo, "sam")?;
     let encoder = part(trace, &sam, "vision_encoder")?;
     let layers = trace.option("sam_layers").as_array().cloned().unwrap_or_default();

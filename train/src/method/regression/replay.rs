@@ -20,7 +20,7 @@ pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results,
     let mut generator = teacher.role(1.0, trace.optimizer("lr_gen")?)?;
     let vae = component(zoo, "vae_sdxl")?;
     let scale = vae.config["scaling_factor"].as_f64().unwrap_or(0.13025);
-    let decoder = Decoder::new(GraphModule::new(part(trace, &vae, "vae_decoder")?, device, false)?, &VaeScaling::of(scale));
+    let decoder = Decoder::new(GraphModule::new(part(trace, &vae, "vae_decoder")?, device, false)?, &VaeScaling::of(scale), 0);
     let pooling = if trace.option("lpips_pooling") == "max" { Pooling::Max } else { Pooling::Average };
     let latents = trace.value("in.x_0", device)?;
     let size = match decoder.decode(&latents)?.shape()[..] {
