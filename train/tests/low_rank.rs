@@ -334,6 +334,9 @@ fn what_cannot_have_factors_is_a_sentence() {
         "the recipe's lora.rank is 5, but the weight of conv_out is 4 by 72 and has no higher rank than 4; lower it, or take that \
          layer out of lora.targets"
     );
+    let none = LowRank { rank: 2, alpha: 1.0, targets: vec!["to_add_out".to_string()], is_common: true };
+    let error = module.plan().layers(&none).unwrap_err().to_string();
+    assert!(error.starts_with("lora.targets is empty, but UNet2DConditionModel has no attention or feed-forward"), "{error}");
     // Ends are whole parts of a path.
     assert!(say(2, "o_q").contains("ends the path of no layer"));
 }

@@ -14,6 +14,14 @@ pub enum LoraDefect {
         /// The last parts of its layers' paths.
         known: Vec<String>,
     },
+    /// No targets, and none of the usual layers.
+    #[error("lora.targets is empty, but {network} has no attention or feed-forward under the usual names; its layers end in {}", known.join(", "))]
+    Nothing {
+        /// The network.
+        network: String,
+        /// The last parts of its layers' paths.
+        known: Vec<String>,
+    },
     /// A target that names something else than a layer.
     #[error(
         "lora.targets has {target:?}, which is {module} of {network}, but only linear layers and convolutions of one group have low-rank \

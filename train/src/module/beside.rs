@@ -31,6 +31,10 @@ impl Plan {
                 weights.insert(module, shape);
             }
         }
+        let known = || {
+            let ends = weights.keys().filter_map(|module| module.rsplit('.').find(|part| part.parse::<usize>().is_err()));
+            ends.collect::<BTreeSet<&str>>().into_iter().map(str::to_string).collect()
+        };
         let mut meant: BTreeMap<&str, &[usize]> = BTreeMap::new();
         for target in &low_rank.targets {
             let found = weights.iter().filter(|(module, _)| is_meant(target, module));
@@ -41,11 +45,11 @@ impl Plan {
                 return Err(LoraDefect::NotALayer { target, module, network: self.name().to_string() });
             }
             if before == meant.len() && found.count() == 0 && !low_rank.is_common {
-                let ends = weights.keys().filter_map(|module| module.rsplit('.').find(|part| part.parse::<usize>().is_err()));
-                let known: BTreeSet<&str> = ends.collect();
-                let known = known.into_iter().map(str::to_string).collect();
-                return Err(LoraDefect::NoLayer { target: target.clone(), network: self.name().to_string(), known });
+                return Err(LoraDefect::NoLayer { target: target.clone(), network: self.name().to_string(), known: known() });
             }
+        }
+        if meant.is_empty() {
+            return Err(LoraDefect::Nothing { network: self.name().to_string(), known: known() });
         }
         let layer = |(module, shape): (&str, &[usize])| {
             let (rows, columns) = (shape[0], shape[1..].iter().product::<usize>());
@@ -76,7 +80,8 @@ impl Plan {
         let mut params = self.params.clone();
         let mut beside: BTreeMap<usize, [Source; 2]> = BTreeMap::new();
         for layer in &factors.layers {
-            if let Some(weight) = self.params.iter().position(|(name, _)| **name == *layer.weight()) {
+            let beside_what = layer.weight();
+            if let Some(weight) = self.params.iter().position(|(name, _)| **name == *beside_what) {
                 let first = params.len();
                 beside.insert(weight, [Source::Param(first), Source::Param(first + 1)]);
                 params.extend(layer.parameters().map(|(name, shape)| (name.into(), shape.to_vec())));
