@@ -38,7 +38,8 @@ def drawn(pipe):
     for seed in range(asked.count):
         torch.manual_seed(100 + seed)
         generator = torch.Generator().manual_seed(seed)
-        pictures.append(pipe(asked.prompt, generator=generator, output_type="np", **stated["call"]).images[0])
+        made = pipe(asked.prompt, generator=generator, output_type="np", **stated["call"])
+        pictures.append((made.images if hasattr(made, "images") else made.frames)[0])
     return np.trunc(np.stack(pictures) * 255).astype(int)
 
 
