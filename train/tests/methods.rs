@@ -10,6 +10,7 @@ use dmdx_train::job::work::work;
 use dmdx_train::method::sections;
 use dmdx_train::recipe::LoadedRecipe;
 use dmdx_train::session::Interrupt;
+use dmdx_train::session::logs::read_metrics;
 use dmdx_train::store::tensor_file::TensorFile;
 use safetensors::SafeTensors;
 
@@ -80,6 +81,45 @@ fn distribution_matching_continues_a_student() {
     assert!(moved > 1e-6 && moved < 4e-5, "the first weights moved by {moved}");
     let metrics = std::fs::read_to_string(folder.path().join("dmd/metrics.jsonl")).unwrap();
     assert_eq!(metrics.lines().filter(|line| line.contains(r#""phase":"dmd""#) && line.contains("loss_fake")).count(), 2);
+}
+
+/// While the fake score is warmed up nothing else is trained; then the student moves, and where to is a matter of the phase's
+/// own guidance.
+#[test]
+fn the_fake_score_is_warmed_up_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let student = |name: &str, more: &[&str]| {
+        let path = folder.path().join(name);
+        let fixed = [
+            "pairs.count=2",
+            "pairs.steps=2",
+            "reflow.iterations=1",
+            "reflow.batch=2",
+            "reflow.lr_generator=1e-4",
+            "adp.iterations=0",
+            "adm.batch=2",
+            "score.count_per_prompt=1",
+            "run.sample_every=0",
+            "export.targets=[]",
+        ];
+        let sets: Vec<String> = fixed.iter().chain(more).map(|set| (*set).to_string()).collect();
+        let loaded = LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets, &sections()).unwrap();
+        work(&loaded, &path, false, &Interrupt::default(), &Distillation::open(&loaded).unwrap()).unwrap();
+        let student = import_pipeline(&path.join("student"), &ImportOptions::default()).unwrap();
+        let weights = student.components["unet"].parts["unet"].params()["conv_in.weight"].weight.as_ref().unwrap().to_f32();
+        let lines = read_metrics(&path.join("metrics.jsonl")).unwrap().into_iter().filter(|line| line.phase == "adm");
+        (weights, lines.map(|line| line.metrics.contains_key("loss_generator")).collect::<Vec<_>>())
+    };
+    let (before, _) = student("before", &["adm.iterations=0"]);
+    let warm = ["adm.fake_warmup_steps=2", "adm.guidance=[2.5, 3.5]"];
+    assert_eq!(student("warm", &[&warm[..], &["adm.iterations=2"]].concat()), (before.clone(), vec![false; 2]));
+    let (guided, trained) = student("guided", &[&warm[..], &["adm.iterations=4"]].concat());
+    assert!(guided != before && trained == [false, false, true, true]);
+    let (other, _) = student("other", &["adm.fake_warmup_steps=2", "adm.iterations=4", "adm.guidance=[0.5, 1.0]"]);
+    assert!(other != guided);
+    let sets = ["student.guidance_offset=1", "adm.guidance=[1, 2]"].map(String::from);
+    let error = LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets, &sections()).unwrap_err().to_string();
+    assert!(error.contains("adm.guidance") && error.contains("student.guidance_offset"), "{error}");
 }
 
 /// Both begin with the teacher: the second would throw away what the first has learnt.

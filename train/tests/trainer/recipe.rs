@@ -138,8 +138,15 @@ fn the_table_of_keys_is_complete() {
     for key in &found {
         assert!(keys::known(&sections()).contains(key), "{key} is not in the table");
     }
-    let choices =
-        ["prompts.template", "prompts.values", "prompts.list", "student.steps", "student.times", "student.guidance_offset"];
+    let choices = [
+        "prompts.template",
+        "prompts.values",
+        "prompts.list",
+        "student.steps",
+        "student.times",
+        "student.guidance_offset",
+        "adm.guidance",
+    ];
     for known in keys::known(&sections()).into_iter().filter(|known| !choices.contains(&known.as_str())) {
         assert!(found.contains(&known), "{known} is no key of a recipe");
     }

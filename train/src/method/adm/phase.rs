@@ -53,7 +53,7 @@ impl AdmPhase {
         Ok(Self {
             matching: Matching {
                 batches: materials.batches(section.batch),
-                guidance: materials.recipe.teacher.guidance,
+                guidance: section.guidance.unwrap_or(materials.recipe.teacher.guidance),
                 guidance_offset: materials.recipe.student.guidance_offset,
                 guidance_draw: section.guidance_draw,
                 fake_train_source: section.fake_train_source,
@@ -116,6 +116,9 @@ impl Phase for AdmPhase {
         let (for_fake, (prompts, for_generator)) = self.matching.draw(&mut draws, &self.teacher, &self.look.student)?;
         let others = (&self.generator.module, &self.look.student, &self.teacher);
         train_fake_score(&mut self.fake_score, others, &self.look.conditions, &for_fake, &mut metrics)?;
+        if index < self.section.fake_warmup_steps {
+            return Ok(metrics);
+        }
         let conditions = self.look.conditions.pick(&prompts)?;
         let mut made = step::generator_step(&self.roles(), &conditions, &for_generator, &options)?;
         let gradients = std::mem::take(&mut made.gradients);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
 use crate::method::matching::{FakeTrainSource, GuidanceDraw};
-use crate::recipe::texts::{DMD2, KeyText, PAPER, READING};
+use crate::recipe::texts::{DMD2, KeyText, OURS, PAPER, READING};
 use crate::recipe::{Kind, MANY, Recipe, Section};
 
 /// `[adm]`: adversarial distribution matching (Algorithm 1).
@@ -30,10 +30,17 @@ pub struct Adm {
     pub t_max: f64,
     /// Whether the generator's gradient passes through the fake score.
     pub adm_grad: AdmGradient,
+    /// Range of the teacher's guidance weight in this phase; that of [teacher] where left out. The phase ends beyond the samples
+    /// of the weight that it is given, since a guided score is no score of them; a lower range makes up for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guidance: Option<[f64; 2]>,
     /// Whether every sample or every batch draws its guidance weight from the teacher's range.
     pub guidance_draw: GuidanceDraw,
     /// Fake-score updates per generator and discriminator update.
     pub ttur: u32,
+    /// First iterations that train the fake score alone: it begins as the teacher, so it takes a student that has left the teacher
+    /// for more various than it is, until it knows it.
+    pub fake_warmup_steps: u64,
     /// What the fake score is trained on.
     pub fake_train_source: FakeTrainSource,
 }
@@ -50,8 +57,10 @@ impl Default for Adm {
             t_min: 20.0,
             t_max: 980.0,
             adm_grad: AdmGradient::Full,
+            guidance: None,
             guidance_draw: GuidanceDraw::PerSample,
             ttur: 1,
+            fake_warmup_steps: 0,
             fake_train_source: FakeTrainSource::FullRollout,
         }
     }
@@ -81,8 +90,10 @@ impl Section for Adm {
         ("t_min", Kind::Number(0.0, 1000.0)),
         ("t_max", Kind::Number(0.0, 1000.0)),
         ("adm_grad", Kind::Word(&["full", "detach_fake"])),
+        ("guidance", Kind::Range(0.0, 1000.0)),
         ("guidance_draw", Kind::Word(&["per_sample", "per_batch"])),
         ("ttur", Kind::Integer(1, 1000)),
+        ("fake_warmup_steps", Kind::Integer(0, MANY)),
         ("fake_train_source", Kind::Word(&["full_rollout", "same_as_generator"])),
     ];
 
@@ -102,16 +113,35 @@ impl Section for Adm {
         KeyText::new("t_max", "thousandths of the teacher's time", DMD2, "Largest t, in thousandths."),
         KeyText::new("adm_grad", "", PAPER, "Whether the generator's gradient passes through the fake score."),
         KeyText::new(
+            "guidance",
+            "",
+            OURS,
+            "Range of the teacher's guidance weight in this phase; that of [teacher] where left out. The phase ends beyond the samples \
+             of the weight that it is given, since a guided score is no score of them; a lower range makes up for that.",
+        ),
+        KeyText::new(
             "guidance_draw",
             "",
             READING,
             "Whether every sample or every batch draws its guidance weight from the teacher's range.",
         ),
         KeyText::new("ttur", "updates", PAPER, "Fake-score updates per generator and discriminator update."),
+        KeyText::new(
+            "fake_warmup_steps",
+            "iterations",
+            OURS,
+            "First iterations that train the fake score alone: it begins as the teacher, so it takes a student that has left the teacher \
+             for more various than it is, until it knows it.",
+        ),
         KeyText::new("fake_train_source", "", PAPER, "What the fake score is trained on."),
     ];
 
-    fn check(&self, _: &Recipe) -> Result<(), TrainError> {
+    fn check(&self, recipe: &Recipe) -> Result<(), TrainError> {
+        if self.guidance.is_some() && recipe.student.guidance_offset.is_some() {
+            let reason =
+                "is given and so is student.guidance_offset, but a guided student's weight is that of [teacher] less the offset";
+            return Err(TrainError::recipe("adm.guidance", reason));
+        }
         if self.t_min >= self.t_max {
             return Err(TrainError::recipe("adm.t_min", format!("is {}, but must be below t_max = {}", self.t_min, self.t_max)));
         }
