@@ -10,8 +10,10 @@ mod pair_plan;
 mod pair_store;
 mod pairs;
 mod pictures;
+mod prompt_file;
 mod prompts;
 mod rows;
+mod stamped;
 mod template;
 
 pub use captions::Captions;

@@ -3,7 +3,7 @@
 use dmdx_graph::store::hash::Hasher;
 
 use super::captions::Captions;
-use super::lines::Lines;
+use super::prompt_file::PromptFile;
 use super::template::Template;
 use crate::error::TrainError;
 use crate::recipe::LoadedRecipe;
@@ -17,7 +17,7 @@ pub struct Prompts {
 #[derive(Clone, Debug)]
 enum Source {
     Template(Template),
-    Lines(Lines),
+    File(PromptFile),
     List(Vec<String>),
     /// Of pictures.
     Captions(Captions),
@@ -26,17 +26,17 @@ enum Source {
 }
 
 impl Prompts {
-    /// The prompts of a recipe. A file is read once, to count its lines.
+    /// The prompts of a recipe. A file is read once, to count them.
     ///
     /// # Errors
-    /// [`TrainError::Recipe`] about the template, or where there is no prompt or no id for the last; [`TrainError::Read`]
+    /// [`TrainError::Recipe`] about the template or the column, or where there is no prompt or no id for the last; [`TrainError::Read`]
     /// and [`TrainError::Damaged`] about the file.
     pub fn open(loaded: &LoadedRecipe) -> Result<Self, TrainError> {
         let section = &loaded.recipe.prompts;
         let (key, source) = if let Some(template) = &section.template {
             ("prompts.template", Source::Template(Template::new(template, &section.values)?))
         } else if let Some(file) = &section.file {
-            ("prompts.file", Source::Lines(Lines::open(&loaded.resolve(file))?))
+            ("prompts.file", Source::File(PromptFile::open(&loaded.resolve(file), section.column.as_deref())?))
         } else {
             ("prompts.list", Source::List(section.list.clone().unwrap_or_default()))
         };
@@ -76,7 +76,7 @@ impl Prompts {
     pub fn len(&self) -> usize {
         match &self.source {
             Source::Template(template) => template.len(),
-            Source::Lines(lines) => lines.len(),
+            Source::File(file) => file.len(),
             Source::List(list) => list.len(),
             Source::Captions(captions) => captions.len(),
             Source::Both(first, second) => first.len().saturating_add(second.len()),
@@ -106,7 +106,7 @@ impl Prompts {
     pub fn starting(&self, first: usize) -> Result<Box<dyn Iterator<Item = Result<String, TrainError>> + '_>, TrainError> {
         Ok(match &self.source {
             Source::Template(template) => Box::new((first..).map_while(|number| template.get(number)).map(Ok)),
-            Source::Lines(lines) => Box::new(lines.starting(first)?),
+            Source::File(file) => file.starting(first)?,
             Source::List(list) => Box::new(list.iter().skip(first).cloned().map(Ok)),
             Source::Captions(captions) => Box::new(captions.starting(first)?.map(|found| found.map(|found| found.text))),
             Source::Both(texts, others) => match first.checked_sub(texts.len()) {

@@ -44,6 +44,9 @@ fn prompts(recipe: &Recipe) -> Result<(), TrainError> {
     if given.iter().filter(|&&given| given).count() != 1 {
         return Err(TrainError::recipe("prompts", "must have exactly one of template, list and file"));
     }
+    if prompts.file.is_none() && prompts.column.is_some() {
+        return Err(TrainError::recipe("prompts.column", "is given, but belongs to a file and there is none"));
+    }
     if prompts.template.is_none() && !prompts.values.is_empty() {
         return Err(TrainError::recipe("prompts.values", "is given, but belongs to a template and there is none"));
     }

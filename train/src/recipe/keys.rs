@@ -27,6 +27,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("prompts.values", Lists),
     ("prompts.list", Texts),
     ("prompts.file", Text),
+    ("prompts.column", Text),
     ("prompts.dtype", Word(&["f16", "f32"])),
     ("pairs.count", Integer(1, MANY)),
     ("pairs.steps", Integer(1, 1000)),

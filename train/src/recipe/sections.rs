@@ -102,9 +102,13 @@ pub struct Prompts {
     /// The prompts themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list: Option<Vec<String>>,
-    /// A text file, one prompt a line; blank lines are skipped.
+    /// A file of prompts: text with one a line, of which blank ones are skipped, or by the end of its name JSON lines
+    /// (.jsonl, .ndjson, .json), a table with a header (.csv, .tsv) or Parquet (.parquet).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
+    /// The key or column of the prompts in such a file; where it is left out the one that is called prompt, text or caption.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
     /// Stored precision of the prompts' conditions.
     #[serde(default = "PairDtype::f32")]
     pub dtype: PairDtype,

@@ -65,7 +65,19 @@ pub(super) const COMMON: &[KeyText] = &[
     ),
     KeyText::new("prompts.values", "texts", OURS, "The values of each placeholder."),
     KeyText::new("prompts.list", "texts", OURS, "The prompts themselves."),
-    KeyText::new("prompts.file", "file", OURS, "A text file, one prompt a line; blank lines are skipped."),
+    KeyText::new(
+        "prompts.file",
+        "file",
+        OURS,
+        "A file of prompts: text with one a line, of which blank ones are skipped, or by the end of its name JSON lines (.jsonl, \
+         .ndjson, .json), a table with a header (.csv, .tsv) or Parquet (.parquet).",
+    ),
+    KeyText::new(
+        "prompts.column",
+        "text",
+        OURS,
+        "The key or column of the prompts in such a file; where it is left out the one that is called prompt, text or caption.",
+    ),
     KeyText::new("prompts.dtype", "number format", OURS, "Stored precision of the prompts' conditions."),
     KeyText::new("pairs.count", "pairs", READING, "How many pairs."),
     KeyText::new("pairs.steps", "steps", READING, "Sampler steps."),

@@ -16,6 +16,7 @@ mod job;
 mod latents;
 mod logs;
 mod pairs;
+mod prompt_files;
 mod prompts;
 mod recipe;
 mod report;

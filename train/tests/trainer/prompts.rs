@@ -33,7 +33,7 @@ fn file(folder: &Path, text: impl AsRef<[u8]>) -> Result<Prompts, TrainError> {
 }
 
 /// One by one, from any place on, and hashed, they are these.
-fn are(prompts: &Prompts, wanted: &[String]) {
+pub fn are(prompts: &Prompts, wanted: &[String]) {
     assert_eq!((prompts.len(), prompts.is_empty()), (wanted.len(), false));
     assert_eq!(all(prompts), wanted);
     assert_eq!(prompts.sha256().unwrap(), hash(wanted));
@@ -80,6 +80,7 @@ fn lists_are_as_they_stand() {
 fn files_have_one_prompt_a_line() {
     let folder = tempfile::tempdir().unwrap();
     are(&file(folder.path(), "one\n\n  two \r\n").unwrap(), &["one", "two"].map(str::to_string));
+    are(&file(folder.path(), "\u{feff}one").unwrap(), &["one".to_string()]);
     are(&file(folder.path(), " \u{a0}\n\nA red seven, é").unwrap(), &["A red seven, é".to_string()]);
     // Lines beyond the places that are known, with blank ones among them.
     let text: String = (0..5000).map(|i| format!("{}prompt {i}\n", if i % 7 == 0 { "\n \n" } else { "" })).collect();
@@ -91,9 +92,9 @@ fn files_have_one_prompt_a_line() {
 
     assert!(file(folder.path(), " \n\n").unwrap_err().to_string().starts_with("the recipe's prompts.file gives no prompt"));
     let error = file(folder.path(), [b'a', b'\n', 0xff, 0xfe]).unwrap_err();
-    assert!(error.to_string().ends_with("p.txt cannot be read: stream did not contain valid UTF-8"), "{error}");
+    assert!(error.to_string().ends_with("p.txt is damaged: line 2 is not UTF-8 text"), "{error}");
     let error = file(folder.path(), vec![b'x'; (1 << 20) + 1]).unwrap_err();
-    assert!(error.to_string().ends_with("p.txt is damaged: a line in it is longer than 1048576 bytes"), "{error}");
+    assert!(error.to_string().ends_with("p.txt is damaged: line 1 is longer than 1048576 bytes"), "{error}");
     let prompts = file(folder.path(), "one\ntwo").unwrap();
     std::fs::write(folder.path().join("p.txt"), "one\ntwo\nthree").unwrap();
     let error = prompts.get(0).unwrap_err().to_string();

@@ -114,6 +114,7 @@ fn the_table_of_keys_is_complete() {
         max_sequence_length = 77
         [prompts]
         file = "p.txt"
+        column = "c"
         [discriminator.pixel]
         path = "s"
         [pairs]
