@@ -79,6 +79,7 @@ fn every_field_of_a_recipe_has_an_entry_and_every_entry_a_field() {
     let mut common = structs("recipe/sections.rs");
     common.extend(structs("recipe/lora.rs"));
     common.extend(structs("recipe/data.rs"));
+    common.extend(structs("recipe/health.rs"));
     common.extend(structs("recipe/mod.rs"));
     walk(&common, "Recipe", "", &mut fields);
     // The methods' sections are theirs.

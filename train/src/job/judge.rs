@@ -6,7 +6,7 @@ use super::models::{Drawer, Models};
 use super::pictures::{PictureSet, Pictures, SEEDS};
 use crate::error::TrainError;
 use crate::recipe::Recipe;
-use crate::report::{Score, Scores, Sheet, SheetRow, samples};
+use crate::report::{Score, Scores, Sheet, SheetRow, samples, signs};
 use crate::session::logs::{LoggedPicture, Metrics, MetricsLine, read_metrics};
 use crate::session::{Interrupt, RunFolder};
 use crate::store::StoredState;
@@ -36,10 +36,29 @@ struct Seeds {
     /// Those of the first prompt.
     shown: Vec<f32>,
     spread: f64,
-    /// Their mean, black -1 and white 1.
-    brightness: f64,
     /// Whether every value of all is a number.
     are_finite: bool,
+    /// What they show of a collapse.
+    signs: Metrics,
+}
+
+impl Seeds {
+    /// The numbers of a phase's student after so many iterations, unless what it draws is not finite, or outside a range of
+    /// brightness.
+    fn numbers(&self, phase: &dyn Phase, iteration: u64, [low, high]: [f64; 2]) -> Result<Metrics, TrainError> {
+        let stop = |reason| Err(TrainError::Health { phase: phase.name().to_string(), iteration: iteration - 1, reason });
+        if !self.are_finite {
+            return stop("the student draws values that are not finite; lower the learning rates".to_string());
+        }
+        if let Some(brightness) = self.signs.get("picture_brightness").filter(|value| !(low..=high).contains(*value)) {
+            return stop(format!(
+                "what the student draws is {brightness:.4} bright on average, outside {low} to {high} (health.brightness)"
+            ));
+        }
+        let mut numbers = self.signs.clone();
+        numbers.insert("spread".to_string(), self.spread);
+        Ok(numbers)
+    }
 }
 
 impl<M: Models> Judge<'_, M> {
@@ -53,18 +72,7 @@ impl<M: Models> Judge<'_, M> {
         let seeds = self.seeds(who)?;
         let set = PictureSet::look(self.recipe.run.sample_count, self.prompts);
         // Looked at before anything is scored, since no scorer can judge what is not finite.
-        let [low, high] = self.recipe.health.brightness;
-        let reason = match seeds.are_finite {
-            false => Some("the student draws values that are not finite; lower the learning rates".to_string()),
-            true if (low..=high).contains(&seeds.brightness) => None,
-            true => Some(format!(
-                "what the student draws is {:.4} bright on average, outside {low} to {high} (health.brightness)",
-                seeds.brightness
-            )),
-        };
-        if let Some(reason) = reason {
-            return Err(TrainError::Health { phase: phase.name().to_string(), iteration: iteration - 1, reason });
-        }
+        let mut numbers = seeds.numbers(phase, iteration, self.recipe.health.brightness)?;
         let Pictures { values, score, .. } = self.models.evaluate(who, self.conditions, &set, set.count, None)?;
         let rows = vec![
             SheetRow { label: format!("{} {iteration}: {}", phase.name(), self.first_prompt()?), pictures: seeds.shown },
@@ -74,11 +82,18 @@ impl<M: Models> Judge<'_, M> {
         let png = samples::png(&picture)?;
         let name = format!("{}-{iteration:09}.png", phase.name());
         samples::write_png(&self.folder.samples().join(name), &picture)?;
-        let mut numbers =
-            Metrics::from([("spread".to_string(), seeds.spread), ("brightness_seen".to_string(), seeds.brightness)]);
         let named = score.into_iter().flatten().map(|(name, value)| (format!("score_{name}"), value));
         numbers.extend(named);
-        Ok(Seen { numbers, picture: LoggedPicture { width: picture.width(), height: picture.height(), png } })
+        Ok(Seen { numbers, picture: Some(LoggedPicture { width: picture.width(), height: picture.height(), png }) })
+    }
+
+    /// As [`Judge::look`], but no more than what shows whether the student has collapsed.
+    ///
+    /// # Errors
+    /// As [`Judge::look`].
+    pub fn glance(&self, phase: &dyn Phase, iteration: u64) -> Result<Seen, TrainError> {
+        let numbers = self.seeds(Drawer::Training(phase))?.numbers(phase, iteration, self.recipe.health.brightness)?;
+        Ok(Seen { numbers, picture: None })
     }
 
     /// Teacher and students on the same prompts and noise, beside the data and beside pictures that the guided teacher drew of
@@ -151,10 +166,10 @@ impl<M: Models> Judge<'_, M> {
     fn seeds(&self, who: Drawer<'_>) -> Result<Seeds, TrainError> {
         let set = PictureSet::seeds(self.prompts);
         let Pictures { values: drawn, spread, .. } = self.models.evaluate(who, self.conditions, &set, set.count, None)?;
-        let values = self.models.film().values();
+        let film = self.models.film();
         let (spread, are_finite) = (spread.unwrap_or_default(), drawn.iter().all(|value| value.is_finite()));
-        let brightness = drawn.iter().map(|&value| f64::from(value)).sum::<f64>() / drawn.len().max(1) as f64;
-        Ok(Seeds { spread, brightness, are_finite, shown: drawn.into_iter().take(set.group * values).collect() })
+        let signs = signs(&drawn, film.frames.unwrap_or(1), [film.height, film.width]);
+        Ok(Seeds { spread, are_finite, signs, shown: drawn.into_iter().take(set.group * film.values()).collect() })
     }
 
     fn first_prompt(&self) -> Result<String, TrainError> {

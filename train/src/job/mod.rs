@@ -2,6 +2,7 @@
 
 mod deliver;
 mod distillation;
+mod early;
 mod evaluate;
 mod judge;
 pub mod models;

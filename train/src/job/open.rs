@@ -4,7 +4,7 @@ use dmdx_importer::path::located;
 use dmdx_runtime::score::neighbours::NEIGHBOURS;
 
 use super::distillation::Distillation;
-use super::{deliver, evaluate, real};
+use super::{deliver, early, evaluate, real};
 use crate::data::Prompts;
 use crate::device;
 use crate::error::TrainError;
@@ -34,25 +34,22 @@ impl Distillation {
         let prompts_sha256 = prompts.sha256()?;
         let path = located(&loaded.resolve(&recipe.teacher.path)).map_err(|error| TrainError::TeacherImport(error.into()))?;
         let reading = recipe.teacher.reading(|path| loaded.resolve(path))?;
-        let init = match &recipe.student.init {
-            Some(_) => Header::read(&path, &reading)?.init(&path, &reading, &mut loaded)?,
-            None => None,
-        };
-        let teacher = Teacher::open(&path, &reading, recipe.teacher.uncond, &device)?;
-        let mut taps = recipe.discriminator.latent_taps.clone();
-        if taps.is_empty() {
-            taps = teacher.default_taps()?;
-        }
-        let scorer = evaluate::scorer(given, teacher.frames)?;
+        let header = Header::read(&path, &reading)?;
+        let init = header.init(&path, &reading, &mut loaded)?;
+        early::walks(&loaded.recipe, &header.process)?;
+        let scorer = evaluate::scorer(given, header.frames()?)?;
         let scored = recipe.score.as_ref().map(|score| score.count_per_prompt.saturating_mul(prompts.len()));
         if let Some(count) = scored.filter(|&count| count <= NEIGHBOURS) {
             let problem = format!("gives {count} pictures, but density and coverage need more than {NEIGHBOURS}");
             return Err(TrainError::recipe("score.count_per_prompt", problem));
         }
-        // What the teacher's own pictures are drawn with, for pairs and beside the student's.
-        for steps in [recipe.pairs.steps, 1] {
-            let words = |error| format!("is {}, but the teacher has no walk in {steps}: {error}", recipe.pairs.steps);
-            teacher.sampler(steps as usize).map_err(|error| TrainError::recipe("pairs.steps", words(error)))?;
+        if let Some(scorer) = &scorer {
+            early::score(&header, scorer.as_ref(), &prompts)?;
+        }
+        let teacher = Teacher::open(&path, &reading, recipe.teacher.uncond, &device)?;
+        let mut taps = recipe.discriminator.latent_taps.clone();
+        if taps.is_empty() {
+            taps = teacher.default_taps()?;
         }
         let teacher_hash = hash::pipeline(&teacher.pipeline)?;
         let real = named.map(|named| named.opened(given, &teacher, &teacher_hash)).transpose()?;

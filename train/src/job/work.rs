@@ -13,7 +13,7 @@ use crate::session::logs::{LoggedPicture, read_metrics};
 use crate::session::{Interrupt, RunFolder};
 use crate::store::StoredState;
 use crate::store::atomic::{write_atomically, write_folder};
-use crate::trainer::{Checkpoints, Finished, Phase, run};
+use crate::trainer::{Checkpoints, Finished, Glance, Phase, run};
 
 /// The student's folder in the run's.
 const STUDENT: &str = "student";
@@ -65,7 +65,10 @@ pub fn work(
         None
     };
     let judge = Judge { recipe, folder: &folder, prompts: plan.prompt_count, models, conditions: &conditions };
-    let mut look = |phase: &dyn Phase, iteration: u64| judge.look(phase, iteration);
+    let mut look = |phase: &dyn Phase, iteration: u64, glance: Glance| match glance {
+        Glance::Whole => judge.look(phase, iteration),
+        Glance::Health => judge.glance(phase, iteration),
+    };
     let Finished { state, mut logs } = run(&folder, recipe, interrupt, models.phases(&conditions, pairs, latents)?, &mut look)?;
     let state = state.ok_or_else(|| TrainError::NoStudent { reason: "no phase of the recipe has an iteration".to_string() })?;
 

@@ -34,6 +34,9 @@ pub(super) fn check(recipe: &Recipe, sections: &[SectionEntry]) -> Result<(), Tr
     if recipe.data.as_ref().is_some_and(|data| data.path.is_none() && data.latents.is_none()) {
         return Err(TrainError::recipe("data", "must have path, a folder of pictures, or latents, a folder of their latents"));
     }
+    if recipe.methods.keys().all(|name| recipe.iterations(name) == 0) {
+        return Err(TrainError::recipe("methods", "have no iteration, so that there would be no student"));
+    }
     sections.iter().try_for_each(|section| (section.check)(recipe))?;
     prompts(recipe)
 }

@@ -6,6 +6,7 @@
 mod check;
 mod data;
 pub mod explain;
+mod health;
 pub mod keys;
 mod kind;
 mod load;
@@ -20,13 +21,14 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 pub use data::{Data, Posterior};
+pub use health::{AtChance, Health};
 pub use kind::{Kind, MANY};
 pub use load::LoadedRecipe;
 pub use lora::{Lora, LoraRole, LoraStart};
 pub use section::{Section, SectionEntry};
 pub use sections::{
-    AtChance, Checkpoint, Device, Discriminator, Export, HeadOutput, HeadReduce, Health, InitParameterisation, Optimizer,
-    PairDtype, Pairs, PixelDiscriminator, PixelInput, Prompts, Run, Sampler, Score, Student, Teacher, Unconditional,
+    Checkpoint, Device, Discriminator, Export, HeadOutput, HeadReduce, InitParameterisation, Optimizer, PairDtype, Pairs,
+    PixelDiscriminator, PixelInput, Prompts, Run, Sampler, Score, Student, Teacher, Unconditional,
 };
 
 /// The sections of the methods by name, every default filled in.

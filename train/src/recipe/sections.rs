@@ -198,6 +198,20 @@ impl Student {
         self.init_parameterisation == Some(InitParameterisation::LineVelocity)
     }
 
+    /// Refuses a guided student where method `name` runs, which trains none.
+    ///
+    /// # Errors
+    /// [`TrainError::Recipe`].
+    pub fn unguided(&self, name: &str, iterations: u64) -> Result<(), TrainError> {
+        match self.guidance_offset {
+            Some(offset) if iterations > 0 => {
+                let problem = format!("is {offset}, but [{name}] trains a student that is asked once, without guidance");
+                Err(TrainError::recipe("student.guidance_offset", problem))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// How often its network is called.
     pub fn calls(&self) -> usize {
         self.times.as_ref().map(Vec::len).or(self.steps).unwrap_or(1)
@@ -346,52 +360,6 @@ impl Default for Checkpoint {
     fn default() -> Self {
         Self { every: 100, keep: 2 }
     }
-}
-
-/// `[health]`: limits whose crossing stops the run. Each is on the mean over the last `window` iterations.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Health {
-    /// Iterations of the window; nothing but finiteness is watched before the first window is full.
-    pub window: u64,
-    /// Largest absolute mean of generated latents.
-    pub latent_mean: f64,
-    /// Range of the standard deviation of generated latents.
-    pub latent_std: [f64; 2],
-    /// Range of the mean of decoded pictures, black −1, white 1.
-    pub brightness: [f64; 2],
-    /// The discriminator has won where its accuracy is at least this over the window; above 1 turns the check off.
-    pub discriminator_accuracy: f64,
-    /// The discriminator is at chance where its accuracy is less than this from one half over the window, or over a whole phase
-    /// that is shorter; 0 turns the check off.
-    pub discriminator_chance: f64,
-    /// What a run does then: say so and go on, or stop.
-    pub at_chance: AtChance,
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Self {
-            window: 200,
-            latent_mean: 5.0,
-            latent_std: [0.02, 20.0],
-            brightness: [-1.5, 1.5],
-            discriminator_accuracy: 0.9999,
-            discriminator_chance: 0.01,
-            at_chance: AtChance::Warn,
-        }
-    }
-}
-
-/// What a run does whose discriminator stays at chance.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AtChance {
-    /// It says so and goes on: the student gets worse by a discriminator that guesses, but its other losses may still teach it.
-    #[default]
-    Warn,
-    /// It stops.
-    Stop,
 }
 
 /// `[export]`: what to write for deployment at the end.

@@ -221,6 +221,42 @@ pub(super) const COMMON: &[KeyText] = &[
          that is shorter; 0 turns the check off.",
     ),
     KeyText::new("health.at_chance", "", OURS, "What a run does then: say so and go on, or stop."),
+    KeyText::new(
+        "health.contrast",
+        "pixels in -1 to 1",
+        OURS,
+        "Pictures are of one colour where their values deviate by less than this within a picture.",
+    ),
+    KeyText::new(
+        "health.noise",
+        "share",
+        OURS,
+        "Pictures are noise where neighbouring pixels differ, squared, by more than this share of what distant ones would.",
+    ),
+    KeyText::new(
+        "health.saturation",
+        "share of values",
+        OURS,
+        "Pictures are saturated where more than this share of their values is beyond ±1.5.",
+    ),
+    KeyText::new(
+        "health.spread",
+        "share",
+        OURS,
+        "Pictures of one prompt are all alike where they differ by less than this share of the most that they have in the run.",
+    ),
+    KeyText::new(
+        "health.motion",
+        "pixels in -1 to 1",
+        OURS,
+        "Videos stand still where two frames that follow one another differ by less than this (root mean square).",
+    ),
+    KeyText::new(
+        "health.flicker",
+        "pixels in -1 to 1",
+        OURS,
+        "Videos flash where the brightness of two frames that follow one another differs by more than this.",
+    ),
     KeyText::new("export.targets", "names", OURS, "Targets by the exporter's names; none for no bundle."),
     KeyText::new(
         "score.classifier",

@@ -105,11 +105,7 @@ impl Teacher {
     /// # Errors
     /// When the pipeline cannot be imported, or is of an unsupported kind.
     pub fn open(path: &Path, reading: &SourceOptions, unconditional: Unconditional, device: &Device) -> Result<Self, TrainError> {
-        if path.is_dir()
-            && let Some(student) = StudentInfo::read(path)?
-        {
-            return Err(TeacherError::IsStudent(path.display().to_string(), student.teacher).into());
-        }
+        header::no_student(path)?;
         let pipeline = import_pipeline(path, &ImportOptions { nonfinite: Nonfinite::Deny, ..reading.import() })
             .and_then(|pipeline| pipeline.require_complete().map(|()| pipeline))
             .map_err(|error| TrainError::TeacherImport(error.into()))?;
@@ -134,7 +130,7 @@ impl Teacher {
         let scaling = family.vae_scaling(&imported)?;
         let left_out = family.frames_left_out(&imported, &geometry.latent_shape)?;
         let network = imported.graph(family.decoder())?;
-        let frames = family.makes_videos().then(|| decoded_frames(network, &geometry.latent_shape, left_out)).transpose()?;
+        let frames = header::frames(family, &imported, &geometry.latent_shape)?;
         let decoder = Decoder::new(GraphModule::new(network, device, false)?, &scaling, left_out);
         let unconditional = prompts::unconditional(family, &imported, unconditional);
         let Geometry { latent_shape, pixels } = geometry;
@@ -266,22 +262,6 @@ impl Teacher {
         }
         Ok(pictures)
     }
-}
-
-/// The frames of the video that a decoder makes of latents `[frames, channels, height, width]`.
-fn decoded_frames(decoder: &Graph, latent_shape: &[usize], left_out: usize) -> Result<usize, TrainError> {
-    const WHAT: &str = "finding how many frames a video has";
-    let &[frames, channels, rows, columns] = latent_shape else {
-        return Err(TeacherError::NoVideo(latent_shape.to_vec()).into());
-    };
-    let mut sizes = Bindings::new();
-    for (name, id) in decoder.inputs() {
-        let shape = [1, channels, frames.saturating_sub(left_out), rows, columns];
-        decoder.value(*id).ty.shape.bind(name, &shape, &mut sizes).map_err(|error| TrainError::component(WHAT, error))?;
-    }
-    let output = decoder.outputs().first().map(|output| decoder.value(output.value).ty.shape.eval(&sizes));
-    let made = output.transpose().map_err(|error| TrainError::component(WHAT, error))?.unwrap_or_default();
-    made.get(2).copied().ok_or_else(|| TeacherError::NoVideo(made).into())
 }
 
 /// Latents that a student draws, in the same batches as the teacher's: guided by `weight` where it is a guided student.

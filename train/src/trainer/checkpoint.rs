@@ -181,6 +181,11 @@ impl Checkpoints {
         damage.map_or(Ok((None, warnings)), Err)
     }
 
+    /// Where the newest checkpoint is; none where there is none that can be listed.
+    pub fn newest_path(&self) -> Option<PathBuf> {
+        self.list().ok()?.pop()
+    }
+
     /// The checkpoint at the end of `phase`; none where the phase has not ended.
     ///
     /// # Errors

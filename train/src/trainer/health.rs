@@ -4,8 +4,12 @@
 //! not: generated latents or pictures that drift out of any plausible range, and a discriminator that is always right,
 //! which has nothing left to teach, or never better than chance, which teaches nothing but noise. Metrics that a phase does not
 //! report are not watched.
+//!
+//! The pictures that a student draws when somebody looks, and before each checkpoint, show a collapse by its sign: one colour,
+//! noise, saturation, videos that stand still or flash, pictures of one prompt that are all alike. A sign stops the run where
+//! it was not there before, or is still there after the window, so that it is never saved in the place of what was good.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::error::TrainError;
 use crate::recipe::{self, AtChance};
@@ -19,16 +23,70 @@ pub struct Health {
     windows: BTreeMap<&'static str, VecDeque<f64>>,
     /// Whether a discriminator at chance was spoken of.
     warned: bool,
+    /// Signs that pictures of this run have been without.
+    clear: BTreeSet<&'static str>,
+    /// The most that pictures of one prompt have differed in this run.
+    spread: f64,
 }
+
+/// What pictures show of a collapse.
+struct Sign {
+    metric: &'static str,
+    /// Whether a value is one that collapsed students have.
+    shows: fn(f64, &recipe::Health) -> bool,
+    /// What the student does, and the key that sets the limit.
+    words: (&'static str, &'static str),
+}
+
+const SIGNS: [Sign; 5] = [
+    Sign {
+        metric: "picture_contrast",
+        shows: |value, limits| value < limits.contrast,
+        words: ("the student draws pictures of one colour", "health.contrast"),
+    },
+    Sign {
+        metric: "picture_noise",
+        shows: |value, limits| value > limits.noise,
+        words: ("the student draws noise", "health.noise"),
+    },
+    Sign {
+        metric: "picture_saturation",
+        shows: |value, limits| value > limits.saturation,
+        words: ("the student's pictures are saturated", "health.saturation"),
+    },
+    Sign {
+        metric: "video_motion",
+        shows: |value, limits| value < limits.motion,
+        words: ("the student's videos stand still", "health.motion"),
+    },
+    Sign {
+        metric: "video_flicker",
+        shows: |value, limits| value > limits.flicker,
+        words: ("the student's videos flash", "health.flicker"),
+    },
+];
 
 /// The metric of how often the discriminator is right.
 pub const ACCURACY: &str = "discriminator_accuracy";
+
+/// The metric of how much pictures of one prompt differ.
+const SPREAD: &str = "spread";
 
 impl Health {
     /// Checks of `phase` with the recipe's limits; `earlier` are the lines logged before, of which those of this phase
     /// fill the windows as if there had been no interruption.
     pub fn new(phase: &str, limits: &recipe::Health, earlier: &[MetricsLine]) -> Self {
-        let mut health = Self { phase: phase.to_string(), limits: limits.clone(), windows: BTreeMap::new(), warned: false };
+        let mut health = Self {
+            phase: phase.to_string(),
+            limits: limits.clone(),
+            windows: BTreeMap::new(),
+            warned: false,
+            clear: BTreeSet::new(),
+            spread: 0.0,
+        };
+        for line in earlier {
+            health.remember_pictures(|name| line.metrics.get(name).copied().flatten());
+        }
         for line in earlier.iter().filter(|line| line.phase == phase) {
             health.remember(|name| line.metrics.get(name).copied().flatten());
         }
@@ -55,6 +113,10 @@ impl Health {
                 return Err(self.stop(iteration, reason));
             }
         }
+        if let Some(reason) = self.collapse(iteration, metrics) {
+            return Err(self.stop(iteration, reason));
+        }
+        self.remember_pictures(|name| metrics.get(name).copied());
         let limit = self.limits.discriminator_accuracy;
         if let Some(mean) = self.mean(ACCURACY).filter(|mean| *mean >= limit) {
             let reason = format!(
@@ -70,6 +132,36 @@ impl Health {
             AtChance::Stop => Err(self.stop(iteration, reason)),
             AtChance::Warn => Ok(Some(format!("phase {} at iteration {iteration}: {reason}", self.phase))),
         }
+    }
+
+    /// What pictures show that the student has lost, where they were drawn.
+    fn collapse(&self, iteration: u64, metrics: &Metrics) -> Option<String> {
+        let is_over = iteration + 1 >= self.limits.window;
+        let sign = SIGNS.iter().find_map(|sign| {
+            let value = *metrics.get(sign.metric)?;
+            let counts = (sign.shows)(value, &self.limits) && (is_over || self.clear.contains(sign.metric));
+            counts.then(|| format!("{} ({} is {value:.4}, beyond {})", sign.words.0, sign.metric, sign.words.1))
+        });
+        let alike = || {
+            let value = *metrics.get(SPREAD)?;
+            (value < self.limits.spread * self.spread).then(|| {
+                format!(
+                    "the student draws the same picture whatever the noise ({SPREAD} is {value:.4}, less than {} of the {:.4} that \
+                     it was, health.spread)",
+                    self.limits.spread, self.spread
+                )
+            })
+        };
+        sign.or_else(alike).map(|what| format!("{what}; lower the learning rates"))
+    }
+
+    fn remember_pictures(&mut self, value: impl Fn(&str) -> Option<f64>) {
+        for sign in &SIGNS {
+            if value(sign.metric).is_some_and(|value| !(sign.shows)(value, &self.limits)) {
+                self.clear.insert(sign.metric);
+            }
+        }
+        self.spread = value(SPREAD).unwrap_or_default().max(self.spread);
     }
 
     /// What there is to say of a discriminator that stays at chance.

@@ -7,4 +7,4 @@ pub mod run;
 
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub use phase::Phase;
-pub use run::{Finished, Look, PhaseSlot, Seen, run};
+pub use run::{Finished, Glance, Look, PhaseSlot, Seen, run};

@@ -29,12 +29,21 @@ pub struct PhaseSlot<'a> {
 pub struct Seen {
     /// Numbers of it, logged with the iteration's.
     pub numbers: Metrics,
-    /// What it draws.
-    pub picture: LoggedPicture,
+    /// What it draws; none where only its health was asked for.
+    pub picture: Option<LoggedPicture>,
+}
+
+/// How closely somebody looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Glance {
+    /// At pictures, for people, and their score.
+    Whole,
+    /// At the numbers that show a collapse, before a checkpoint is written.
+    Health,
 }
 
 /// Looks at the student of a phase after so many of its iterations.
-pub type Look<'a> = dyn FnMut(&dyn Phase, u64) -> Result<Seen, TrainError> + 'a;
+pub type Look<'a> = dyn FnMut(&dyn Phase, u64, Glance) -> Result<Seen, TrainError> + 'a;
 
 /// What a finished run leaves.
 #[derive(Debug)]
@@ -76,6 +85,7 @@ pub fn run(
     let earlier = if newest.is_some() { read_metrics(&folder.metrics())? } else { Vec::new() };
     let mut from = newest;
     let mut previous = None;
+    let names: Vec<&'static str> = slots.iter().map(|slot| slot.name).collect();
     for (index, slot) in slots.into_iter().enumerate() {
         match &from {
             Some(Checkpoint { position, .. }) if position.phase_index > index => continue,
@@ -94,7 +104,8 @@ pub fn run(
             }
             _ => {}
         }
-        previous = runner.phase(index, slot, previous.take(), from.take(), &earlier)?;
+        let done = runner.phase(index, slot, previous.take(), from.take(), &earlier);
+        previous = done.map_err(|error| runner.with_advice(error, &names[..index]))?;
     }
     Ok(Finished { state: previous, logs: runner.logs })
 }
@@ -111,6 +122,24 @@ impl Runner<'_, '_> {
     /// Whether somebody looks at the student after so many iterations of a phase; no number but 0 is a multiple of 0.
     fn is_watched(&self, iteration: u64) -> bool {
         iteration.is_multiple_of(self.recipe.run.sample_every)
+    }
+
+    /// An error of a health check with what can still be done: the checkpoints are all from before it.
+    fn with_advice(&self, error: TrainError, before: &[&str]) -> TrainError {
+        let TrainError::Health { phase, iteration, reason } = error else { return error };
+        let reason = match self.checkpoints.newest_path() {
+            Some(path) => {
+                let path = path.canonicalize().unwrap_or(path);
+                let left_out: String = before.iter().map(|name| format!(" --set {name}.iterations=0")).collect();
+                format!(
+                    "{reason}; the last good checkpoint is kept, and a new run with other settings begins with it by --out FOLDER \
+                     --set student.init={}{left_out}",
+                    path.display()
+                )
+            }
+            None => format!("{reason}; nothing was saved before, so start again with other settings"),
+        };
+        TrainError::Health { phase, iteration, reason }
     }
 
     /// Runs one phase to its end and returns its final state, or `previous` where it has no iteration.
@@ -140,20 +169,21 @@ impl Runner<'_, '_> {
             let mut metrics = phase.iteration(index)?;
             let pace = Pace { took: started.elapsed(), samples: phase.samples() };
             let iteration = index + 1;
-            let picture = match self.is_watched(iteration) && metrics.values().all(|value| value.is_finite()) {
-                true => {
-                    let seen = (self.look)(&*phase, iteration)?;
-                    metrics.extend(seen.numbers);
-                    Some(seen.picture)
-                }
-                false => None,
+            let complete = iteration == total;
+            let glance = match (self.is_watched(iteration), complete || self.checkpoints.due(iteration)) {
+                (true, _) => Some(Glance::Whole),
+                (false, true) => Some(Glance::Health),
+                (false, false) => None,
             };
-            if let Some(picture) = picture {
-                self.logs.image(&format!("{}/samples", slot.name), picture)?;
+            if let Some(glance) = glance.filter(|_| metrics.values().all(|value| value.is_finite())) {
+                let seen = (self.look)(&*phase, iteration, glance)?;
+                metrics.extend(seen.numbers);
+                if let Some(picture) = seen.picture {
+                    self.logs.image(&format!("{}/samples", slot.name), picture)?;
+                }
             }
             self.logs.iteration(slot.name, index, &metrics, pace)?;
             progress.advance(1, || losses(&metrics));
-            let complete = iteration == total;
             if let Some(warning) = health.observe(index, complete, &metrics)? {
                 eprintln!("warning: {warning}");
             }

@@ -3,7 +3,7 @@ use dmdx_train::session::logs::Metrics;
 use dmdx_train::session::logs::{MetricsLine, read_metrics};
 use dmdx_train::session::{Interrupt, RunFolder};
 use dmdx_train::trainer::health::Health;
-use dmdx_train::trainer::{Phase, PhaseSlot};
+use dmdx_train::trainer::{Glance, Phase, PhaseSlot, Seen};
 
 use super::toy::{self, Toy};
 
@@ -122,6 +122,94 @@ fn a_discriminator_at_chance_is_named_once() {
     );
 }
 
+/// What is said of the last checkpoint.
+fn advice(folder: &RunFolder, name: &str) -> String {
+    let path = folder.checkpoints().join(name).canonicalize().unwrap();
+    format!(
+        "; the last good checkpoint is kept, and a new run with other settings begins with it by --out FOLDER --set student.init={}",
+        path.display()
+    )
+}
+
+/// Each collapse by its sign, where it comes; what was there from the beginning only after the window.
+#[test]
+fn a_collapse_is_named_by_its_sign() {
+    let stop_at = |name: &'static str, before: f64, after: f64| {
+        stop(health(&[]), move |index| metrics(&[(name, if index < 4 { before } else { after })]))
+    };
+    for (name, good, bad, words) in [
+        (
+            "picture_contrast",
+            0.3,
+            0.001,
+            "the student draws pictures of one colour (picture_contrast is 0.0010, beyond health.contrast)",
+        ),
+        ("picture_noise", 0.3, 0.98, "the student draws noise (picture_noise is 0.9800, beyond health.noise)"),
+        (
+            "picture_saturation",
+            0.0,
+            0.6,
+            "the student's pictures are saturated (picture_saturation is 0.6000, beyond health.saturation)",
+        ),
+        ("video_motion", 0.1, 0.0, "the student's videos stand still (video_motion is 0.0000, beyond health.motion)"),
+        ("video_flicker", 0.1, 0.9, "the student's videos flash (video_flicker is 0.9000, beyond health.flicker)"),
+        (
+            "spread",
+            0.2,
+            0.01,
+            "the student draws the same picture whatever the noise (spread is 0.0100, less than 0.1 of the 0.2000 that it was, \
+             health.spread)",
+        ),
+    ] {
+        let wanted = format!("training stopped in phase adp at iteration 4: {words}; lower the learning rates");
+        assert_eq!(stop_at(name, good, bad), Some((4, wanted)), "{name}");
+        assert_eq!(stop_at(name, good, good), None, "{name}");
+        // A student begins so; the window is its time to leave.
+        let from_the_start = stop_at(name, bad, bad).map(|(iteration, _)| iteration);
+        assert_eq!(from_the_start, (name != "spread").then_some(9), "{name}");
+    }
+    // What the phase before was without counts too.
+    let line = |phase: &str, metrics: &[(&str, f64)]| MetricsLine {
+        phase: phase.to_string(),
+        iteration: 0,
+        step: 0,
+        metrics: metrics.iter().map(|(name, value)| (name.to_string(), Some(*value))).collect(),
+    };
+    let earlier = [line("adp", &[("picture_contrast", 0.3), ("spread", 0.2)])];
+    let limits = toy::recipe(&["health.window=10"]).health;
+    let mut adm = Health::new("adm", &limits, &earlier);
+    assert!(adm.observe(0, false, &metrics(&[("picture_contrast", 0.001)])).is_err());
+    assert!(adm.observe(0, false, &metrics(&[("spread", 0.01)])).is_err());
+}
+
+/// The look before a checkpoint stops the run, so that what is kept is from before the collapse.
+#[test]
+fn a_collapse_is_seen_before_it_is_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_folder = RunFolder::create(folder.path()).unwrap();
+    let recipe = toy::recipe(&["run.sample_every=0", "checkpoint.keep=1"]);
+    let slot = |name: &'static str| {
+        let toy = Toy::new(name, 20, None).unwrap();
+        PhaseSlot { name, student: None, build: Box::new(move |_| Ok(Box::new(toy) as Box<dyn Phase>)) }
+    };
+    let mut glances = Vec::new();
+    let mut look = |phase: &dyn Phase, iteration: u64, glance: Glance| {
+        glances.push((phase.name(), iteration, glance));
+        let contrast = if phase.name() == "adm" && iteration == 15 { 0.0 } else { 0.4 };
+        Ok(Seen { numbers: metrics(&[("picture_contrast", contrast)]), picture: None })
+    };
+    let slots = vec![slot("adp"), slot("adm")];
+    let error = dmdx_train::trainer::run(&run_folder, &recipe, &Interrupt::default(), slots, &mut look).unwrap_err();
+    let stopped = "training stopped in phase adm at iteration 14: the student draws pictures of one colour (picture_contrast is \
+                   0.0000, beyond health.contrast); lower the learning rates";
+    let kept = advice(&run_folder, "01-adm-000000010.safetensors");
+    assert_eq!(error.to_string(), format!("{stopped}{kept} --set adp.iterations=0"));
+    // Every checkpoint was looked at, also where nobody wants pictures.
+    let iterations = |name: &str| glances.iter().filter(|(phase, ..)| *phase == name).map(|(_, at, _)| *at).collect::<Vec<_>>();
+    assert_eq!((iterations("adp"), iterations("adm")), (vec![5, 10, 15, 20], vec![5, 10, 15]));
+    assert!(glances.iter().all(|(.., glance)| *glance == Glance::Health));
+}
+
 #[test]
 fn weights_that_are_not_finite_are_never_saved() {
     let folder = tempfile::tempdir().unwrap();
@@ -134,7 +222,8 @@ fn weights_that_are_not_finite_are_never_saved() {
     assert!(matches!(error, TrainError::Health { .. }));
     assert_eq!(error.exit_code(), 1);
     // The poison reaches the loss one iteration later.
-    assert_eq!(error.to_string(), "training stopped in phase adp at iteration 13: loss_toy is NaN; lower the learning rates");
+    let stopped = "training stopped in phase adp at iteration 13: loss_toy is NaN; lower the learning rates";
+    assert_eq!(error.to_string(), format!("{stopped}{}", advice(&run_folder, "00-adp-000000010.safetensors")));
     let lines = read_metrics(&run_folder.metrics()).unwrap();
     assert_eq!(lines.last().unwrap().metrics["loss_toy"], None);
     let saved = std::fs::read_dir(run_folder.checkpoints()).unwrap().count();
@@ -157,10 +246,9 @@ fn poison_that_no_number_shows_is_found_while_it_is_saved() {
     let slot = PhaseSlot { name: "adp", student: None, build: Box::new(move |_| Ok(Box::new(toy) as Box<dyn Phase>)) };
     let error =
         dmdx_train::trainer::run(&run_folder, &toy::recipe(&[]), &Interrupt::default(), vec![slot], &mut toy::look).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "training stopped in phase adp at iteration 14: generator.w holds values that are not finite, so it was not saved"
-    );
+    let stopped =
+        "training stopped in phase adp at iteration 14: generator.w holds values that are not finite, so it was not saved";
+    assert_eq!(error.to_string(), format!("{stopped}{}", advice(&run_folder, "00-adp-000000010.safetensors")));
     let mut saved: Vec<_> =
         std::fs::read_dir(run_folder.checkpoints()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     saved.sort();

@@ -119,6 +119,7 @@ impl Section for Adp {
     ];
 
     fn check(&self, recipe: &Recipe) -> Result<(), TrainError> {
+        recipe.student.unguided(Self::NAME, self.iterations)?;
         if self.lambda_latent == 0.0 && self.lambda_pixel == 0.0 {
             return Err(TrainError::recipe(
                 "adp.lambda_latent",

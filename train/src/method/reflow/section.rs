@@ -37,6 +37,7 @@ impl Section for Reflow {
     ];
 
     fn check(&self, recipe: &Recipe) -> Result<(), TrainError> {
+        recipe.student.unguided(Self::NAME, self.iterations)?;
         if self.iterations > 0 && recipe.iterations("adp") > 0 {
             return Err(TrainError::recipe(
                 "reflow.iterations",
