@@ -121,10 +121,9 @@ fn readable(column: &ColumnChunkMetaData) -> Result<(), String> {
             return Err(format!("is compressed by {other}, which is not read; write it with snappy or without compression"));
         }
     }
-    match (column.file_path(), column.crypto_metadata()) {
-        (Some(_), _) => Err("has its values in another file".to_string()),
-        (None, Some(_)) => Err("is encrypted".to_string()),
-        (None, None) => Ok(()),
+    match column.file_path() {
+        Some(_) => Err("has its values in another file".to_string()),
+        None => Ok(()),
     }
 }
 
