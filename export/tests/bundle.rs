@@ -211,6 +211,7 @@ fn a_student_folder_knows_its_steps() {
         steps: vec![999.0],
         parameterisation: Parameterisation::LineVelocity,
         sampler: StepRule::Ode,
+        consistency: None,
         schedule: NoiseSchedule::scaled_linear(0.00085, 0.012, 1000),
         guidance: None,
         unconditional: None,

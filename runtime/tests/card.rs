@@ -16,6 +16,7 @@ fn info(parameterisation: Parameterisation, steps: &[f64], sampler: StepRule) ->
         steps: steps.to_vec(),
         parameterisation,
         sampler,
+        consistency: None,
         schedule,
         guidance: None,
         unconditional: None,

@@ -5,7 +5,7 @@
 
 use dmdx_runtime::family;
 use dmdx_runtime::manifest::{GuidanceRange, Unconditional};
-use dmdx_runtime::process::{Betas, NoiseSchedule, NoiseTable, Parameterisation, Rollout, StepRule};
+use dmdx_runtime::process::{Betas, Boundary, Consistency, NoiseSchedule, NoiseTable, Parameterisation, Rollout, StepRule};
 use dmdx_runtime::scheduler::Scheduler;
 use dmdx_runtime::student::{Call, Diffusers, Layout, Stock, stock};
 use dmdx_runtime::tensor::Tensor;
@@ -65,7 +65,12 @@ fn a_one_step_line_student_gets_the_measured_configuration() {
 
 /// Walks a fake network by our reading of the scheduler that was written, and by the student's own list.
 fn equal_walks(schedule: &NoiseSchedule, prediction: Parameterisation, times: &[f64], rule: StepRule, tolerance: f32) {
-    let stock = found(schedule, prediction, times, rule).unwrap();
+    let rollout = schedule.rollout(prediction, times, rule).unwrap();
+    equal_walks_of(&rollout, schedule, tolerance);
+}
+
+fn equal_walks_of(rollout: &Rollout, schedule: &NoiseSchedule, tolerance: f32) {
+    let (times, stock) = (&rollout.network_times()[..], stock(rollout, schedule, None).unwrap());
     assert_eq!(stock.call, steps(times.len()), "{times:?}");
     let mut scheduler = Scheduler::from_config(&stock.config).unwrap();
     scheduler.set_timesteps(times.len(), None).unwrap();
@@ -84,11 +89,39 @@ fn equal_walks(schedule: &NoiseSchedule, prediction: Parameterisation, times: &[
         let drawn = scheduler.draws_noise(time).unwrap().then(|| fresh(index));
         sample = scheduler.step(&output, time, &sample, drawn.as_ref()).unwrap().previous;
     }
-    let rollout: Rollout = schedule.rollout(prediction, times, rule).unwrap();
-    let own = dmdx_runtime::pipeline::walk(&rollout, noise, |x, time| Ok(network(x, time)), |step| Ok(fresh(step))).unwrap();
+    let own = dmdx_runtime::pipeline::walk(rollout, noise, |x, time| Ok(network(x, time)), |step| Ok(fresh(step))).unwrap();
     let error = |(a, b): (&f32, &f32)| (a - b).abs() / b.abs().max(1.0);
     let worst = sample.floats().unwrap().iter().zip(own.floats().unwrap()).map(error).fold(0.0, f32::max);
-    assert!(worst < tolerance, "{prediction:?} {rule:?} {times:?}: {worst}");
+    assert!(worst < tolerance, "{rollout:?}: {worst}");
+}
+
+/// The boundary condition is the scheduler's: so far from the noisy end, and scaled so little, that it shows.
+#[test]
+fn consistency_students_are_walked_by_the_scheduler_that_they_were_distilled_for() {
+    let lcm = Consistency { solver_steps: 50, timestep_scaling: 10.0 };
+    let weak = Consistency { timestep_scaling: 0.01, ..lcm };
+    let process = sdxl().process(Parameterisation::Epsilon).unwrap();
+    assert_eq!(lcm.times(&process, 4).unwrap(), [999.0, 759.0, 499.0, 259.0]);
+    assert_eq!(lcm.starts(&process).unwrap()[47..], [59.0, 39.0, 19.0]);
+    assert!(lcm.times(&process, 51).is_err() && Consistency { solver_steps: 30, ..lcm }.starts(&process).is_err());
+    for consistency in [lcm, weak] {
+        for calls in [1, 2, 4, 8] {
+            for prediction in [Parameterisation::Epsilon, Parameterisation::VPrediction] {
+                let times = consistency.times(&process, calls).unwrap();
+                let rollout = sdxl().rollout(prediction, &times, StepRule::Renoise).unwrap().by(Some(consistency)).unwrap();
+                equal_walks_of(&rollout, &sdxl(), 1e-4);
+            }
+        }
+    }
+    let (skip, out) = Boundary::new(0.01).scalings(99.0);
+    assert!((skip - 0.203).abs() < 1e-3 && (out - 0.893).abs() < 1e-3, "{skip} {out}");
+    let of = |times: &[f64], rule| sdxl().rollout(Parameterisation::Epsilon, times, rule).unwrap().by(Some(lcm)).unwrap();
+    let told = stock(&of(&[999.0, 19.0], StepRule::Renoise), &sdxl(), None).unwrap();
+    assert_eq!((told.call.timesteps, told.config["original_inference_steps"].as_u64()), (Some(vec![999, 19]), Some(50)));
+    assert!(stock(&of(&[999.0, 19.0], StepRule::Ode), &sdxl(), None).unwrap_err().contains("consistency"));
+    // The straight path needs no condition.
+    let straight = flow(3.0).process(Parameterisation::Flow).unwrap();
+    assert_eq!(straight.consistent(0.02, Boundary::new(0.01)).unwrap(), straight.original(0.02).unwrap());
 }
 
 #[test]

@@ -119,6 +119,8 @@ fn defaults_are_those_that_serde_fills_in() {
         ("dmd2", toml::Table::try_from(method::dmd2::Dmd2::default()).unwrap()),
         ("regression", toml::Table::try_from(method::regression::Regression::default()).unwrap()),
         ("dmd", toml::Table::try_from(method::dmd::Dmd::default()).unwrap()),
+        ("lcm", toml::Table::try_from(method::lcm::Lcm::default()).unwrap()),
+        ("ladd", toml::Table::try_from(method::ladd::Ladd::default()).unwrap()),
         ("adm", toml::Table::try_from(method::adm::Adm::default()).unwrap()),
     ] {
         for (key, wanted) in table {

@@ -41,6 +41,8 @@ const DECLARED: &[Declared] = &[
     Declared { method: "reflow", sets: &[], roles: &[role("generator", 1)] },
     Declared { method: "adp", sets: &[], roles: &[role("generator", 1), role("latent_heads", 1), role("pixel_heads", 1)] },
     Declared { method: "regression", sets: &["regression.loss=mse"], roles: &[role("generator", 1)] },
+    Declared { method: "lcm", sets: &["lcm.lr_generator=1e-4"], roles: &[role("generator", 1), role("target", 0)] },
+    Declared { method: "ladd", sets: &["student.steps=2"], roles: &[role("generator", 1), role("latent_heads", 1)] },
     Declared {
         method: "adm",
         sets: &["adm.ttur=4"],

@@ -67,6 +67,16 @@ fn regression_on_decoded_pictures() {
     repeats("dmd2_regression_sdxl.safetensors", 23);
 }
 
+#[test]
+fn latent_consistency_distillation() {
+    repeats("lcm_sdxl.safetensors", 42);
+}
+
+#[test]
+fn latent_adversarial_diffusion_distillation() {
+    repeats("ladd_sd3.safetensors", 65);
+}
+
 /// What is said of a trace without tensors.
 fn refusal(method: &str, options: &str) -> String {
     let folder = tempfile::tempdir().unwrap();

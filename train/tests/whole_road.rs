@@ -3,8 +3,8 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod events;
+mod files;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -23,6 +23,8 @@ use dmdx_train::diffusion::Generator;
 use dmdx_train::recipe::{PairDtype, Unconditional};
 use dmdx_train::session::Interrupt;
 use dmdx_train::teacher::{Portion, Teacher, student_latents};
+
+use files::{assert_same, contents};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").canonicalize().unwrap()
@@ -57,33 +59,6 @@ fn finish(mut command: Command) -> Output {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     output
-}
-
-/// Every file below a folder, but for what the clock says and the lock, which names the process.
-fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(place) = folders.pop() {
-        for entry in std::fs::read_dir(&place).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let name = path.strip_prefix(folder).unwrap().display().to_string();
-                if let Some(bytes) = events::lasting(&name, std::fs::read(&path).unwrap()) {
-                    files.insert(name, bytes);
-                }
-            }
-        }
-    }
-    files
-}
-
-fn assert_same(a: &Path, b: &Path) {
-    let (a, b) = (contents(a), contents(b));
-    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
-    let different: Vec<&String> = a.iter().filter(|(name, bytes)| b[*name] != **bytes).map(|(name, _)| name).collect();
-    assert!(different.is_empty(), "{different:?} differ");
 }
 
 #[test]

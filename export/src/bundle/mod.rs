@@ -20,7 +20,7 @@ use dmdx_importer::hf::tokenizer;
 use dmdx_runtime::card::{self, Notes};
 pub use dmdx_runtime::manifest::Role;
 use dmdx_runtime::manifest::{self, GuidanceRange, Manifest, Provenance, Unconditional, Verification};
-use dmdx_runtime::process::{NoiseSchedule, Parameterisation, StepRule};
+use dmdx_runtime::process::{Consistency, NoiseSchedule, Parameterisation, StepRule};
 use dmdx_runtime::student::{Diffusers, StudentInfo};
 pub use record::ComponentRecord;
 
@@ -43,6 +43,8 @@ pub struct BundleOptions<'a> {
     pub steps: Vec<f64>,
     /// What happens between two steps.
     pub sampler: StepRule,
+    /// How it was distilled, where it is a consistency model.
+    pub consistency: Option<Consistency>,
     /// What the output means; `None` takes the scheduler's `prediction_type`.
     pub parameterisation: Option<Parameterisation>,
     /// The noise process; `None` takes the scheduler's.
@@ -77,6 +79,7 @@ impl BundleOptions<'_> {
     pub fn student<'a>(info: &StudentInfo, progress: &'a mut dyn FnMut(Stage<'_>)) -> BundleOptions<'a> {
         BundleOptions {
             sampler: info.sampler,
+            consistency: info.consistency,
             parameterisation: Some(info.parameterisation),
             schedule: Some(info.schedule.clone()),
             unconditional: info.unconditional,
@@ -94,6 +97,7 @@ impl BundleOptions<'_> {
             role,
             steps,
             sampler: StepRule::Ode,
+            consistency: None,
             parameterisation: None,
             schedule: None,
             unconditional: None,
@@ -262,6 +266,7 @@ fn draft(source: &Source<'_>, facts: Facts, options: &BundleOptions<'_>) -> Resu
         steps: options.steps.clone(),
         parameterisation: options.parameterisation.map_or_else(|| source.parameterisation(), Ok)?,
         sampler: options.sampler,
+        consistency: options.consistency,
         schedule: options.schedule.clone().map_or_else(|| source.schedule(), Ok)?,
         guidance_scale: options.guidance_scale,
         guidance: options.guidance,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::process::{Affine, Level, Next, NoiseSchedule, Parameterisation, Rollout};
+use crate::process::{Affine, Boundary, Consistency, Level, Next, NoiseSchedule, Parameterisation, Rollout};
 
 /// Longer walks are stated by their times alone.
 const MOST_FORMULAS: usize = 8;
@@ -40,7 +40,8 @@ pub(super) fn rows(rollout: &Rollout) -> impl Iterator<Item = Row> {
 pub(super) fn definition(rollout: &Rollout, schedule: &NoiseSchedule) -> String {
     let mut text =
         String::from("`G(x, t)` is the denoising network's raw output for the sample `x`, told the time `t`, and the prompt. ");
-    text += match rollout.process().parameterisation() {
+    let prediction = rollout.process().parameterisation();
+    text += match prediction {
         Parameterisation::Epsilon => "It predicts the noise `eps` of `x = alpha x0 + sigma eps` on the teacher's noise table",
         Parameterisation::Sample => {
             "It predicts the clean sample `x0` of `x = alpha x0 + sigma eps` on the teacher's noise table"
@@ -58,6 +59,14 @@ pub(super) fn definition(rollout: &Rollout, schedule: &NoiseSchedule) -> String 
     };
     let table = serde_json::to_string(schedule).unwrap_or_default();
     let _ = write!(text, ". The teacher's noise process: `{table}`.\n\n");
+    if let Some(Consistency { timestep_scaling, .. }) = rollout.consistency().filter(|_| !prediction.is_straight()) {
+        let Boundary { sigma_data, .. } = Boundary::new(timestep_scaling);
+        let _ = write!(
+            text,
+            "It is a consistency model: its clean sample is `c_skip x + c_out x0`, `c_skip = d² / (y² + d²)`, \
+             `c_out = y / sqrt(y² + d²)`, `y = {timestep_scaling} t`, `d = {sigma_data}`, which the formulas below have worked in.\n\n"
+        );
+    }
     let steps = rollout.steps();
     if steps.len() > MOST_FORMULAS {
         let times: Vec<f64> = rollout.network_times();

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::process::{NoiseSchedule, Parameterisation, ProcessError, Rollout, StepRule};
+use crate::process::{Consistency, MOST_ENTRIES, NoiseSchedule, Parameterisation, ProcessError, Rollout, StepRule};
 
 /// The name of the manifest inside a bundle.
 pub const FILE_NAME: &str = "dmdx.json";
@@ -68,6 +68,9 @@ pub struct Manifest {
     /// What happens between two steps.
     #[serde(default, skip_serializing_if = "StepRule::is_ode")]
     pub sampler: StepRule,
+    /// How it was distilled, where it is a consistency model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consistency: Option<Consistency>,
     /// The forward process of the teacher.
     pub schedule: NoiseSchedule,
     /// Weight w of classifier-free guidance, o = u + w (c - u), that a teacher was exported with; absent for students.
@@ -283,12 +286,22 @@ impl Manifest {
     /// # Errors
     /// [`ProcessError`] for a schedule, a parameterisation and steps that do not go together.
     pub fn rollout(&self) -> Result<Rollout, ProcessError> {
-        self.schedule.rollout(self.parameterisation, &self.steps, self.sampler)
+        self.schedule.rollout(self.parameterisation, &self.steps, self.sampler)?.by(self.consistency)
     }
 
     fn validate_diffusion(&self) -> Result<(), ManifestError> {
         if self.steps.len() > MOST_STEPS {
             return Err(bad("steps", format!("has {} entries, not 1 to {MOST_STEPS}", self.steps.len())));
+        }
+        if let Some(consistency) = self.consistency {
+            if !(1..=MOST_ENTRIES).contains(&consistency.solver_steps) {
+                return Err(bad("consistency.solver_steps", format!("is {}, not 1 or more", consistency.solver_steps)));
+            }
+            // Written so that a NaN fails too.
+            if !(consistency.timestep_scaling > 0.0 && consistency.timestep_scaling.is_finite()) {
+                let problem = format!("is {}, not a positive number", consistency.timestep_scaling);
+                return Err(bad("consistency.timestep_scaling", problem));
+            }
         }
         // Whatever the parameterisation, the schedule is one.
         let own = match self.schedule {

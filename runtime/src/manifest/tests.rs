@@ -12,6 +12,7 @@ fn manifest() -> Manifest {
         steps: vec![999.0],
         parameterisation: Parameterisation::LineVelocity,
         sampler: StepRule::Ode,
+        consistency: None,
         schedule: NoiseSchedule::scaled_linear(0.00085, 0.012, 1000),
         guidance_scale: None,
         guidance: None,

@@ -118,6 +118,15 @@ impl Process {
         }
     }
 
+    /// The noisiest time that is not pure noise: on the straight path the last f32 before its end.
+    #[must_use]
+    pub fn last_time_with_signal(&self) -> f64 {
+        match &self.levels {
+            Levels::Table(table) => table.iter().rposition(|&squared| squared > 0.0).unwrap_or(0) as f64,
+            Levels::Straight { .. } => f64::from(1.0 - f32::EPSILON / 2.0),
+        }
+    }
+
     /// A stretch of time that is stated in thousandths of the whole, on this process: whole steps of a table, or a number.
     #[must_use]
     pub fn thousandths(&self, count: f64) -> f64 {

@@ -3,6 +3,7 @@
 //!
 //! Everything is pure and in f64: callers apply the coefficients to their own tensors and round once, when they meet them.
 
+mod consistency;
 pub mod guidance;
 mod level;
 mod levels;
@@ -14,6 +15,7 @@ mod schedule;
 pub mod shift;
 pub mod spacing;
 
+pub use consistency::{Boundary, Consistency};
 pub use level::Level;
 pub use levels::{Grid, Process};
 pub(crate) use noise_table::MOST_ENTRIES;
@@ -67,6 +69,14 @@ pub enum ProcessError {
     Mismatch {
         /// What the network predicts.
         parameterisation: Parameterisation,
+    },
+    /// Steps of a solver that are not of equal length.
+    #[error("the solver of a consistency student cannot divide the {count} times of this noise process into {steps} equal steps")]
+    SolverSteps {
+        /// As asked for.
+        steps: usize,
+        /// The times that there are.
+        count: usize,
     },
     /// More or fewer steps than the process has times.
     #[error("{steps} steps were asked for, but this noise process can make 1 to {most}")]

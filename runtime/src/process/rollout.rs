@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Affine, Level, Process, ProcessError};
+use super::{Affine, Consistency, Level, Process, ProcessError};
 
 /// What happens between two calls of a generator's network.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +53,7 @@ pub struct Rollout {
     process: Process,
     rule: StepRule,
     steps: Vec<Step>,
+    consistency: Option<Consistency>,
 }
 
 impl Rollout {
@@ -81,7 +82,27 @@ impl Rollout {
             Ok(Step { time, network_time: process.network_time(time), original: process.original(time)?, next })
         };
         let steps = times.iter().enumerate().map(step).collect::<Result<_, ProcessError>>()?;
-        Ok(Self { process, rule, steps })
+        Ok(Self { process, rule, steps, consistency: None })
+    }
+
+    /// The same walk by a consistency model, whose clean samples meet the condition at the beginning of its noise table.
+    ///
+    /// # Errors
+    /// As [`Process::consistent`].
+    pub fn by(mut self, consistency: Option<Consistency>) -> Result<Self, ProcessError> {
+        if let Some(consistency) = consistency {
+            for step in &mut self.steps {
+                step.original = self.process.consistent(step.time, consistency.boundary())?;
+            }
+        }
+        self.consistency = consistency;
+        Ok(self)
+    }
+
+    /// How it was distilled, where it is a consistency model.
+    #[must_use]
+    pub fn consistency(&self) -> Option<Consistency> {
+        self.consistency
     }
 
     /// The process that it walks on.

@@ -12,6 +12,13 @@ pub fn trailing(count: usize, last: usize, steps: usize) -> Vec<f64> {
     times.take_while(|&time| time >= 0.0).collect()
 }
 
+/// The places of `steps` among `count` times, from the first on, as evenly as latent consistency models take them: numpy's
+/// `floor(linspace(0, count, steps, endpoint=False))`.
+pub(crate) fn consistent(count: usize, steps: usize) -> impl Iterator<Item = usize> {
+    let share = count as f64 / steps as f64;
+    (0..steps).map(move |i| (i as f64 * share).floor() as usize)
+}
+
 /// `offset + i ratio` for `i = steps - 1 .. 0`.
 pub(crate) fn leading(offset: usize, ratio: usize, steps: usize) -> Vec<f64> {
     (0..steps).rev().map(|i| (i * ratio + offset) as f64).collect()

@@ -7,7 +7,8 @@ use super::spacing::{self, bounded};
 use super::table::{self, Correction};
 use super::values::{self, Original, Stepped, each};
 use crate::Error;
-use crate::process::{Level, Parameterisation};
+use crate::process::spacing::consistent;
+use crate::process::{Boundary, Level, Parameterisation};
 
 pub(super) const KEYS: &[&[&str]] = &[table::KEYS, spacing::KEYS, OWN_KEYS];
 
@@ -25,16 +26,13 @@ pub(super) const OWN_KEYS: &[&str] = &[
     "rescale_betas_zero_snr",
 ];
 
-/// The standard deviation of data that the boundary condition assumes.
-const SIGMA_DATA: f64 = 0.5;
-
 #[derive(Debug)]
 struct Lcm {
     prediction: Parameterisation,
     bars: Vec<f64>,
     /// Steps of the solver that the student was distilled with.
     original_steps: usize,
-    scaling: f64,
+    boundary: Boundary,
     clip: Option<f64>,
 }
 
@@ -46,7 +44,7 @@ pub(super) fn new(config: &Config) -> Result<Box<dyn Method>, Error> {
     Ok(Box::new(Lcm {
         prediction: table::prediction(config)?,
         original_steps: config.integer("original_inference_steps", 50, 1, bars.len())?,
-        scaling: config.number("timestep_scaling", 10.0)?,
+        boundary: Boundary::new(config.number("timestep_scaling", 10.0)?),
         clip: values::clip(config, false)?,
         bars,
     }))
@@ -56,9 +54,7 @@ pub(super) fn new(config: &Config) -> Result<Box<dyn Method>, Error> {
 pub(super) fn timesteps(count: usize, original_steps: usize, steps: usize) -> Result<Vec<f64>, Error> {
     bounded(steps, original_steps)?;
     let ratio = count / original_steps;
-    let share = original_steps as f64 / steps as f64;
-    let place = |i: usize| original_steps.saturating_sub((i as f64 * share).floor() as usize);
-    Ok((0..steps).map(|i| (place(i) * ratio) as f64 - 1.0).collect())
+    Ok(consistent(original_steps, steps).map(|place| ((original_steps - place) * ratio) as f64 - 1.0).collect())
 }
 
 impl Method for Lcm {
@@ -72,9 +68,7 @@ impl Method for Lcm {
         let time = run.time(index).unwrap_or_default();
         let bar = entry(&self.bars, time)?;
         let original = Original::new(self.prediction, Level::of_alpha_squared(bar), time, self.clip)?;
-        let scaled = time * self.scaling;
-        let of_sample = SIGMA_DATA.powi(2) / (scaled * scaled + SIGMA_DATA.powi(2));
-        let of_original = scaled / scaled.hypot(SIGMA_DATA);
+        let (of_sample, of_original) = self.boundary.scalings(time);
         let Level { alpha, sigma } = match run.time(index + 1) {
             Some(next) => table_level(&self.bars, next)?,
             None => Level::CLEAN,

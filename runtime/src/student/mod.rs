@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::files::read_text;
 use crate::manifest::{GuidanceRange, Unconditional};
-use crate::process::{NoiseSchedule, Parameterisation, ProcessError, Rollout, StepRule};
+use crate::process::{Consistency, NoiseSchedule, Parameterisation, ProcessError, Rollout, StepRule};
 
 pub use layout::Layout;
 pub use stock::{Call, Stock, stock};
@@ -30,6 +30,9 @@ pub struct StudentInfo {
     /// What happens between two steps.
     #[serde(default)]
     pub sampler: StepRule,
+    /// How it was distilled, where it is a consistency model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consistency: Option<Consistency>,
     /// The noise process of the teacher.
     pub schedule: NoiseSchedule,
     /// The guidance weights that it may be run with; absent where the network runs once per step.
@@ -101,6 +104,6 @@ impl StudentInfo {
     /// # Errors
     /// [`ProcessError`] for a schedule, a parameterisation and steps that do not go together.
     pub fn rollout(&self) -> Result<Rollout, ProcessError> {
-        self.schedule.rollout(self.parameterisation, &self.steps, self.sampler)
+        self.schedule.rollout(self.parameterisation, &self.steps, self.sampler)?.by(self.consistency)
     }
 }

@@ -8,6 +8,7 @@
 //! | noise table, ode | `DPMSolverMultistepScheduler` of order 1 on trailing times: the same map as a DDIM step |
 //! | CogVideoX's noise table, ode on evenly spaced times | `CogVideoXDDIMScheduler`; on others as above, of the betas that the shifted table comes to |
 //! | noise table, renoise | `LCMScheduler` over all training times, its boundary condition scaled away |
+//! | consistency model | `LCMScheduler` as it was distilled |
 //! | line velocity, one step | `DPMSolverMultistepScheduler` with flow sigmas, the shift so large that the first is 1 |
 //! | line velocity, ode | the same without a shift; its first sigma is 1 - 1/1000 instead of 1 |
 //! | flow | `FlowMatchEulerDiscreteScheduler`; shift and last sigma are solved for the list; stochastic where it renoises |
@@ -16,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::process::shift::shifted;
-use crate::process::spacing::{linspace, trailing};
-use crate::process::{Betas, NoiseSchedule, NoiseTable, Parameterisation, Rollout, StepRule};
+use crate::process::spacing::{consistent, linspace, trailing};
+use crate::process::{Betas, Consistency, NoiseSchedule, NoiseTable, Parameterisation, Rollout, StepRule};
 
 /// The version that writes such configurations, and with which they were measured.
 const DIFFUSERS_VERSION: &str = "0.36.0";
@@ -97,7 +98,7 @@ pub fn stock(rollout: &Rollout, schedule: &NoiseSchedule, guidance: Option<f64>)
     let times = rollout.network_times();
     let mut stock = match (rollout.process().parameterisation(), schedule) {
         (Parameterisation::LineVelocity, NoiseSchedule::Table(table)) => line(&times, rollout.rule(), table),
-        (prediction, NoiseSchedule::Table(table)) => on_table(&times, rollout.rule(), table, prediction),
+        (prediction, NoiseSchedule::Table(table)) => on_table(&times, walk(rollout), table, prediction),
         (_, &NoiseSchedule::Flow { num_train_timesteps, shift }) => Ok(flow(&times, rollout.rule(), num_train_timesteps, shift)),
     }?;
     if let Some(weight) = guidance {
@@ -108,6 +109,15 @@ pub fn stock(rollout: &Rollout, schedule: &NoiseSchedule, guidance: Option<f64>)
         stock.call.guidance_scale = weight;
     }
     Ok(stock)
+}
+
+/// What happens between two calls, and how a consistency model was distilled.
+type Walk = (StepRule, Option<Consistency>);
+
+/// A consistency model is one in a single step too.
+fn walk(rollout: &Rollout) -> Walk {
+    let consistency = rollout.consistency();
+    (if consistency.is_some() && rollout.steps().len() == 1 { StepRule::Renoise } else { rollout.rule() }, consistency)
 }
 
 /// Times as diffusers keeps them in lists of integers.
@@ -168,7 +178,7 @@ fn first_order_solver(table: &NoiseTable, prediction: &str) -> Result<Value, Str
     Ok(with(config, solver))
 }
 
-fn on_table(times: &[f64], rule: StepRule, table: &NoiseTable, prediction: Parameterisation) -> Result<Stock, String> {
+fn on_table(times: &[f64], (rule, consistency): Walk, table: &NoiseTable, prediction: Parameterisation) -> Result<Stock, String> {
     let (steps, count, told) = (times.len(), table.count(), whole(times)?);
     let prediction = match prediction {
         Parameterisation::Epsilon => "epsilon",
@@ -180,6 +190,9 @@ fn on_table(times: &[f64], rule: StepRule, table: &NoiseTable, prediction: Param
     };
     let trailing = numpy_trailing(count, steps);
     let (config, found) = match rule {
+        StepRule::Ode if consistency.is_some() => {
+            return Err("no scheduler of diffusers walks along the ODE of a consistency model".into());
+        }
         // CogVideoX's step ends a whole `count / steps` before it began, wherever the next one begins.
         StepRule::Ode if table.snr_shift_scale.is_some() && count.is_multiple_of(steps) && trailing == times => {
             (cogvideox_ddim(table, prediction)?, trailing)
@@ -193,8 +206,10 @@ fn on_table(times: &[f64], rule: StepRule, table: &NoiseTable, prediction: Param
         }
         StepRule::Renoise => {
             let config = table_config(table, "LCMScheduler", prediction)?;
-            let all = json!({ "original_inference_steps": count, "timestep_scaling": NO_BOUNDARY });
-            (with(config, all), lcm_times(count, steps))
+            let all = Consistency { solver_steps: count, timestep_scaling: NO_BOUNDARY };
+            let Consistency { solver_steps, timestep_scaling } = consistency.unwrap_or(all);
+            let own = json!({ "original_inference_steps": solver_steps, "timestep_scaling": timestep_scaling });
+            (with(config, own), lcm_times(count, solver_steps, steps))
         }
     };
     let mut call = Call::steps(steps);
@@ -228,10 +243,14 @@ fn numpy_trailing(count: usize, steps: usize) -> Vec<f64> {
     times
 }
 
-/// LCM's times where it was distilled on every training time.
-fn lcm_times(count: usize, steps: usize) -> Vec<f64> {
-    let share = count as f64 / steps as f64;
-    (0..steps).map(|i| count as f64 - 1.0 - (i as f64 * share).floor()).collect()
+/// The times that LCM finds by their number: none where they are more than the solver's.
+fn lcm_times(count: usize, solver_steps: usize, steps: usize) -> Vec<f64> {
+    match count.checked_div(solver_steps) {
+        Some(ratio) if steps <= solver_steps => {
+            consistent(solver_steps, steps).map(|place| ((solver_steps - place) * ratio) as f64 - 1.0).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn line(times: &[f64], rule: StepRule, table: &NoiseTable) -> Result<Stock, String> {

@@ -1,11 +1,11 @@
 //! A generator's walk from noise to a clean sample: the teacher's sampler and every student.
 
 use burn::tensor::Device;
-use dmdx_runtime::process::{Next, Rollout, Step, StepRule};
+use dmdx_runtime::process::{Level, Next, Rollout, Step, StepRule};
 
-use super::condition::ConditionPair;
+use super::condition::{ConditionBatch, ConditionPair};
 use super::denoiser::Denoiser;
-use super::noise_process::{applied, noised_to};
+use super::noise_process::{applied, mixed, noised_to, pair};
 use crate::error::TrainError;
 use crate::module::{GraphModule, Value};
 
@@ -106,9 +106,50 @@ impl Generator {
         conditions: &ConditionPair,
         weights: Option<&[f64]>,
     ) -> Result<Prediction, TrainError> {
-        let step = self.rollout.steps().get(index).ok_or(TrainError::NoSuchStep { step: index, steps: self.len() })?;
+        let step = self.step(index)?;
         let output = self.answer(x, step, conditions, weights)?;
         Ok(Prediction { x0: applied(step.original, x, &output)?, output })
+    }
+
+    /// Clean samples noised to the times of `calls`, one call per sample. The first call is given nothing but noise, as it is
+    /// in a walk, whatever the level of its time.
+    ///
+    /// # Errors
+    /// When there is no such call, or there are not as many as samples.
+    pub fn noised(&self, clean: &Value, calls: &[usize], noise: &Value) -> Result<Value, TrainError> {
+        let level = |&call: &usize| {
+            let Level { alpha, sigma } = match call {
+                0 => Level { alpha: 0.0, sigma: 1.0 },
+                call => self.rollout.process().level(self.step(call)?.time)?,
+            };
+            Ok((alpha, sigma))
+        };
+        mixed(clean, noise, &calls.iter().map(level).collect::<Result<Vec<_>, TrainError>>()?)
+    }
+
+    /// The clean samples as the calls `calls` see them, one call per sample and without guidance; on the tape if the network
+    /// is trained.
+    ///
+    /// # Errors
+    /// As [`Generator::noised`], and when shapes do not fit the network.
+    pub fn predict_each(&self, x: &Value, calls: &[usize], condition: &ConditionBatch) -> Result<Prediction, TrainError> {
+        let steps = calls.iter().map(|&call| self.step(call)).collect::<Result<Vec<_>, _>>()?;
+        let times: Vec<f64> = steps.iter().map(|step| step.time).collect();
+        let originals: Vec<(f64, f64)> = steps.iter().map(|step| pair(step.original)).collect();
+        let output = self.network.predict(x, &times, condition)?;
+        Ok(Prediction { x0: mixed(x, &output, &originals)?, output })
+    }
+
+    /// The times of calls as the network is told them.
+    ///
+    /// # Errors
+    /// When there is no such call.
+    pub fn network_times(&self, calls: &[usize]) -> Result<Vec<f64>, TrainError> {
+        calls.iter().map(|&call| Ok(self.step(call)?.network_time)).collect()
+    }
+
+    fn step(&self, index: usize) -> Result<&Step, TrainError> {
+        self.rollout.steps().get(index).ok_or(TrainError::NoSuchStep { step: index, steps: self.len() })
     }
 
     /// The whole walk from unit noise, which is taken as the sample at the first time whatever its level is.

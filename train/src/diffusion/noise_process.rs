@@ -1,6 +1,6 @@
 //! A noise process applied to tensors, one time per sample.
 
-use dmdx_runtime::process::{Affine, Level, Process, ProcessError};
+use dmdx_runtime::process::{Affine, Boundary, Level, Process, ProcessError};
 
 use crate::error::TrainError;
 use crate::module::Value;
@@ -43,6 +43,14 @@ impl NoiseProcess {
         mixed(x, output, &each(times, |time| self.0.original(time).map(pair))?)
     }
 
+    /// The consistency function from the raw output: `x0`, but the sample itself where a noise table begins.
+    ///
+    /// # Errors
+    /// As [`NoiseProcess::x0`].
+    pub fn consistent(&self, output: &Value, x: &Value, times: &[f64], boundary: Boundary) -> Result<Value, TrainError> {
+        mixed(x, output, &each(times, |time| self.0.consistent(time, boundary).map(pair))?)
+    }
+
     /// The noise from the raw output.
     ///
     /// # Errors
@@ -79,7 +87,7 @@ pub(super) fn noised_to(level: Level, x0: &Value, noise: &Value) -> Result<Value
     mixed(x0, noise, &vec![(level.alpha, level.sigma); x0.shape().first().copied().unwrap_or(0)])
 }
 
-fn pair(map: Affine) -> (f64, f64) {
+pub(super) fn pair(map: Affine) -> (f64, f64) {
     (map.of_sample, map.of_output)
 }
 
@@ -88,7 +96,7 @@ fn each(times: &[f64], weights: impl Fn(f64) -> Result<(f64, f64), ProcessError>
 }
 
 /// `w_a a + w_b b`, one pair of weights per sample. Weights of one and zero leave their operations out, which changes no bit.
-fn mixed(a: &Value, b: &Value, weights: &[(f64, f64)]) -> Result<Value, TrainError> {
+pub(super) fn mixed(a: &Value, b: &Value, weights: &[(f64, f64)]) -> Result<Value, TrainError> {
     let (of_a, of_b): (Vec<f64>, Vec<f64>) = weights.iter().copied().unzip();
     let all = |weights: &[f64], value: f64| !weights.is_empty() && weights.iter().all(|&weight| weight == value);
     let scaled = |value: &Value, weights: &[f64]| {

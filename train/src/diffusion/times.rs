@@ -14,6 +14,22 @@ impl NoiseProcess {
         }
     }
 
+    /// Logit-normal times, one for every standard normal number: the shares `1 / (1 + exp(-(mean + deviation n)))` of the
+    /// whole from its clean end on, on the straight path rounded to f32, on a table whole times that uniform shares make
+    /// equally likely. None is without signal, of which nothing could be learnt.
+    pub fn logit_normal_times(&self, normal: &[f32], mean: f64, deviation: f64) -> Vec<f64> {
+        let process = self.coefficients();
+        let time = |n: &f32| {
+            let share = 1.0 / (1.0 + (-(mean + deviation * f64::from(*n))).exp());
+            let time = match process.grid() {
+                Grid::Whole(count) => (share * count as f64).floor(),
+                Grid::Continuous => f64::from(share as f32),
+            };
+            time.min(process.last_time_with_signal())
+        };
+        normal.iter().map(time).collect()
+    }
+
     /// Uniform between two times, both included on a table.
     pub fn times_between(&self, draws: &mut Draws, samples: usize, low: f64, high: f64) -> Vec<f64> {
         match self.coefficients().grid() {

@@ -81,6 +81,16 @@ impl Batches {
         Ok(Reals { x_0: Value::float(batch.latents, &self.shape(), &self.device)?, captions: batch.captions })
     }
 
+    /// The teacher's latents of the pairs at `indices`, and their prompts.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(super) fn latents(&self, store: &PairStore, indices: &[i64]) -> Result<(Value, Vec<usize>), TrainError> {
+        let pairs = store.batch(indices)?;
+        let latents = Value::float(pairs.latents, &self.shape(), &self.device)?;
+        Ok((latents, pairs.prompts.into_iter().map(|prompt| prompt as usize).collect()))
+    }
+
     /// Standard normal noise.
     ///
     /// # Errors

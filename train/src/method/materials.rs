@@ -57,14 +57,14 @@ impl Materials<'_> {
         }
     }
 
-    /// The student as method `name` trains it; see [`super::is_on_line`].
+    /// The student as method `name` trains it; see [`super::is_on_line`] and [`super::consistency`].
     ///
     /// # Errors
     /// When the recipe's times are not the student's.
     pub fn student(&self, name: &str) -> Result<Generator, TrainError> {
         let teacher = self.teacher.denoiser.process.coefficients();
-        let on_line = super::is_on_line(self.recipe, name);
-        Ok(Generator::new(&self.teacher.denoiser, &student::rollout(&self.recipe.student, teacher, on_line)?))
+        let (on_line, consistency) = (super::is_on_line(self.recipe, name), super::consistency(self.recipe, name)?);
+        Ok(Generator::new(&self.teacher.denoiser, &student::rollout(&self.recipe.student, teacher, on_line, consistency)?))
     }
 
     /// The guidance weight of a guided student that draws to be looked at: the teacher's middle one, less the offset.

@@ -6,6 +6,9 @@ pub mod adp;
 pub mod dmd;
 pub mod dmd2;
 mod draw;
+mod heads;
+pub mod ladd;
+pub mod lcm;
 mod look;
 pub mod matching;
 mod materials;
@@ -22,6 +25,7 @@ pub use materials::Materials;
 use std::path::Path;
 
 use burn::tensor::Device;
+use dmdx_runtime::process::Consistency;
 
 use crate::data::{LatentStore, PairStore, StoredConditions};
 use crate::error::TrainError;
@@ -46,6 +50,8 @@ pub enum Student {
     Unchanged,
     /// A velocity on the line between noise and latent, the teacher's own only where that is the straight path.
     OnLine,
+    /// Where the solver of the teacher's probability flow would end.
+    Consistency,
 }
 
 /// The final state of the phase before, and the data that the method needs.
@@ -102,7 +108,8 @@ pub struct Method {
 }
 
 /// All methods, in the order in which a recipe's phases run.
-pub const METHODS: &[Method] = &[reflow::METHOD, adp::METHOD, regression::METHOD, adm::METHOD, dmd::METHOD, dmd2::METHOD];
+pub const METHODS: &[Method] =
+    &[reflow::METHOD, adp::METHOD, regression::METHOD, lcm::METHOD, ladd::METHOD, adm::METHOD, dmd::METHOD, dmd2::METHOD];
 
 /// The methods' sections, for reading recipes.
 pub fn sections() -> Vec<SectionEntry> {
@@ -130,7 +137,17 @@ pub fn check_needs(recipe: &Recipe) -> Result<(), TrainError> {
 /// Whether the student is on the line between noise and latent while method `name` trains it: it began there, or that or an
 /// earlier method of the recipe has put it there.
 pub fn is_on_line(recipe: &Recipe, name: &str) -> bool {
+    recipe.student.begins_on_line() || has_become(recipe, name, Student::OnLine)
+}
+
+/// How the student that method `name` trains was distilled into a consistency model, where that or an earlier method of the
+/// recipe has done so.
+fn consistency(recipe: &Recipe, name: &str) -> Result<Option<Consistency>, TrainError> {
+    let section = has_become(recipe, name, Student::Consistency).then(|| recipe.section::<lcm::Lcm>()).transpose()?;
+    Ok(section.flatten().map(|section| section.consistency()))
+}
+
+fn has_become(recipe: &Recipe, name: &str, student: Student) -> bool {
     let position = |name: &str| METHODS.iter().position(|method| method.section.name == name);
-    let mut until = of(recipe).filter(|method| position(method.section.name) <= position(name));
-    recipe.student.begins_on_line() || until.any(|method| method.student == Student::OnLine)
+    of(recipe).filter(|method| position(method.section.name) <= position(name)).any(|method| method.student == student)
 }

@@ -1,5 +1,6 @@
 //! Graphs as Burn modules: one compiled plan per graph, any number of roles with their own or shared parameters.
 
+mod averaged;
 mod beside;
 mod gradient;
 mod graph_module;
@@ -13,6 +14,7 @@ mod trained;
 mod value;
 mod weights;
 
+pub use averaged::Averaged;
 pub use gradient::{input_gradient, parameter_gradients, parameter_gradients_of_both, pulled_back, pulled_back_to};
 pub use graph_module::GraphModule;
 pub use lora::{Layer, LowRank};

@@ -167,6 +167,11 @@ impl Value {
         self.times(self)
     }
 
+    /// The square root of every element.
+    pub fn sqrt(&self) -> Self {
+        self.map(Dispatch::float_sqrt)
+    }
+
     /// The mean of all elements, shape `[1]`.
     pub fn mean(&self) -> Self {
         // From 2^22 values on Burn adds up in an order that depends on which thread is free; along one axis it does not.

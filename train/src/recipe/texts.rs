@@ -7,6 +7,10 @@ pub const PAPER: &str = "DMDX, arXiv 2507.18569";
 pub const READING: &str = "our reading where DMDX, arXiv 2507.18569, is silent";
 /// Of another paper, which has the same step.
 pub const DMD2: &str = "DMD2, arXiv 2405.14867";
+/// Latent consistency models; the constants are those of diffusers' training script.
+pub const LCM: &str = "latent consistency models, arXiv 2310.04378";
+/// Latent adversarial diffusion distillation.
+pub const LADD: &str = "LADD, arXiv 2403.12015";
 /// A matter of this program.
 pub const OURS: &str = "dmdx";
 

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::recorded::Trace;
 use crate::discriminator::Features;
 use crate::error::TrainError;
-use crate::module::{ParameterGradients, Trained, Value};
+use crate::module::{GraphModule, ParameterGradients, Trained, Value};
 
 /// What a repeated iteration computed, under the trace's keys.
 #[derive(Default)]
@@ -61,11 +61,14 @@ impl Results {
 
     /// The weights after the update.
     pub(crate) fn updated(&mut self, role: &str, parts: &[&Trained], rate: f64) -> Result<(), TrainError> {
+        parts.iter().try_for_each(|part| self.moved(role, &part.module, rate))
+    }
+
+    /// The weights of a network of one role that an update has moved, by `rate` at most in the first one.
+    pub(crate) fn moved(&mut self, role: &str, module: &GraphModule, rate: f64) -> Result<(), TrainError> {
         self.rates.insert(role.to_string(), rate);
-        for part in parts {
-            for (name, (_, values)) in part.module.weights()? {
-                self.numbers(&format!("new.{role}.{name}"), values.into_iter().map(f64::from).collect());
-            }
+        for (name, (_, values)) in module.weights()? {
+            self.numbers(&format!("new.{role}.{name}"), values.into_iter().map(f64::from).collect());
         }
         Ok(())
     }

@@ -147,6 +147,7 @@ fn the_table_of_keys_is_complete() {
         "student.times",
         "student.guidance_offset",
         "adm.guidance",
+        "ladd.probabilities",
     ];
     for known in keys::known(&sections()).into_iter().filter(|known| !choices.contains(&known.as_str())) {
         assert!(found.contains(&known), "{known} is no key of a recipe");
@@ -211,6 +212,12 @@ fn impossible_values_are_named_with_what_is_allowed() {
         ),
         ("run.seed=-1", "the recipe's run.seed is -1, but must be a whole number, 0 or more"),
         ("score.count_per_prompt=3", "the recipe's score.classifier is missing, but [score] needs it"),
+        (
+            "ladd.probabilities=[0.5, 0.5]",
+            "the recipe's ladd.probabilities has 2 numbers, but the student is called 1 times; give one for each call",
+        ),
+        ("ladd.probabilities=[0.5]", "the recipe's ladd.probabilities is [0.5], which adds up to 0.5 instead of 1"),
+        ("lcm.ema_decay=1", "the recipe's lcm.ema_decay is 1, but must be a number from 0 to 0.999999"),
         ("prompts.file=x", "the recipe's prompts must have exactly one of template, list and file"),
     ] {
         assert_eq!(problem(&[set]), sentence);

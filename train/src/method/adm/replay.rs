@@ -6,8 +6,9 @@ use burn::tensor::Device;
 use dmdx_runtime::process::StepRule;
 
 use super::section::AdmGradient;
-use super::step::{self, DiscriminatorStep, GeneratorStep, Options, Roles, earlier};
+use super::step::{self, GeneratorStep, Options, Roles, earlier};
 use crate::error::TrainError;
+use crate::method::heads::{HeadsStep, heads_step};
 use crate::method::matching::{GeneratorDraws, replay};
 use crate::module::Value;
 use crate::recipe::HeadReduce;
@@ -52,7 +53,7 @@ pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results,
 
     // The heads' next losses on the same batch: whether later steps correct the second moment.
     for _ in 0..6 {
-        let next = step::heads_step(&discriminator, &made.features, &judged.features_real, options.reduce)?;
+        let next = heads_step(&discriminator, &made.features, &judged.features_real, options.reduce)?;
         curve.push(next.loss.scalar()?);
         discriminator.heads.trained.update(next.gradients);
     }
@@ -64,7 +65,7 @@ fn record(
     results: &mut Results,
     roles: &Roles<'_>,
     made: &GeneratorStep,
-    judged: &DiscriminatorStep,
+    judged: &HeadsStep,
     draws: &GeneratorDraws,
     options: &Options,
 ) -> Result<(), TrainError> {

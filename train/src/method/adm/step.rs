@@ -5,11 +5,12 @@
 //! the heads on the same tensors. Each returns every value that it computed, and the gradients, which the caller applies.
 
 use crate::diffusion::{ConditionPair, Denoiser, Generator, Guided, NoiseProcess};
-use crate::discriminator::{Features, LatentDiscriminator, generator_loss, hinge_loss};
+use crate::discriminator::{Features, LatentDiscriminator, generator_loss};
 use crate::error::TrainError;
+use crate::method::heads::{HeadsStep, heads_step};
 use crate::method::matching::GeneratorDraws;
 use crate::method::tape::detached;
-use crate::module::{GraphModule, ParameterGradients, Value, input_gradient, parameter_gradients, pulled_back, pulled_back_to};
+use crate::module::{GraphModule, ParameterGradients, Value, input_gradient, pulled_back, pulled_back_to};
 use crate::recipe::HeadReduce;
 
 use super::section::AdmGradient;
@@ -148,20 +149,6 @@ pub fn generator_step(
     })
 }
 
-/// What the heads' update computed; everything but the gradients is off the tape.
-pub struct DiscriminatorStep {
-    /// Backbone features of `x_real`.
-    pub features_real: Features,
-    /// Logits on `x_fake`.
-    pub logits_fake: Features,
-    /// Logits on `x_real`.
-    pub logits_real: Features,
-    /// L_D.
-    pub loss: Value,
-    /// Of the heads.
-    pub gradients: ParameterGradients,
-}
-
 /// (c) The hinge on x_fake and x_real, both at t - Δt; the features of x_fake are those of the generator's update.
 ///
 /// # Errors
@@ -172,29 +159,10 @@ pub fn discriminator_step(
     draws: &GeneratorDraws,
     made: &GeneratorStep,
     options: &Options,
-) -> Result<DiscriminatorStep, TrainError> {
+) -> Result<HeadsStep, TrainError> {
     let later = earlier(&draws.times, options.dt);
     let real = roles.discriminator.features(&made.x_real, &later, &conditions.conditional)?;
     heads_step(roles.discriminator, &made.features, &real, options.reduce)
-}
-
-/// The heads' loss and gradients on given features: one update of the heads, repeatable on the same batch.
-///
-/// # Errors
-/// When the features do not fit the heads.
-pub fn heads_step(
-    discriminator: &LatentDiscriminator,
-    fake: &Features,
-    real: &Features,
-    reduce: HeadReduce,
-) -> Result<DiscriminatorStep, TrainError> {
-    // Fakes and reals pass apart: where their hinges cancel, the gradients do so exactly.
-    let (logits_fake, logits_real) = (discriminator.heads.logits(fake)?, discriminator.heads.logits(real)?);
-    let loss = hinge_loss(&logits_fake, &logits_real, reduce)?;
-    let value = loss.detached();
-    let (logits_fake, logits_real) = (detached(logits_fake), detached(logits_real));
-    let gradients = parameter_gradients(loss, &discriminator.heads.trained.module);
-    Ok(DiscriminatorStep { features_real: real.clone(), logits_fake, logits_real, loss: value, gradients })
 }
 
 /// t - Δt.
