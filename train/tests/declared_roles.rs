@@ -110,11 +110,11 @@ fn reaches_what_it_declares(declared: &Declared) {
     let job = Distillation::open(&recipe(declared, &pictures)).unwrap();
     let conditions = job.conditions(&folder.path().join("conditions"), &interrupt).unwrap();
     let make = |inputs: &_| job.teacher_latents(&conditions, inputs);
-    let pairs = method.needs.contains(&Need::Pairs).then(|| {
+    let pairs = (method.needs)(job.materials().recipe).contains(&Need::Pairs).then(|| {
         let plan = job.pair_plan().unwrap();
         collect(&folder.path().join("pairs"), &plan, &interrupt, make).unwrap()
     });
-    let latents = method.needs.contains(&Need::Latents);
+    let latents = (method.needs)(job.materials().recipe).contains(&Need::Latents);
     let latents = latents.then(|| job.real_latents(&folder.path().join("latents"), &interrupt).unwrap());
     let mut phases = job.phases(&conditions, pairs, latents).unwrap();
     assert_eq!(phases.iter().map(|slot| slot.name).collect::<Vec<_>>(), [declared.method]);

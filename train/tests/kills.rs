@@ -4,6 +4,7 @@
 
 mod events;
 mod files;
+mod pictures;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -25,7 +26,8 @@ struct Tiny {
     recipe: &'static str,
 }
 
-/// Two prompts, few and small shards of pairs, a checkpoint after every iteration, looks between them; `FIXTURES` is the folder.
+/// Two prompts, few and small shards of pairs, a checkpoint after every iteration, looks between them. `FIXTURES` is the folder,
+/// `PICTURES` one of pictures with captions.
 const COMMON: &str = r#"
 [teacher]
 path = "FIXTURES/digits-sdxl"
@@ -76,6 +78,23 @@ const TINY: &[Tiny] = &[
         name: "dmd, 4 steps, renoised",
         methods: &["dmd"],
         recipe: "[student]\nsteps = 4\nsampler = \"renoise\"\n[dmd]\niterations = 6\nbatch = 2\n",
+    },
+    Tiny {
+        name: "adm, factors",
+        methods: &["adm"],
+        recipe: "[lora]\nrank = 4\nalpha = 4\ntargets = [\"to_q\", \"conv1\"]\n[adm]\niterations = 6\nbatch = 2\n",
+    },
+    Tiny { name: "regression", methods: &["regression"], recipe: "[regression]\niterations = 8\nbatch = 2\nloss = \"mse\"\n" },
+    Tiny {
+        name: "dmd2, 4 steps",
+        methods: &["dmd2"],
+        recipe: "[student]\nsteps = 4\nsampler = \"renoise\"\n[data]\npath = \"PICTURES\"\nshard = 2\n\
+                 [dmd2]\niterations = 7\nbatch = 2\nttur = 3\n",
+    },
+    Tiny {
+        name: "lcm, one step, real latents",
+        methods: &["lcm"],
+        recipe: "[data]\npath = \"PICTURES\"\nshard = 2\n[lcm]\niterations = 8\nbatch = 2\ndata = \"latents\"\n",
     },
     Tiny {
         name: "lcm, 4 steps",
@@ -142,7 +161,11 @@ fn every_method_killed_at_random_moments_ends_with_the_same_bytes() {
     for tiny in TINY.iter().filter(|tiny| tiny.name.contains(&only)) {
         let folder = tempfile::tempdir().unwrap();
         let recipe = folder.path().join("recipe.toml");
-        std::fs::write(&recipe, format!("{COMMON}{}", tiny.recipe).replace("FIXTURES", &fixtures())).unwrap();
+        let shown = folder.path().join("pictures");
+        std::fs::create_dir(&shown).unwrap();
+        pictures::draw(&shown);
+        let text = format!("{COMMON}{}", tiny.recipe).replace("FIXTURES", &fixtures());
+        std::fs::write(&recipe, text.replace("PICTURES", &shown.display().to_string())).unwrap();
         let whole = folder.path().join("whole");
         let started = Instant::now();
         finish(&recipe, &whole);

@@ -98,10 +98,10 @@ fn first_phase(sets: &[&str], look: impl Fn(&mut dyn Phase)) {
     let conditions = job.conditions(&folder.path().join("conditions"), &interrupt).unwrap();
     let latents = |inputs: &_| job.teacher_latents(&conditions, inputs);
     let pairs = collect(&folder.path().join("pairs"), &job.pair_plan().unwrap(), &interrupt, latents).unwrap();
-    let slot = job.phases(&conditions, Some(pairs)).unwrap().remove(0);
+    let slot = job.phases(&conditions, Some(pairs), None).unwrap().remove(0);
     look(&mut *(slot.build)(None).unwrap());
     // Without pairs there is nothing to learn from.
-    let slot = job.phases(&conditions, None).unwrap().remove(0);
+    let slot = job.phases(&conditions, None, None).unwrap().remove(0);
     let error = (slot.build)(None).map(drop).unwrap_err().to_string();
     assert!(error.ends_with("learns from ODE pairs, but none were collected"), "{error}");
 }
@@ -155,6 +155,10 @@ fn consistency_students_and_their_times_are_checked_at_the_start() {
     assert!(lcm(&["lcm.solver_steps=2"]).starts_with("the recipe's student.steps is 4, but 4 steps were asked for"));
     assert!(lcm(&["adp.iterations=1"]).contains("an earlier method or student.init puts it on the line"));
     assert!(lcm(&["student.guidance_offset=2"]).starts_with("the recipe's student.guidance_offset is given, but [lcm]"));
+    assert_eq!(
+        lcm(&["lcm.data=latents"]),
+        "the recipe's data is missing, but lcm learns from real latents; name a folder of pictures in it"
+    );
     let ladd = |more: &[&str]| problem(&[&LADD[..5], more].concat());
     assert_eq!(
         ladd(&["student.times=[1000, 500]"]),

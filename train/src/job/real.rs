@@ -39,7 +39,7 @@ pub(super) fn named(loaded: &LoadedRecipe) -> Result<Option<Named>, TrainError> 
 }
 
 fn data(loaded: &LoadedRecipe) -> Option<&Data> {
-    let is_needed = method::of(&loaded.recipe).any(|method| method.needs.contains(&Need::Latents));
+    let is_needed = method::of(&loaded.recipe).any(|method| (method.needs)(&loaded.recipe).contains(&Need::Latents));
     loaded.recipe.data.as_ref().filter(|_| is_needed)
 }
 

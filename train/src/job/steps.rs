@@ -64,8 +64,8 @@ impl Models for Distillation {
         latents: Option<LatentStore>,
     ) -> Result<Vec<PhaseSlot<'a>>, TrainError> {
         let slot = |method: &'static Method| {
-            let pairs = pairs.clone().filter(|_| method.needs.contains(&Need::Pairs));
-            let latents = latents.clone().filter(|_| method.needs.contains(&Need::Latents));
+            let pairs = pairs.clone().filter(|_| (method.needs)(&self.loaded.recipe).contains(&Need::Pairs));
+            let latents = latents.clone().filter(|_| (method.needs)(&self.loaded.recipe).contains(&Need::Latents));
             let build = move |previous: Option<&StoredState>| {
                 (method.build)(&self.materials(), Given { previous, conditions, pairs, latents })
             };

@@ -51,13 +51,13 @@ pub fn work(
 
     let conditions = models.conditions(&folder.conditions(), interrupt)?;
     let plan = models.pair_plan()?;
-    let pairs = if method::of(recipe).any(|method| method.needs.contains(&Need::Pairs)) {
+    let pairs = if method::of(recipe).any(|method| (method.needs)(recipe).contains(&Need::Pairs)) {
         let place = recipe.pairs.path.as_ref().map_or_else(|| folder.pairs(), |path| loaded.resolve(path));
         Some(collect(&place, &plan, interrupt, |inputs| models.teacher_latents(&conditions, inputs))?)
     } else {
         None
     };
-    let latents = if method::of(recipe).any(|method| method.needs.contains(&Need::Latents)) {
+    let latents = if method::of(recipe).any(|method| (method.needs)(recipe).contains(&Need::Latents)) {
         let named = recipe.data.as_ref().and_then(|data| data.latents.as_ref());
         let place = named.map_or_else(|| folder.latents(), |path| loaded.resolve(path));
         Some(models.real_latents(&place, interrupt)?)

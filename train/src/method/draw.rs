@@ -18,9 +18,9 @@ pub struct OdePairs {
     pub condition: ConditionBatch,
 }
 
-/// Real latents.
+/// Clean latents with what they show.
 #[derive(Clone, Debug)]
-pub struct Reals {
+pub struct Captioned {
     /// The latents.
     pub x_0: Value,
     /// Their captions, among the conditions of all texts.
@@ -75,20 +75,20 @@ impl Batches {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub(super) fn reals(&self, store: &LatentStore, draws: &mut Draws) -> Result<Reals, TrainError> {
+    pub(super) fn reals(&self, store: &LatentStore, draws: &mut Draws) -> Result<Captioned, TrainError> {
         let indices = draws.integers(self.samples, 0, i64::try_from(store.len()).unwrap_or(i64::MAX));
         let batch = store.batch(&indices)?;
-        Ok(Reals { x_0: Value::float(batch.latents, &self.shape(), &self.device)?, captions: batch.captions })
+        Ok(Captioned { x_0: Value::float(batch.latents, &self.shape(), &self.device)?, captions: batch.captions })
     }
 
-    /// The teacher's latents of the pairs at `indices`, and their prompts.
+    /// The teacher's latents of pairs, one per sample, with their prompts as captions.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub(super) fn latents(&self, store: &PairStore, indices: &[i64]) -> Result<(Value, Vec<usize>), TrainError> {
-        let pairs = store.batch(indices)?;
-        let latents = Value::float(pairs.latents, &self.shape(), &self.device)?;
-        Ok((latents, pairs.prompts.into_iter().map(|prompt| prompt as usize).collect()))
+    pub(super) fn latents(&self, store: &PairStore, draws: &mut Draws) -> Result<Captioned, TrainError> {
+        let pairs = store.batch(&draws.integers(self.samples, 0, store.len() as i64))?;
+        let captions = pairs.prompts.into_iter().map(|prompt| prompt as usize).collect();
+        Ok(Captioned { x_0: Value::float(pairs.latents, &self.shape(), &self.device)?, captions })
     }
 
     /// Standard normal noise.

@@ -18,7 +18,7 @@ pub mod reflow;
 pub mod regression;
 mod tape;
 
-pub use draw::{Batches, OdePairs, Reals};
+pub use draw::{Batches, Captioned, OdePairs};
 pub(crate) use materials::GENERATOR;
 pub use materials::Materials;
 
@@ -95,8 +95,8 @@ pub(crate) type Replay = fn(&Trace, &Path, &Device) -> Result<Results, TrainErro
 pub struct Method {
     /// Its section of the recipe, by whose name it goes everywhere.
     pub section: SectionEntry,
-    /// What it learns from.
-    pub needs: &'static [Need],
+    /// What it learns from in a recipe.
+    pub needs: fn(&Recipe) -> &'static [Need],
     /// What the student's output means afterwards.
     pub student: Student,
     /// What it does where its sources leave a choice, by name: for the run's manifest.
@@ -126,7 +126,7 @@ pub fn of(recipe: &Recipe) -> impl Iterator<Item = &'static Method> {
 /// # Errors
 /// [`TrainError::Recipe`] where a method learns from real latents and there is no `[data]`.
 pub fn check_needs(recipe: &Recipe) -> Result<(), TrainError> {
-    let lacking = of(recipe).find(|method| method.needs.contains(&Need::Latents) && recipe.data.is_none());
+    let lacking = of(recipe).find(|method| (method.needs)(recipe).contains(&Need::Latents) && recipe.data.is_none());
     lacking.map_or(Ok(()), |method| {
         let problem =
             format!("is missing, but {} learns from real latents; name a folder of pictures in it", method.section.name);

@@ -14,7 +14,7 @@ use crate::recipe::{Section, SectionEntry};
 /// The entry of the list of methods.
 pub const METHOD: Method = Method {
     section: SectionEntry::of::<Adp>(),
-    needs: &[Need::Pairs],
+    needs: |_| &[Need::Pairs],
     student: Student::OnLine,
     choices: &[("eq9_sign", "both terms negative: the generator raises both discriminators")],
     replay: replay::run,

@@ -14,7 +14,7 @@ use crate::recipe::SectionEntry;
 /// The entry of the list of methods.
 pub const METHOD: Method = Method {
     section: SectionEntry::of::<Dmd>(),
-    needs: &[],
+    needs: |_| &[],
     student: Student::Unchanged,
     choices: &[
         ("dmd_times", "t_f uniform on the whole schedule, t uniform in [t_min, t_max]"),

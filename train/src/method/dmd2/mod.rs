@@ -14,7 +14,7 @@ use crate::recipe::{Section, SectionEntry};
 /// The entry of the list of methods.
 pub const METHOD: Method = Method {
     section: SectionEntry::of::<Dmd2>(),
-    needs: &[Need::Latents],
+    needs: |_| &[Need::Latents],
     student: Student::Unchanged,
     choices: &[
         ("dmd2_update_order", "generator by the old fake score and classifier, then both of them on the same samples"),

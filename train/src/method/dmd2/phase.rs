@@ -6,7 +6,7 @@ use crate::data::{LatentStore, StoredConditions};
 use crate::diffusion::Denoiser;
 use crate::discriminator::{Classifier, accuracy};
 use crate::error::TrainError;
-use crate::method::draw::Reals;
+use crate::method::draw::Captioned;
 use crate::method::look::Look;
 use crate::method::matching::{FakeTrainSource, GeneratorDraws, Matching, Scored, clean_sample};
 use crate::method::materials::{GENERATOR, Materials};
@@ -38,7 +38,7 @@ struct Drawn {
     generator: GeneratorDraws,
     gan: Noising,
     fake: FakeDraws,
-    real: Reals,
+    real: Captioned,
 }
 
 impl Dmd2Phase {

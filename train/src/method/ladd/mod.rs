@@ -14,7 +14,7 @@ use crate::recipe::{Section, SectionEntry};
 /// The entry of the list of methods.
 pub const METHOD: Method = Method {
     section: SectionEntry::of::<Ladd>(),
-    needs: &[Need::Pairs],
+    needs: |_| &[Need::Pairs],
     student: Student::Unchanged,
     choices: &[
         ("ladd_first_time", "pure noise instead of a noised latent, as in the student's walk"),

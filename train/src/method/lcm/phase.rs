@@ -2,10 +2,10 @@
 
 use super::section::Lcm;
 use super::step::{self, Options, Roles};
-use crate::data::{PairStore, StoredConditions};
+use crate::data::{LatentStore, PairStore, StoredConditions};
 use crate::diffusion::Denoiser;
 use crate::error::TrainError;
-use crate::method::draw::Batches;
+use crate::method::draw::{Batches, Captioned};
 use crate::method::look::Look;
 use crate::method::materials::{GENERATOR, Materials};
 use crate::method::metrics;
@@ -20,7 +20,7 @@ use crate::trainer::Phase;
 pub struct LcmPhase {
     section: Lcm,
     batches: Batches,
-    pairs: PairStore,
+    clean: Clean,
     /// Start and end of the solver's steps, from the clean end up.
     intervals: Vec<[f64; 2]>,
     /// Range of the teacher's guidance weight.
@@ -31,6 +31,14 @@ pub struct LcmPhase {
     look: Look,
     generator: Trained,
     target: Averaged,
+}
+
+/// Where clean latents come from.
+pub enum Clean {
+    /// What the teacher's sampler made of the prompts.
+    Pairs(PairStore),
+    /// Real ones with their captions.
+    Real(LatentStore),
 }
 
 const TARGET: &str = "target";
@@ -44,8 +52,7 @@ impl LcmPhase {
         section: Lcm,
         materials: &Materials<'_>,
         conditions: &StoredConditions,
-        pairs: PairStore,
-        previous: Option<&StoredState>,
+        (previous, clean): (Option<&StoredState>, Clean),
     ) -> Result<Self, TrainError> {
         let teacher = materials.teacher.denoiser.clone();
         let generator = materials.generator(section.lr_generator, previous)?;
@@ -53,7 +60,7 @@ impl LcmPhase {
         let look = materials.look(Lcm::NAME, conditions)?;
         Ok(Self {
             batches: materials.batches(section.batch),
-            pairs,
+            clean,
             intervals: section.consistency().intervals(teacher.process.coefficients()).map_err(refuse)?,
             guidance: materials.recipe.teacher.guidance,
             student: teacher.with_process(look.student.rollout().process().clone().into()),
@@ -96,9 +103,11 @@ impl Phase for LcmPhase {
 
     fn iteration(&mut self, index: u64) -> Result<Metrics, TrainError> {
         let mut draws = Draws::new(self.look.seed, Lcm::NAME, index);
-        let indices = draws.integers(self.batches.samples, 0, self.pairs.len() as i64);
-        let (x_0, prompts) = self.batches.latents(&self.pairs, &indices)?;
-        let conditions = self.look.conditions.pick(&prompts)?;
+        let Captioned { x_0, captions } = match &self.clean {
+            Clean::Pairs(pairs) => self.batches.latents(pairs, &mut draws)?,
+            Clean::Real(latents) => self.batches.reals(latents, &mut draws)?,
+        };
+        let conditions = self.look.conditions.pick(&captions)?;
         let draws = self.drawn(&mut draws)?;
         let options = Options { boundary: self.section.consistency().boundary(), huber: self.section.huber_c };
         let (student, teacher) = (&self.student, &self.teacher);

@@ -18,6 +18,9 @@ pub struct Lcm {
     pub batch: usize,
     /// Learning rate of the student.
     pub lr_generator: f64,
+    /// Whether the latents that it starts from are those that the teacher made of prompts (`[pairs]`) or real ones
+    /// (`[data]`).
+    pub data: LcmData,
     /// Steps of the teacher's solver from noise to a sample, each of which the student learns to skip; equal parts of a noise
     /// table.
     pub solver_steps: usize,
@@ -35,12 +38,24 @@ impl Default for Lcm {
             iterations: 8000,
             batch: 128,
             lr_generator: 1e-6,
+            data: LcmData::Pairs,
             solver_steps: 50,
             timestep_scaling: 10.0,
             huber_c: 0.001,
             ema_decay: 0.95,
         }
     }
+}
+
+/// Clean latents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LcmData {
+    /// What the teacher's sampler made of the prompts.
+    #[default]
+    Pairs,
+    /// Real ones with their captions.
+    Latents,
 }
 
 impl Lcm {
@@ -57,6 +72,7 @@ impl Section for Lcm {
         ("iterations", Kind::Integer(0, MANY)),
         ("batch", Kind::Integer(1, 65_536)),
         ("lr_generator", Kind::Positive(1.0)),
+        ("data", Kind::Word(&["pairs", "latents"])),
         ("solver_steps", Kind::Integer(1, 1000)),
         ("timestep_scaling", Kind::Positive(1e6)),
         ("huber_c", Kind::Positive(1000.0)),
@@ -67,6 +83,12 @@ impl Section for Lcm {
         KeyText::new("iterations", "iterations", READING, "Iterations; 0 leaves the phase out."),
         KeyText::new("batch", "latents", READING, "Latents per iteration."),
         KeyText::new("lr_generator", "", LCM, "Learning rate of the student."),
+        KeyText::new(
+            "data",
+            "",
+            READING,
+            "Whether the latents that it starts from are those that the teacher made of prompts ([pairs]) or real ones ([data]).",
+        ),
         KeyText::new(
             "solver_steps",
             "steps",

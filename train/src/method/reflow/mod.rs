@@ -14,7 +14,7 @@ use crate::recipe::{Section, SectionEntry};
 /// The entry of the list of methods.
 pub const METHOD: Method = Method {
     section: SectionEntry::of::<Reflow>(),
-    needs: &[Need::Pairs],
+    needs: |_| &[Need::Pairs],
     student: Student::OnLine,
     choices: &[("reflow_times", "uniform on the line")],
     replay: replay::run,

@@ -17,7 +17,7 @@ use crate::recipe::{Section, SectionEntry};
 /// The entry of the list of methods.
 pub const METHOD: Method = Method {
     section: SectionEntry::of::<Regression>(),
-    needs: &[Need::Pairs],
+    needs: |_| &[Need::Pairs],
     student: Student::Unchanged,
     choices: &[
         ("regression_pictures", "of the teacher's own decoder, neither clamped nor resized"),
