@@ -1,6 +1,6 @@
 //! Every method of the list, two iterations long on the digits teacher: its gradients reach the roles that are declared here,
-//! every parameter of them, as often as is declared, and nothing else changes. A method that is added to the list fails until
-//! it has an entry.
+//! every parameter of them, as often and in the order that is declared, and nothing else changes. A method that is added to
+//! the list fails until it has an entry.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod pictures;
@@ -22,6 +22,8 @@ struct Declared {
     /// Recipe keys besides a batch of two and two iterations.
     sets: &'static [&'static str],
     roles: &'static [Role],
+    /// Whether the fake score's update comes before the generator's, for methods that have one.
+    fake_score_first: Option<bool>,
 }
 
 /// One trained role.
@@ -38,21 +40,43 @@ const fn role(name: &'static str, updates: u64) -> Role {
 }
 
 const DECLARED: &[Declared] = &[
-    Declared { method: "reflow", sets: &[], roles: &[role("generator", 1)] },
-    Declared { method: "adp", sets: &[], roles: &[role("generator", 1), role("latent_heads", 1), role("pixel_heads", 1)] },
-    Declared { method: "regression", sets: &["regression.loss=mse"], roles: &[role("generator", 1)] },
-    Declared { method: "lcm", sets: &["lcm.lr_generator=1e-4"], roles: &[role("generator", 1), role("target", 0)] },
-    Declared { method: "ladd", sets: &["student.steps=2"], roles: &[role("generator", 1), role("latent_heads", 1)] },
+    Declared { method: "reflow", sets: &[], roles: &[role("generator", 1)], fake_score_first: None },
+    Declared {
+        method: "adp",
+        sets: &[],
+        roles: &[role("generator", 1), role("latent_heads", 1), role("pixel_heads", 1)],
+        fake_score_first: None,
+    },
+    Declared { method: "regression", sets: &["regression.loss=mse"], roles: &[role("generator", 1)], fake_score_first: None },
+    Declared {
+        method: "lcm",
+        sets: &["lcm.lr_generator=1e-4"],
+        roles: &[role("generator", 1), role("target", 0)],
+        fake_score_first: None,
+    },
+    Declared {
+        method: "ladd",
+        sets: &["student.steps=2"],
+        roles: &[role("generator", 1), role("latent_heads", 1)],
+        fake_score_first: None,
+    },
     Declared {
         method: "adm",
         sets: &["adm.ttur=4"],
         roles: &[role("generator", 1), role("fake_score", 4), role("latent_heads", 1)],
+        fake_score_first: Some(true),
     },
-    Declared { method: "dmd", sets: &["dmd.ttur=2"], roles: &[role("generator", 1), role("fake_score", 2)] },
+    Declared {
+        method: "dmd",
+        sets: &["dmd.ttur=2"],
+        roles: &[role("generator", 1), role("fake_score", 2)],
+        fake_score_first: Some(true),
+    },
     Declared {
         method: "dmd2",
         sets: &["dmd2.ttur=1"],
         roles: &[role("generator", 1), role("fake_score", 1), role("classifier_heads", 1)],
+        fake_score_first: Some(false),
     },
 ];
 
@@ -79,14 +103,14 @@ fn state(phase: &mut dyn Phase) -> State {
 }
 
 /// The recipe of one method alone.
-fn recipe(declared: &Declared, pictures: &Path) -> LoadedRecipe {
+fn recipe(declared: &Declared, more: &[String], pictures: &Path) -> LoadedRecipe {
     let name = declared.method;
     let off = METHODS.iter().map(|method| method.section.name).filter(|other| *other != name);
     let mut sets: Vec<String> = off.map(|other| format!("{other}.iterations=0")).collect();
     sets.extend([format!("{name}.iterations={ITERATIONS}"), format!("{name}.batch=2")]);
     sets.extend(["pairs.count=2", "pairs.steps=1"].map(String::from));
     sets.push(format!("data.path={}", pictures.display()));
-    sets.extend(declared.sets.iter().map(|set| set.to_string()));
+    sets.extend(declared.sets.iter().map(|set| set.to_string()).chain(more.iter().cloned()));
     LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets, &sections()).unwrap()
 }
 
@@ -101,13 +125,14 @@ fn frozen(job: &Distillation) -> (BTreeMap<String, (Vec<usize>, Vec<f32>)>, Vec<
     (weights, teacher.decoder.decode(&latent).unwrap().to_f32().unwrap())
 }
 
-fn reaches_what_it_declares(declared: &Declared) {
+/// Makes the phase of a method, and gives it to `work` beside its job.
+fn with_phase<T>(declared: &Declared, more: &[String], work: impl FnOnce(&Distillation, &mut dyn Phase) -> T) -> T {
     let method = METHODS.iter().find(|method| method.section.name == declared.method).unwrap();
     let (folder, interrupt) = (tempfile::tempdir().unwrap(), Interrupt::default());
     let pictures = folder.path().join("pictures");
     std::fs::create_dir(&pictures).unwrap();
     pictures::draw(&pictures);
-    let job = Distillation::open(&recipe(declared, &pictures)).unwrap();
+    let job = Distillation::open(&recipe(declared, more, &pictures)).unwrap();
     let conditions = job.conditions(&folder.path().join("conditions"), &interrupt).unwrap();
     let make = |inputs: &_| job.teacher_latents(&conditions, inputs);
     let pairs = (method.needs)(job.materials().recipe).contains(&Need::Pairs).then(|| {
@@ -119,11 +144,14 @@ fn reaches_what_it_declares(declared: &Declared) {
     let mut phases = job.phases(&conditions, pairs, latents).unwrap();
     assert_eq!(phases.iter().map(|slot| slot.name).collect::<Vec<_>>(), [declared.method]);
     let mut phase = (phases.remove(0).build)(None).unwrap();
+    work(&job, &mut *phase)
+}
 
-    let (before, teacher) = (state(&mut *phase), frozen(&job));
+fn reaches_what_it_declares(declared: &Declared, job: &Distillation, phase: &mut dyn Phase) {
+    let (before, teacher) = (state(phase), frozen(job));
     (0..ITERATIONS).for_each(|index| drop(phase.iteration(index).unwrap()));
-    let after = state(&mut *phase);
-    assert!(frozen(&job) == teacher, "{}: the teacher changed", declared.method);
+    let after = state(phase);
+    assert!(frozen(job) == teacher, "{}: the teacher changed", declared.method);
 
     let named: BTreeSet<&str> = declared.roles.iter().map(|role| role.name).collect();
     assert_eq!(after.keys().copied().collect::<BTreeSet<_>>(), named, "roles of {}", declared.method);
@@ -151,5 +179,21 @@ fn gradients_reach_exactly_the_declared_roles() {
     let listed: Vec<&str> = METHODS.iter().map(|method| method.section.name).collect();
     let declared: Vec<&str> = DECLARED.iter().map(|declared| declared.method).collect();
     assert_eq!(declared, listed, "every method of the list has an entry here, in its order");
-    DECLARED.iter().for_each(reaches_what_it_declares);
+    for declared in DECLARED {
+        with_phase(declared, &[], |job, phase| reaches_what_it_declares(declared, job, phase));
+    }
+}
+
+/// The order of an iteration's updates is the phase's own and in no recorded trace: what the fake score learns at a rate at
+/// which it moves is in force when it scores the generator, or it is not.
+#[test]
+fn the_generator_is_scored_by_the_declared_fake_score() {
+    for declared in DECLARED {
+        let Some(first) = declared.fake_score_first else { continue };
+        let loss = |rate: f64| {
+            let rate = format!("{}.lr_fake={rate}", declared.method);
+            with_phase(declared, &[rate], |_, phase| phase.iteration(0).unwrap()["loss_generator"])
+        };
+        assert_eq!(loss(1e-9) != loss(1e-2), first, "whether the fake score of {} learns first", declared.method);
+    }
 }
