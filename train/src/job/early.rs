@@ -30,7 +30,8 @@ pub(super) fn walks(recipe: &Recipe, process: &Process) -> Result<(), TrainError
     }
     for method in method::of(recipe) {
         let name = method.section.name;
-        student::rollout(&recipe.student, process, method::is_on_line(recipe, name))?;
+        let consistency = method::consistency(recipe, name)?;
+        student::rollout(&recipe.student, process, method::is_on_line(recipe, name), consistency)?;
         times(recipe, name, process)?;
     }
     Ok(())

@@ -142,7 +142,7 @@ pub fn is_on_line(recipe: &Recipe, name: &str) -> bool {
 
 /// How the student that method `name` trains was distilled into a consistency model, where that or an earlier method of the
 /// recipe has done so.
-fn consistency(recipe: &Recipe, name: &str) -> Result<Option<Consistency>, TrainError> {
+pub(crate) fn consistency(recipe: &Recipe, name: &str) -> Result<Option<Consistency>, TrainError> {
     let section = has_become(recipe, name, Student::Consistency).then(|| recipe.section::<lcm::Lcm>()).transpose()?;
     Ok(section.flatten().map(|section| section.consistency()))
 }
