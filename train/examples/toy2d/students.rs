@@ -6,6 +6,7 @@ use dmdx_runtime::process::{NoiseSchedule, Parameterisation, Process, Rollout, S
 use dmdx_train::TrainError;
 use dmdx_train::diffusion::{ConditionBatch, ConditionPair, Denoiser, Generator};
 use dmdx_train::discriminator::{FeatureLayout, HeadBias, HeadLayout, Heads, LatentDiscriminator};
+use dmdx_train::method::heads::heads_step;
 use dmdx_train::method::matching::{FakeDraws, GeneratorDraws, Scored, fake_step};
 use dmdx_train::method::{OdePairs, adm, adp, dmd, reflow};
 use dmdx_train::module::{AdamSettings, GraphModule, Trained, Value, parameter_gradients};
@@ -241,7 +242,7 @@ impl World {
             let gradients = std::mem::take(&mut made.gradients);
             let mut judged = adm::step::discriminator_step(&roles, &conditions, &drawn, &made, &options)?;
             if swapped {
-                judged = adm::step::heads_step(&discriminator, &judged.features_real, &made.features, options.reduce)?;
+                judged = heads_step(&discriminator, &judged.features_real, &made.features, options.reduce)?;
             }
             generator.update(gradients);
             discriminator.heads.trained.update(judged.gradients);

@@ -6,7 +6,7 @@ pub mod adp;
 pub mod dmd;
 pub mod dmd2;
 mod draw;
-mod heads;
+pub mod heads;
 pub mod ladd;
 pub mod lcm;
 mod look;

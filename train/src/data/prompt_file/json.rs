@@ -12,7 +12,7 @@ use crate::error::TrainError;
 
 /// A file of objects.
 #[derive(Clone, Debug)]
-pub(super) struct Objects {
+pub(in crate::data) struct Objects {
     lines: Lines,
     column: String,
 }

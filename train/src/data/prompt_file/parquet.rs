@@ -25,7 +25,7 @@ const BATCH: usize = 64;
 
 /// A file with a column of prompts.
 #[derive(Clone, Debug)]
-pub(super) struct Parquet {
+pub(in crate::data) struct Parquet {
     file: Stamped,
     name: String,
     groups: Arc<[Group]>,

@@ -18,7 +18,7 @@ const LONGEST_RECORD: usize = 4 * LONGEST;
 
 /// A table with a column of prompts.
 #[derive(Clone, Debug)]
-pub(super) struct Table {
+pub(in crate::data) struct Table {
     file: Stamped,
     delimiter: u8,
     column: usize,
