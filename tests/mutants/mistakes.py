@@ -15,6 +15,7 @@ ADM_STEP, ADP_STEP, DMD_STEP = (f"train/src/method/{name}/step.rs" for name in (
 REFLOW_STEP, MATCHING = "train/src/method/reflow/step.rs", "train/src/method/matching/mod.rs"
 DENOISER, GENERATOR = "train/src/diffusion/denoiser.rs", "train/src/diffusion/generator.rs"
 LEVELS, ROLLOUT = "runtime/src/process/levels.rs", "runtime/src/process/rollout.rs"
+LORA, BESIDE = "train/src/module/lora.rs", "train/src/module/beside.rs"
 LOSS, OPTIMIZER = "train/src/discriminator/loss.rs", "train/src/kernels/optimizer.rs"
 
 
@@ -37,7 +38,7 @@ MISTAKES = [
     ]),
     Mistake("ADM: gradient past the fake score", ADM, [(ADM_STEP, "AdmGradient::Full => «x_t.clone()»,", "x_t.detached()")]),
     Mistake("guidance: one weight for a batch", ADM + DMD, [
-        (DENOISER, "minus(&unconditional).per_sample(«weights»)?);", "&vec![weights.iter().sum::<f64>() / samples as f64; samples]"),
+        (DENOISER, "minus(&unconditional).per_sample(«weights»)?);", "&*vec![weights.iter().sum::<f64>() / samples as f64; samples].leak()"),
     ]),
     Mistake("guidance: w + 1", ADM + DMD, [
         (DENOISER, "let guided = «unconditional.clone()».plus(", "conditional.clone()"),
@@ -95,6 +96,13 @@ MISTAKES = [
     Mistake("rollout: noised anew instead of a step of the ODE", ["adm_sdxl_4step", "adm_sd3_4step", "adm_cogvideox_8step"], [
         (ROLLOUT, "(Some(&next), StepRule::Ode) => «Next::Ode(process.step(time, next)?)»,", "Next::Renoise(process.level(next)?)"),
         (GENERATOR, "«fresh.get(index).ok_or(TrainError::NoFreshNoise { step: index })?»", "fresh.get(index).unwrap_or(noise)"),
+    ]),
+    Mistake("LoRA: factor alpha / rank forgotten", ["adm_sd3_4step_lora"], [(LORA, "«self.alpha / self.rank as f64»", "1.0")]),
+    Mistake("LoRA: alpha over the root of the rank", ["adm_sd3_4step_lora"], [
+        (BESIDE, "Factors { scale: «low_rank.scale()», layers", "low_rank.alpha / (low_rank.rank as f64).sqrt()"),
+    ]),
+    Mistake("LoRA: projections of the text left out", ["adm_sd3_4step_lora"], [
+        (BESIDE, "«beside.get(&weight)»\n", "beside.get(&weight).filter(|_| !step.origin.contains(\"add_\"))"),
     ]),
     Mistake("AdamW: no correction of the second moment", ["adm_sdxl", "adp_sd3_latent", "reflow_sdxl"], [
         (OPTIMIZER, "«step.bias_correction.sqrt() as f32»", "(1.0f64 - step.beta2).sqrt() as f32"),
