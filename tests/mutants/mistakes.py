@@ -11,8 +11,11 @@ class Mistake(NamedTuple):
 
 ADM = ["adm_sdxl", "adm_sd3_4step", "adm_cogvideox_8step"]
 DMD = ["dmd_sdxl", "dmd_sd3"]
-ADM_STEP, ADP_STEP, DMD_STEP = (f"train/src/method/{name}/step.rs" for name in ("adm", "adp", "dmd"))
-REFLOW_STEP, MATCHING = "train/src/method/reflow/step.rs", "train/src/method/matching/mod.rs"
+DMD2, ONE_STEP, REGRESSION = ["dmd2_sdxl"], ["dmd2_sdxl_1step_399"], ["dmd2_regression_sdxl"]
+ADM_STEP, ADP_STEP = "train/src/method/adm/step.rs", "train/src/method/adp/step.rs"
+REFLOW_STEP, DMD2_STEP = "train/src/method/reflow/step.rs", "train/src/method/dmd2/step.rs"
+MATCHING, ESTIMATE = "train/src/method/matching/mod.rs", "train/src/method/matching/estimate.rs"
+PERCEPTUAL = "train/src/method/regression/perceptual.rs"
 DENOISER, GENERATOR = "train/src/diffusion/denoiser.rs", "train/src/diffusion/generator.rs"
 LEVELS, ROLLOUT = "runtime/src/process/levels.rs", "runtime/src/process/rollout.rs"
 LORA, BESIDE = "train/src/module/lora.rs", "train/src/module/beside.rs"
@@ -53,11 +56,11 @@ MISTAKES = [
     Mistake("hinge after the mean over heads", ["adm_sdxl", "adp_sdxl_pixel", "adp_sd3_latent"], [
         (LOSS, "«reduced(losses.into_iter(), fake.len(), reduce)»\n}\n\n/// The share",
          "let mean = |logits: &Features| reduced(logits.values().map(Value::mean), logits.len(), reduce); "
-         "Ok(mean(fake)?.shift(1.0).relu().plus(&mean(real)?.scale(-1.0).shift(1.0).relu()))"),
+         "Ok(penalty(&mean(fake)?).plus(&penalty(&mean(real)?.scale(-1.0))))"),
     ]),
     Mistake("hinge after the mean over positions", ["adp_sdxl_pixel", "adm_cogvideox_8step"], [
-        (LOSS, "«fake.shift(1.0).relu().mean()»", "fake.mean().shift(1.0).relu()"),
-        (LOSS, "«real.scale(-1.0).shift(1.0).relu().mean()»", "real.mean().scale(-1.0).shift(1.0).relu()"),
+        (LOSS, "«penalty(fake).mean().plus(&penalty(&real.scale(-1.0)).mean())»",
+         "penalty(&fake.mean()).plus(&penalty(&real.scale(-1.0).mean()))"),
     ]),
     Mistake("generator loss with a limit, relu(1 - D)", ["adm_sdxl", "adp_sdxl_pixel"], [
         (LOSS, "«logits.mean().scale(-1.0)»", "logits.scale(-1.0).shift(1.0).relu().mean()"),
@@ -76,12 +79,12 @@ MISTAKES = [
         (ADP_STEP, "«roles.q.noised(&x0, &draws.time_fake, &draws.noise_fake)?»",
          "roles.line.process.noised(&x0, &draws.time_fake.iter().map(|t| t / 1000.0).collect::<Vec<_>>(), &draws.noise_fake)?"),
     ]),
-    Mistake("DMD: normaliser is a sum", DMD, [(DMD_STEP, "«distances.sum::<f64>() / size.max(1) as f64»", "distances.sum::<f64>()")]),
-    Mistake("DMD: normaliser from the fake score", DMD, [(DMD_STEP, "range.clone()].iter().zip(«&of_real»).map(|(&x, &mu)|", "&of_fake")]),
-    Mistake("DMD: no half in the loss", DMD, [(DMD_STEP, "loss: «0.5 * matching.square»", "matching.square")]),
-    Mistake("DMD: pulls the wrong way", DMD, [(DMD_STEP, "«(mu_fake - mu_real) / distance»", "(mu_real - mu_fake) / distance")]),
+    Mistake("DMD: normaliser is a sum", DMD, [(ESTIMATE, "«distances.sum::<f64>() / size.max(1) as f64»", "distances.sum::<f64>()")]),
+    Mistake("DMD: normaliser from the fake score", DMD, [(ESTIMATE, "range.clone()].iter().zip(«&of_real»).map(|(&x, &mu)|", "&of_fake")]),
+    Mistake("DMD: no half in the loss", DMD, [(ESTIMATE, "«0.5 * self.square»", "self.square")]),
+    Mistake("DMD: pulls the wrong way", DMD, [(ESTIMATE, "«(mu_fake - mu_real) / distance»", "(mu_real - mu_fake) / distance")]),
     Mistake("fake score learns noise whatever it predicts", ["adm_sd3_4step", "adm_cogvideox_8step", "dmd_sd3"], [
-        (MATCHING, "let target = «q.target(&x0, &draws.times, &draws.noise)?»;", "draws.noise.clone()"),
+        (MATCHING, "let target = «q.target(x0, times, noise)?»;", "noise.clone()"),
     ]),
     Mistake("fake score learns the first call of the student", ["adm_sd3_4step", "adm_cogvideox_8step"], [
         (MATCHING, "None => «student.sample(&draws.z, conditions, weights, &draws.fresh)?»,",
@@ -96,6 +99,31 @@ MISTAKES = [
     Mistake("rollout: noised anew instead of a step of the ODE", ["adm_sdxl_4step", "adm_sd3_4step", "adm_cogvideox_8step"], [
         (ROLLOUT, "(Some(&next), StepRule::Ode) => «Next::Ode(process.step(time, next)?)»,", "Next::Renoise(process.level(next)?)"),
         (GENERATOR, "«fresh.get(index).ok_or(TrainError::NoFreshNoise { step: index })?»", "fresh.get(index).unwrap_or(noise)"),
+    ]),
+    Mistake("DMD2: the generator flees from the classifier", DMD2 + ONE_STEP, [
+        (LOSS, "fake.values().map(|logits| logits.scale(«-1.0»).softplus().mean())", "1.0"),
+    ]),
+    Mistake("DMD2: captions of the student for real samples", DMD2 + ONE_STEP, [
+        (DMD2_STEP, "&draws.real.times, «samples.real_condition»)", "samples.fake_condition"),
+    ]),
+    Mistake("DMD2: same noise for real and fake", DMD2 + ONE_STEP, [
+        (DMD2_STEP, "noised(samples.real, &draws.real.times, «&draws.real.noise»)", "&draws.fake.noise"),
+    ]),
+    Mistake("DMD2: the classifier's loss without its weight", DMD2 + ONE_STEP, [
+        (DMD2_STEP, "loss_gan.scale(«options.classifier»)", "1.0"),
+    ]),
+    Mistake("one step: alpha and sigma of 999", ONE_STEP + REGRESSION, [
+        (GENERATOR, "Ok(Prediction { x0: «applied(step.original, x, &output)?», output })",
+         "applied(self.rollout.process().original(999.0)?, x, &output)?"),
+    ]),
+    Mistake("one step: network told 999", ONE_STEP + REGRESSION, [(GENERATOR, "vec![«step.time»;", "999.0")]),
+    Mistake("one step: noise scaled to the level of 399", ONE_STEP, [
+        (ESTIMATE, "student.predict(«walked.last().unwrap_or(&draws.z)»,", "&*Box::leak(Box::new(draws.z.scale(0.757573)))"),
+    ]),
+    Mistake("LPIPS: largest instead of mean", REGRESSION, [(PERCEPTUAL, "graph.push(halving(«pooling»),", "Pooling::Max")]),
+    Mistake("LPIPS: features of any length", REGRESSION, [(PERCEPTUAL, "let own = «unit_length(&mut graph, x, &place)?»;", "x")]),
+    Mistake("LPIPS: pictures not normalised", REGRESSION, [
+        (PERCEPTUAL, "«PixelScaling::of(PixelInput::Imagenet)»", "PixelScaling::of(PixelInput::MinusOneToOne)"),
     ]),
     Mistake("LoRA: factor alpha / rank forgotten", ["adm_sd3_4step_lora"], [(LORA, "«self.alpha / self.rank as f64»", "1.0")]),
     Mistake("LoRA: alpha over the root of the rank", ["adm_sd3_4step_lora"], [
