@@ -287,6 +287,7 @@ fn a_students_own_words_hold() {
             steps: vec![999.0, 499.0],
             parameterisation: Parameterisation::LineVelocity,
             sampler: StepRule::Renoise,
+            consistency: None,
             schedule: NoiseSchedule::scaled_linear(0.00085, 0.012, 1000),
             guidance: None,
             unconditional: None,
