@@ -264,7 +264,7 @@ fn one_time_serves_a_whole_batch() {
 #[test]
 fn what_bears_a_weights_name_is_the_weight() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["unet_sdxl", "clip_l", "unet_sd15", "bf16_sd35_medium"] {
+    for name in ["unet_sdxl", "clip_l", "unet_sd21", "bf16_sd35_medium"] {
         let out = folder.path().join(name);
         export(name, &out, None);
         let (mut same, mut others) = (0, 0);
@@ -296,7 +296,7 @@ fn what_bears_a_weights_name_is_the_weight() {
 fn half_precision_is_not_widened() {
     let folder = tempfile::tempdir().unwrap();
     let verifier = verifier();
-    for name in ["unet_sd15", "bf16_sd35_medium"] {
+    for name in ["unet_sd21", "bf16_sd35_medium"] {
         let out = folder.path().join(name);
         let report = export(name, &out, Some(&verifier));
         let component = component(name);
@@ -352,7 +352,7 @@ fn a_bundles_models_say_what_they_are() {
 #[test]
 fn a_written_network_is_read_back() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["unet_sdxl", "unet_sd15", "vae_sdxl"] {
+    for name in ["unet_sdxl", "unet_sd21", "vae_sdxl"] {
         let out = folder.path().join(name);
         export(name, &out, None);
         for path in models(&out).keys() {

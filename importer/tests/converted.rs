@@ -53,9 +53,9 @@ fn every_network_comes_back_equal() {
 
 #[test]
 fn other_tools_read_the_weights() {
-    let (_folder, path, _) = converted("zoo/unet_sd15");
+    let (_folder, path, _) = converted("zoo/unet_sd21");
     let ours = std::fs::read(path).unwrap();
-    let theirs = std::fs::read(fixture("zoo/unet_sd15/diffusion_pytorch_model.safetensors")).unwrap();
+    let theirs = std::fs::read(fixture("zoo/unet_sd21/diffusion_pytorch_model.safetensors")).unwrap();
     let ours = safetensors::SafeTensors::deserialize(&ours).unwrap();
     let theirs = safetensors::SafeTensors::deserialize(&theirs).unwrap();
     assert_eq!(ours.len(), theirs.len());

@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
-use common::{copy, file_of, fixture, sentence};
+use common::{copy, file_of, sentence};
 use dmdx_importer::hf::safetensors::{SafetensorsWriter, TensorEntry};
 use dmdx_importer::hf::tensors::open;
 use dmdx_importer::{ImportOptions, Limits};

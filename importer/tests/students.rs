@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{fixture, sparse};
+use common::sparse;
 use dmdx_importer::{ImportOptions, LoraFile, Nonfinite, import};
 use serde_json::{Value, json};
 

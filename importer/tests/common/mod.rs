@@ -22,7 +22,7 @@ pub fn copy(name: &str) -> tempfile::TempDir {
 
 /// A network of 16-bit floats as a variant.
 pub fn half_variant() -> tempfile::TempDir {
-    let folder = copy("zoo/unet_sd15");
+    let folder = copy("zoo/unet_sd21");
     let file = |variant: &str| folder.path().join(format!("diffusion_pytorch_model{variant}.safetensors"));
     std::fs::rename(file(""), file(".fp16")).unwrap();
     folder
