@@ -55,13 +55,17 @@ fn refused(sets: &[&str]) -> String {
 #[test]
 fn what_the_noise_process_cannot_do_is_refused() {
     // Zero terminal SNR, and a network that predicts noise: its first step is not defined.
-    let zero = teacher(&[("rescale_betas_zero_snr", true.into())]);
+    let zero = teacher(&[("_class_name", "DDIMScheduler".into()), ("rescale_betas_zero_snr", true.into())]);
     let path = format!("teacher.path={}", zero.path().display());
     assert_eq!(
         refused(&[&path]),
         "the recipe's pairs.steps is 25, which the teacher cannot make: a step from predicted noise cannot start where alpha is 0"
     );
-    let v = teacher(&[("rescale_betas_zero_snr", true.into()), ("prediction_type", "v_prediction".into())]);
+    let v = teacher(&[
+        ("_class_name", "DDIMScheduler".into()),
+        ("rescale_betas_zero_snr", true.into()),
+        ("prediction_type", "v_prediction".into()),
+    ]);
     let path = format!("teacher.path={}", v.path().display());
     Distillation::open(&recipe(&[&path]).unwrap()).unwrap();
 
@@ -120,19 +124,21 @@ fn a_run_that_collapses_keeps_what_was_good() {
         "pairs.steps=2",
         "reflow.iterations=40",
         "reflow.batch=2",
-        "reflow.lr_generator=0.02",
+        "reflow.lr_generator=0.3",
         "adp.iterations=0",
         "adm.iterations=0",
         "score.count_per_prompt=1",
         "run.sample_every=0",
         "checkpoint.every=1",
         "health.window=2",
+        "health.latent_std=[0.02, 3]",
     ];
     let loaded = recipe(&sets).unwrap();
     let job = Distillation::open(&loaded).unwrap();
     let error = work(&loaded, folder.path(), false, &Interrupt::default(), &job).unwrap_err();
     let TrainError::Health { iteration, reason, .. } = &error else { panic!("{error}") };
     eprintln!("{error}");
+    assert!(reason.starts_with("the student's latents grow: latent_std was "), "{reason}");
     // The newest checkpoint is of an iteration before the one that was stopped.
     let mut saved: Vec<PathBuf> =
         std::fs::read_dir(folder.path().join("checkpoints")).unwrap().map(|entry| entry.unwrap().path()).collect();

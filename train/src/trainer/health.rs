@@ -103,11 +103,12 @@ impl Health {
             return Err(self.stop(iteration, format!("{name} is {value}; lower the learning rates")));
         }
         self.remember(|name| metrics.get(name).copied());
-        for (name, range, key) in self.checks() {
+        for (name, range, key, signs) in self.checks() {
             let Some(mean) = self.mean(name) else { continue };
             if !(range[0]..=range[1]).contains(&mean) {
+                let sign = signs[usize::from(mean > range[1])];
                 let reason = format!(
-                    "{name} was {mean:.4} on average over {} iterations, outside {} to {} ({key})",
+                    "{sign}: {name} was {mean:.4} on average over {} iterations, outside {} to {} ({key})",
                     self.limits.window, range[0], range[1]
                 );
                 return Err(self.stop(iteration, reason));
@@ -191,12 +192,15 @@ impl Health {
         Err(self.stop(iteration, format!("{name} holds values that are not finite, so it was not saved")))
     }
 
-    fn checks(&self) -> [(&'static str, [f64; 2], &'static str); 3] {
+    /// Metrics with their ranges, keys, and what it means to be below and above.
+    fn checks(&self) -> [(&'static str, [f64; 2], &'static str, [&'static str; 2]); 3] {
         let limits = &self.limits;
+        let (drift, spread) = ("the student's latents drift", ["the student's latents are empty", "the student's latents grow"]);
+        let light = ["the student's pictures turn black", "the student's pictures turn white"];
         [
-            ("latent_mean", [-limits.latent_mean, limits.latent_mean], "health.latent_mean"),
-            ("latent_std", limits.latent_std, "health.latent_std"),
-            ("brightness", limits.brightness, "health.brightness"),
+            ("latent_mean", [-limits.latent_mean, limits.latent_mean], "health.latent_mean", [drift; 2]),
+            ("latent_std", limits.latent_std, "health.latent_std", spread),
+            ("brightness", limits.brightness, "health.brightness", light),
         ]
     }
 

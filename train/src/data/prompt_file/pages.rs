@@ -1,5 +1,5 @@
-//! The pages of a Parquet column, looked at before the library reads them: it makes room for as many bytes as a page's header
-//! says, whoever wrote that. Headers are Thrift's compact protocol; of its fields only the page's two sizes matter here.
+//! The pages of a Parquet column, looked at before the library reads them: it makes room for as many bytes and values as a
+//! page's header says, whoever wrote that. Headers are in Thrift's compact protocol.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -8,8 +8,22 @@ use std::io::{Read, Seek, SeekFrom};
 const LARGEST: i64 = 64 << 20;
 /// Bytes of the longest header: statistics are in it.
 const HEADER: usize = 1 << 20;
+/// Values of the largest dictionary: the library holds each by itself.
+const WORDS: i64 = 1 << 20;
+/// How values may be encoded: as they are, or by their places in a dictionary. The library makes room for other encodings by
+/// what their data say.
+const ENCODINGS: [i64; 3] = [0, 2, 8];
 /// Structs in structs.
 const DEPTH: usize = 8;
+
+/// Where a page's header has what matters here: the field, and in which field's struct, 0 for the header itself.
+const PLAIN: (i64, i64) = (0, 2);
+const STORED: (i64, i64) = (0, 3);
+/// The headers of data pages of both formats and of dictionaries, each with its field of the encoding.
+const KINDS: [(i64, i64); 3] = [(5, 2), (8, 4), (DICTIONARY, 2)];
+const DICTIONARY: i64 = 7;
+/// The field of a dictionary's number of values.
+const COUNT: i64 = 1;
 
 /// Checks the headers of all pages in `range` of a file.
 ///
@@ -34,11 +48,18 @@ pub(super) fn check(file: &mut File, (start, length): (u64, u64), size: u64) -> 
                 Header::parse(&head).ok_or_else(|| format!("has no page at byte {place}"))?
             }
         };
-        let (Some(plain), Some(stored)) = (header.plain, header.stored) else {
+        let (Some(plain), Some(stored)) = (header.number(PLAIN), header.number(STORED)) else {
             return Err(format!("has a page at byte {place} that does not say how large it is"));
         };
         if !(0..=LARGEST).contains(&plain) {
             return Err(format!("has a page at byte {place} of {plain} bytes, but {LARGEST} are read at most"));
+        }
+        if header.number((DICTIONARY, COUNT)).is_some_and(|count| !(0..=WORDS.min(plain / 4)).contains(&count)) {
+            return Err(format!("has a dictionary at byte {place} of more values than it holds or than {WORDS}"));
+        }
+        if let Some(other) = KINDS.iter().filter_map(|at| header.number(*at)).find(|encoding| !ENCODINGS.contains(encoding)) {
+            let advice = "write it plain or with a dictionary";
+            return Err(format!("has a page at byte {place} in the encoding number {other}, which is not read; {advice}"));
         }
         let stored = u64::try_from(stored).map_err(|_| format!("has a page at byte {place} of {stored} bytes"))?;
         place = place.saturating_add(header.length as u64).saturating_add(stored);
@@ -50,12 +71,9 @@ pub(super) fn check(file: &mut File, (start, length): (u64, u64), size: u64) -> 
 }
 
 /// What a page's header says.
-#[derive(Default)]
 struct Header {
-    /// Bytes once decompressed.
-    plain: Option<i64>,
-    /// Bytes in the file.
-    stored: Option<i64>,
+    /// Whole numbers by their field, and by the field of the struct that they are in.
+    numbers: Vec<((i64, i64), i64)>,
     /// Bytes of the header itself.
     length: usize,
 }
@@ -63,17 +81,19 @@ struct Header {
 impl Header {
     /// None where the bytes hold no whole header.
     fn parse(bytes: &[u8]) -> Option<Self> {
-        let mut header = Self::default();
+        let mut numbers = Vec::new();
         let mut reader = Compact { bytes, place: 0 };
-        reader.fields(0, &mut |field, value| match field {
-            2 => header.plain = value,
-            3 => header.stored = value,
-            _ => {}
-        })?;
-        header.length = reader.place;
-        Some(header)
+        reader.fields(0, 0, &mut |inside, field, value| numbers.push(((inside, field), value)))?;
+        Some(Self { numbers, length: reader.place })
+    }
+
+    fn number(&self, place: (i64, i64)) -> Option<i64> {
+        self.numbers.iter().find(|(own, _)| *own == place).map(|(_, value)| *value)
     }
 }
+
+/// Is shown whole numbers with their field and the field of the struct that they are in.
+type Show<'a> = dyn FnMut(i64, i64, i64) + 'a;
 
 /// Thrift's compact protocol.
 struct Compact<'a> {
@@ -110,8 +130,8 @@ impl Compact<'_> {
         Some((value >> 1) as i64 ^ -((value & 1) as i64))
     }
 
-    /// The fields of a struct, each shown with its value where it is a whole number.
-    fn fields(&mut self, depth: usize, show: &mut dyn FnMut(i64, Option<i64>)) -> Option<()> {
+    /// The fields of a struct that is itself a field, `inside`, of the header; whole numbers down to there are shown.
+    fn fields(&mut self, depth: usize, inside: i64, show: &mut Show<'_>) -> Option<()> {
         if depth > DEPTH {
             return None;
         }
@@ -126,36 +146,42 @@ impl Compact<'_> {
                 0 => self.zigzag()?,
                 step => field.checked_add(i64::from(step))?,
             };
-            // In a struct, truth is in the kind itself.
-            let value = if matches!(kind, 1 | 2) { None } else { self.value(kind, depth)? };
-            show(field, value);
+            match kind {
+                // In a struct, truth is in the kind itself.
+                1 | 2 => {}
+                4..=6 => {
+                    let value = self.zigzag()?;
+                    if depth < 2 {
+                        show(inside, field, value);
+                    }
+                }
+                12 => self.fields(depth + 1, field, show)?,
+                other => self.pass(other, depth)?,
+            }
         }
     }
 
-    /// Passes over a value; its number where it is a whole one of 16 to 64 bits.
-    fn value(&mut self, kind: u8, depth: usize) -> Option<Option<i64>> {
+    /// Passes over a value.
+    fn pass(&mut self, kind: u8, depth: usize) -> Option<()> {
         match kind {
-            1..=3 => self.skip(1)?,
-            4..=6 => return self.zigzag().map(Some),
-            7 => self.skip(8)?,
+            1..=3 => self.skip(1),
+            4..=6 => self.varint().map(drop),
+            7 => self.skip(8),
             8 => {
                 let length = self.varint()?;
-                self.skip(length)?;
+                self.skip(length)
             }
             9 | 10 => {
                 let head = self.byte()?;
                 let count = if head >> 4 == 15 { self.varint()? } else { u64::from(head >> 4) };
                 // Each has a byte at least.
-                if count > (self.bytes.len() - self.place) as u64 {
+                if count > (self.bytes.len() - self.place) as u64 || depth > DEPTH {
                     return None;
                 }
-                for _ in 0..count {
-                    self.value(head & 0x0f, depth + 1)?;
-                }
+                (0..count).try_for_each(|_| self.pass(head & 0x0f, depth + 1))
             }
-            12 => self.fields(depth + 1, &mut |_, _| ())?,
-            _ => return None,
+            12 => self.fields(depth + 1, -1, &mut |_, _, _| ()),
+            _ => None,
         }
-        Some(None)
     }
 }

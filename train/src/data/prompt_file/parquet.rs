@@ -5,6 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
+use dmdx_runtime::engine::guard::{self, Failure};
 use parquet::basic::{Compression, Type};
 use parquet::column::reader::{ColumnReaderImpl, get_column_reader, get_typed_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType};
@@ -51,7 +52,7 @@ impl Parquet {
         let (stamped, mut file) = Stamped::open(path)?;
         let damaged = |problem: String| stamped.damaged(format!("it {problem}"));
         footer(&mut file, stamped.bytes()).map_err(damaged)?;
-        let metadata = ParquetMetaDataReader::new().parse_and_finish(&file).map_err(|error| damaged(said(&error)))?;
+        let metadata = caught(|| ParquetMetaDataReader::new().parse_and_finish(&file)).map_err(|error| damaged(said(&error)))?;
         let schema = metadata.file_metadata().schema_descr();
         let names: Vec<&str> = metadata.file_metadata().schema().get_fields().iter().map(|field| field.name()).collect();
         let name = chosen(path, &names, asked)?.to_string();
@@ -127,9 +128,23 @@ fn readable(column: &ColumnChunkMetaData) -> Result<(), String> {
     }
 }
 
+/// What the library makes of a file; it panics on some that are damaged.
+fn caught<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    match guard::catch(read) {
+        Ok(result) => result,
+        Err(Failure::Panic(message)) => Err(ParquetError::General(message)),
+        Err(Failure::Timeout) => Err(ParquetError::General("it takes too long".to_string())),
+    }
+}
+
 fn said(error: &ParquetError) -> String {
     let text: String = error.to_string().chars().take(200).collect();
     format!("is no whole Parquet file ({text})")
+}
+
+fn unreadable(file: &Stamped, row: usize, error: &ParquetError) -> TrainError {
+    let text: String = error.to_string().chars().take(200).collect();
+    file.damaged(format!("row {} cannot be read ({text})", row + 1))
 }
 
 /// A place in a column.
@@ -158,18 +173,17 @@ impl Cursor {
                 (self.group, self.reader) = (self.group + 1, None);
                 continue;
             }
-            self.batch = self.read()?.into_iter();
+            let read = caught(|| Ok(self.read()));
+            self.batch =
+                read.map_err(|error| unreadable(&self.parquet.file, self.row, &error)).and_then(|read| read)?.into_iter();
         }
     }
 
     /// The next values of the group.
     fn read(&mut self) -> Result<Vec<ByteArray>, TrainError> {
         let group = &self.parquet.groups[self.group];
-        let damaged = |error: ParquetError| {
-            let reason =
-                format!("row {} cannot be read ({})", self.row + 1, error.to_string().chars().take(200).collect::<String>());
-            self.parquet.file.damaged(reason)
-        };
+        let (file, row) = (&self.parquet.file, self.row);
+        let damaged = |error: ParquetError| unreadable(file, row, &error);
         let reader = match &mut self.reader {
             Some(reader) => reader,
             None => {

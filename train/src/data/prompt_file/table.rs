@@ -89,13 +89,15 @@ struct Cursor {
     file: Stamped,
     reader: Reader<Limited>,
     record: ByteRecord,
+    /// The line at which the record in hand begins.
+    line: u64,
 }
 
 impl Cursor {
     fn new(stamped: Stamped, file: File, delimiter: u8) -> Self {
         let limited = Limited { file, left: LONGEST_RECORD + BUFFER };
         let reader = ReaderBuilder::new().delimiter(delimiter).buffer_capacity(BUFFER).from_reader(limited);
-        Self { file: stamped, reader, record: ByteRecord::new() }
+        Self { file: stamped, reader, record: ByteRecord::new(), line: 1 }
     }
 
     fn header(&mut self) -> Result<ByteRecord, TrainError> {
@@ -111,6 +113,7 @@ impl Cursor {
     fn advance(&mut self) -> Result<Option<Position>, TrainError> {
         self.reader.get_mut().left = LONGEST_RECORD + BUFFER;
         let place = self.reader.position().clone();
+        self.line = place.line();
         match self.reader.read_byte_record(&mut self.record) {
             Ok(true) => Ok(Some(place)),
             Ok(false) => Ok(None),
@@ -128,7 +131,7 @@ impl Cursor {
     }
 
     fn refused(&self, error: csv::Error) -> TrainError {
-        let line = self.reader.position().line();
+        let line = self.line;
         match error.into_kind() {
             csv::ErrorKind::Io(error) if is_too_long(&error) => self
                 .file

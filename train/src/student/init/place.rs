@@ -31,6 +31,9 @@ pub(super) enum Place {
 /// [`TrainError::Recipe`] for a path that is not there, and for a run that has no student yet.
 pub(super) fn find(given: &Path) -> Result<Place, TrainError> {
     let (path, scale) = scaled(given)?;
+    if !path.exists() {
+        return Err(refused(format!("is {}, which is not there", given.display())));
+    }
     let path = located(&path).map_err(|error| refused(format!("cannot be read: {error}")))?;
     if path.is_file() {
         return Ok(match Checkpoint::is_one(&path) {
