@@ -7,12 +7,12 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Vis
 
 use super::super::lines::Lines;
 use super::super::stamped::Stamped;
-use super::{checked, chosen};
+use super::column::{checked, chosen};
 use crate::error::TrainError;
 
 /// A file of objects.
 #[derive(Clone, Debug)]
-pub(in crate::data) struct Objects {
+pub(super) struct Objects {
     lines: Lines,
     column: String,
 }

@@ -1,5 +1,6 @@
 //! Files of prompts, of which any prompt can be read without holding the others: text, JSON lines, tables, Parquet.
 
+mod column;
 mod json;
 mod pages;
 mod parquet;
@@ -7,17 +8,12 @@ mod table;
 
 use std::path::Path;
 
+use self::column::COLUMN;
 use self::json::Objects;
 use self::parquet::Parquet;
 use self::table::Table;
 use super::lines::Lines;
-use super::stamped::LONGEST;
 use crate::error::TrainError;
-
-/// The recipe key that names the column.
-const COLUMN: &str = "prompts.column";
-/// What the column of prompts is called where nobody says it; a file may have one of them.
-const USUAL: [&str; 3] = ["prompt", "text", "caption"];
 
 /// Prompts read one after the other.
 type Reading = Box<dyn Iterator<Item = Result<String, TrainError>>>;
@@ -81,37 +77,5 @@ impl PromptFile {
             Kind::Table(table) => Box::new(table.starting(first)?),
             Kind::Parquet(parquet) => Box::new(parquet.starting(first)?),
         })
-    }
-}
-
-/// Which of a file's columns holds the prompts: the one that is asked for, or the one that is called as such a column
-/// usually is.
-///
-/// # Errors
-/// [`TrainError::Recipe`] where there is none of that name, or it is not clear.
-fn chosen<'a>(path: &Path, columns: &[&'a str], asked: Option<&str>) -> Result<&'a str, TrainError> {
-    let refuse = |problem: String| Err(TrainError::recipe(COLUMN, problem));
-    let known = || {
-        let names: Vec<String> = columns.iter().take(20).map(|name| name.chars().take(60).collect()).collect();
-        names.join(", ")
-    };
-    let usual: Vec<&'a str> = columns.iter().copied().filter(|name| USUAL.contains(name)).collect();
-    match (asked, usual.as_slice()) {
-        (Some(asked), _) => match columns.iter().copied().find(|name| *name == asked) {
-            Some(found) => Ok(found),
-            None => refuse(format!("is \"{asked}\", but {} has {}", path.display(), known())),
-        },
-        (None, [only]) => Ok(only),
-        (None, []) => refuse(format!("is missing, and {} has none of {} but {}", path.display(), USUAL.join(", "), known())),
-        (None, several) => refuse(format!("is missing, but {} has {}; say which", path.display(), several.join(" and "))),
-    }
-}
-
-/// A prompt as it may be: there, and not longer than one may be.
-fn checked(text: &str) -> Result<&str, String> {
-    match text.len() {
-        0 => Err("has an empty prompt; leave it out, since nothing can be learnt of it".to_string()),
-        length if length > LONGEST => Err(format!("has a prompt longer than {LONGEST} bytes")),
-        _ => Ok(text),
     }
 }

@@ -14,7 +14,8 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaDataReader};
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::super::stamped::{LONGEST, Stamped};
-use super::{COLUMN, checked, chosen, pages};
+use super::column::{COLUMN, checked, chosen};
+use super::pages;
 use crate::error::TrainError;
 
 /// Bytes of the longest description of a file's columns.
@@ -26,7 +27,7 @@ const BATCH: usize = 64;
 
 /// A file with a column of prompts.
 #[derive(Clone, Debug)]
-pub(in crate::data) struct Parquet {
+pub(super) struct Parquet {
     file: Stamped,
     name: String,
     groups: Arc<[Group]>,

@@ -8,7 +8,7 @@ use std::path::Path;
 use csv::{ByteRecord, Position, Reader, ReaderBuilder};
 
 use super::super::stamped::{EVERY, LONGEST, Stamped};
-use super::{checked, chosen};
+use super::column::{checked, chosen};
 use crate::error::TrainError;
 
 /// Bytes that the reader takes at a time.
@@ -18,7 +18,7 @@ const LONGEST_RECORD: usize = 4 * LONGEST;
 
 /// A table with a column of prompts.
 #[derive(Clone, Debug)]
-pub(in crate::data) struct Table {
+pub(super) struct Table {
     file: Stamped,
     delimiter: u8,
     column: usize,
