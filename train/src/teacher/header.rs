@@ -8,7 +8,7 @@ use dmdx_graph::ir::Bindings;
 use dmdx_importer::source::SourceOptions;
 use dmdx_importer::{ImportOptions, Nonfinite, Pipeline, import_pipeline};
 use dmdx_runtime::StudentInfo;
-use dmdx_runtime::family::{self, Family, Networks, Size};
+use dmdx_runtime::family::{self, Family, Size};
 use dmdx_runtime::process::{NoiseSchedule, Process};
 use dmdx_runtime::scheduler;
 

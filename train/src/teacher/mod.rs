@@ -10,14 +10,13 @@ use std::path::Path;
 use burn::tensor::Device;
 use dmdx_export::Imported;
 use dmdx_graph::Graph;
-use dmdx_graph::ir::Bindings;
 use dmdx_importer::source::SourceOptions;
 use dmdx_importer::{ImportOptions, Nonfinite, Pipeline, import_pipeline};
 use dmdx_runtime::family::{self, Family, Geometry, Size, Unread};
 use dmdx_runtime::manifest;
 use dmdx_runtime::process::{Rollout, StepRule};
 use dmdx_runtime::scheduler;
-use dmdx_runtime::{StudentInfo, Tensor};
+use dmdx_runtime::Tensor;
 
 use crate::data::conditions;
 use crate::data::{ConditionPlan, Prompts, StoredConditions};
