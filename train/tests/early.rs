@@ -72,7 +72,7 @@ fn what_the_noise_process_cannot_do_is_refused() {
     for (sets, sentence) in [
         (&["adm.t_max=1000"][..], "the recipe's adm.t_max is 1000, but the teacher's noise process ends at 999"),
         (&["adm.dt_steps=0.3"], "the recipe's adm.dt_steps is 0.3, but that is no whole step of the teacher's noise process"),
-        (&["student.times=[999.5]"], "the recipe's student.times is [999.5], but "),
+        (&["student.times=[999.5]"], "the recipe's student.times is [999.5], but the teacher's network is told 999 at most"),
         (&["adp.iterations=0", "adm.iterations=0"], "the recipe's methods have no iteration, so that there would be no student"),
         (
             &["student.guidance_offset=2"],

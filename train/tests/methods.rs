@@ -117,7 +117,7 @@ fn the_fake_score_is_warmed_up_alone() {
     assert!(guided != before && trained == [false, false, true, true]);
     let (other, _) = student("other", &["adm.fake_warmup_steps=2", "adm.iterations=4", "adm.guidance=[0.5, 1.0]"]);
     assert!(other != guided);
-    let sets = ["student.guidance_offset=1", "adm.guidance=[1, 2]"].map(String::from);
+    let sets = ["adp.iterations=0", "student.guidance_offset=1", "adm.guidance=[1, 2]"].map(String::from);
     let error = LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets, &sections()).unwrap_err().to_string();
     assert!(error.contains("adm.guidance") && error.contains("student.guidance_offset"), "{error}");
 }

@@ -31,7 +31,13 @@ pub(super) fn walks(recipe: &Recipe, process: &Process) -> Result<(), TrainError
     for method in method::of(recipe) {
         let name = method.section.name;
         let consistency = method::consistency(recipe, name)?;
-        student::rollout(&recipe.student, process, method::is_on_line(recipe, name), consistency)?;
+        let walk = student::rollout(&recipe.student, process, method::is_on_line(recipe, name), consistency)?;
+        // The line has every time, but the network knows the teacher's.
+        let (told, latest) = (walk.network_times(), process.network_time(process.last_time()));
+        if told.first().is_some_and(|&first| first > latest) {
+            let problem = format!("is {told:?}, but the teacher's network is told {latest} at most");
+            return Err(TrainError::recipe("student.times", problem));
+        }
         times(recipe, name, process)?;
     }
     Ok(())
