@@ -36,7 +36,11 @@ fn main() {
     let operations = std::env::args().any(|argument| argument == "--operations");
     let given: Option<PathBuf> = option("--recipe");
     let path = given.clone().unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/digits-sdxl/dmdx.toml"));
-    let sets = [format!("run.threads={threads}"), "pairs.count=100".into(), "pairs.shard=100".into()];
+    let mut sets = vec![format!("run.threads={threads}"), "pairs.count=100".into(), "pairs.shard=100".into()];
+    // As the PyTorch reference of this recipe does: one update of the fake score in an iteration.
+    if given.is_none() {
+        sets.push("adm.ttur=1".into());
+    }
     let loaded = LoadedRecipe::read(&path, &sets, &sections()).unwrap();
     let networks = Distillation::open(&loaded).unwrap();
     println!("{} threads, {iterations} iterations each", rayon::current_num_threads());

@@ -39,8 +39,8 @@ fn the_main_job_is_the_reference_run() {
     assert_eq!(discriminator.pixel.as_ref().unwrap().layers, [2, 5, 8, 11]);
     assert_eq!((adp.iterations, adp.batch, adp.lr_generator, adp.lr_discriminator), (400, 32, 1e-4, 5e-4));
     assert_eq!((adp.lambda_latent, adp.lambda_pixel), (0.85, 0.15));
-    assert_eq!((adm.iterations, adm.batch, adm.lr_generator, adm.lr_fake, adm.lr_discriminator), (150, 32, 1e-5, 1e-4, 5e-4));
-    assert_eq!((adm.dt_steps, adm.t_min, adm.t_max), (16.0, 20.0, 980.0));
+    assert_eq!((adm.iterations, adm.batch, adm.lr_generator, adm.lr_fake, adm.lr_discriminator), (200, 32, 2e-6, 3e-4, 2e-3));
+    assert_eq!((adm.dt_steps, adm.t_min, adm.t_max, adm.ttur), (125.0, 20.0, 980.0, 2));
     assert_eq!((optimizer.beta1, optimizer.beta2, optimizer.eps, optimizer.weight_decay), (0.0, 0.99, 1e-8, 0.0));
     let prompts = Prompts::open(&loaded).unwrap();
     assert_eq!(prompts.len(), 60);
