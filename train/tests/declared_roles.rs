@@ -114,8 +114,11 @@ fn recipe(declared: &Declared, more: &[String], pictures: &Path) -> LoadedRecipe
     LoadedRecipe::read(&teacher().join("dmdx.toml"), &sets, &sections()).unwrap()
 }
 
+/// Shape and values of weights, by network and name.
+type Frozen = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
 /// What is frozen: every network of the teacher that a method could reach. The decoder's weights are seen in what it makes.
-fn frozen(job: &Distillation) -> (BTreeMap<String, (Vec<usize>, Vec<f32>)>, Vec<f32>) {
+fn frozen(job: &Distillation) -> (Frozen, Vec<f32>) {
     let teacher = job.materials().teacher;
     let count: usize = teacher.latent_shape.iter().product();
     let latent: Vec<f32> = (0..count).map(|i| (i as f32 * 0.37).sin()).collect();

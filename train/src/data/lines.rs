@@ -89,6 +89,9 @@ struct Cursor {
     line: Vec<u8>,
 }
 
+/// A line and where it begins, in bytes and in lines.
+type Placed<'a> = ((u64, u64), &'a str);
+
 impl Cursor {
     fn new(path: &Path, mut file: File, place: (u64, u64)) -> Result<Self, TrainError> {
         file.seek(SeekFrom::Start(place.0)).map_err(TrainError::read(path))?;
@@ -96,7 +99,7 @@ impl Cursor {
     }
 
     /// The next line that is not blank, and where it begins.
-    fn advance(&mut self) -> Result<Option<((u64, u64), &str)>, TrainError> {
+    fn advance(&mut self) -> Result<Option<Placed<'_>>, TrainError> {
         loop {
             self.line.clear();
             let begin = self.place;

@@ -12,11 +12,11 @@ use dmdx_export::Imported;
 use dmdx_graph::Graph;
 use dmdx_importer::source::SourceOptions;
 use dmdx_importer::{ImportOptions, Nonfinite, Pipeline, import_pipeline};
+use dmdx_runtime::Tensor;
 use dmdx_runtime::family::{self, Family, Geometry, Size, Unread};
 use dmdx_runtime::manifest;
 use dmdx_runtime::process::{Rollout, StepRule};
 use dmdx_runtime::scheduler;
-use dmdx_runtime::Tensor;
 
 use crate::data::conditions;
 use crate::data::{ConditionPlan, Prompts, StoredConditions};

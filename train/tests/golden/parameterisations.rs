@@ -216,7 +216,7 @@ fn agree(what: &str, kind: &Kind, all: &[Found]) {
             assert_eq!(wanted.len(), found.len(), "{name}");
             let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
             let error = norm(&mut found.iter().zip(wanted).map(|(a, b)| a - b)) / norm(&mut wanted.iter().copied());
-            if !(error <= worst.0) {
+            if error.is_nan() || error > worst.0 {
                 worst = (error, name.clone());
             }
         }
