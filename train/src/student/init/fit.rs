@@ -49,15 +49,23 @@ fn few(wanted: &BTreeMap<&str, &[usize]>, own: &BTreeMap<&str, &[usize]>) -> Str
     }
 }
 
+/// Refuses a network of another class.
+///
+/// # Errors
+/// [`TrainError::Recipe`].
+pub(super) fn class(teacher: &Component, own: &Component) -> Result<(), TrainError> {
+    match own.class == teacher.class {
+        true => Ok(()),
+        false => Err(refused(format!("is a {}, but the teacher's network is a {}", own.class, teacher.class))),
+    }
+}
+
 /// Refuses a network that computes something else with the same tensors: other numbers of heads, groups, patches.
 ///
 /// # Errors
 /// [`TrainError::Recipe`].
 pub(super) fn network(teacher: (&Component, &Graph), own: (&Component, &Graph)) -> Result<(), TrainError> {
     let ((teacher, graph), (component, network)) = (teacher, own);
-    if component.class != teacher.class {
-        return Err(refused(format!("is a {}, but the teacher's network is a {}", component.class, teacher.class)));
-    }
     tensors(graph, network.params().iter().map(|(name, param)| (&**name, param.shape.as_slice())))?;
     if text::print(network) == text::print(graph) {
         return Ok(());

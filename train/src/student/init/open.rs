@@ -161,6 +161,9 @@ impl Teaching<'_> {
         if let Some(extra) = component.report.unused.first() {
             return Err(refused(format!("has a tensor {extra}, which its network has no place for")));
         }
+        if let Some(teacher) = self.pipeline.components.get(folder) {
+            fit::class(teacher, &component)?;
+        }
         if let (Some(teacher), Some(own)) = (self.pipeline.components.get(folder), component.parts.get(part)) {
             fit::network((teacher, self.graph()?), (&component, own))?;
         }
