@@ -272,7 +272,7 @@ fn what_does_not_go_with_the_teacher_is_one_sentence() {
     let flow = digits(&[
         init(&fixtures().join("digits-sdxl")),
         "student.init_parameterisation=epsilon".into(),
-        "student.times=[5000]".into(),
+        "student.times=[999.5]".into(),
     ]);
     assert!(flow.contains("student.times"), "{flow}");
 }
