@@ -267,8 +267,8 @@ fn a_job_leaves_everything_and_its_interruptions_leave_no_trace() {
 fn a_student_that_draws_no_numbers_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let error = run(&folder.path().join("run"), false, &Fake { other: f32::NAN, ..Fake::default() }).unwrap_err();
-    let sentence =
-        "training stopped in phase adp at iteration 9: the student draws values that are not finite; lower the learning rates";
+    let sentence = "training stopped in phase adp at iteration 4: the student draws values that are not finite; lower the \
+                    learning rates; nothing was saved before, so start again with other settings";
     assert_eq!(error.to_string(), sentence);
 }
 
@@ -277,8 +277,8 @@ fn a_student_that_draws_no_numbers_is_noticed() {
 fn a_student_that_draws_nothing_but_light_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let error = run(&folder.path().join("run"), false, &Fake { other: 4.0, ..Fake::default() }).unwrap_err();
-    let sentence = "training stopped in phase adp at iteration 9: what the student draws is 2.0000 bright on average, outside \
-                    -1.5 to 1.5 (health.brightness)";
+    let sentence = "training stopped in phase adp at iteration 4: what the student draws is 2.0000 bright on average, outside \
+                    -1.5 to 1.5 (health.brightness); nothing was saved before, so start again with other settings";
     assert_eq!(error.to_string(), sentence);
 }
 
