@@ -189,7 +189,7 @@ fn what_videos_cannot_have_is_refused_before_anything_is_trained() {
     let text = std::fs::read_to_string(&config).unwrap().replace("v_prediction", "epsilon");
     std::fs::write(&config, text).unwrap();
     let undefined = recipe(root.path(), &place, &guided().replace("steps = 2", "times = [749, 499]"));
-    refused(&undefined, &[], &["pairs.steps is 3, but the teacher has no walk in 3", "alpha is 0"]);
+    refused(&undefined, &[], &["pairs.steps is 3, which the teacher cannot make", "alpha is 0"]);
 }
 
 fn copy(from: &Path, to: &Path) {
