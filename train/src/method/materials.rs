@@ -57,7 +57,7 @@ impl Materials<'_> {
         }
     }
 
-    /// The student as method `name` trains it; see [`super::is_on_line`] and [`super::consistency`].
+    /// The student as method `name` trains it; see [`super::is_on_line`] and `super::consistency`.
     ///
     /// # Errors
     /// When the recipe's times are not the student's.
