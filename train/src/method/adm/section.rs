@@ -116,7 +116,7 @@ impl Section for Adm {
             "guidance",
             "",
             OURS,
-            "Range of the teacher's guidance weight in this phase; that of `[teacher]` where left out. The phase ends beyond the samples \
+            "Range of the teacher's guidance weight in this phase; that of [teacher] where left out. The phase ends beyond the samples \
              of the weight that it is given, since a guided score is no score of them; a lower range makes up for that.",
         ),
         KeyText::new(
@@ -138,7 +138,8 @@ impl Section for Adm {
 
     fn check(&self, recipe: &Recipe) -> Result<(), TrainError> {
         if self.guidance.is_some() && recipe.student.guidance_offset.is_some() {
-            let reason = "is given and so is student.guidance_offset, but a guided student's weight is that of `[teacher]` less the offset";
+            let reason =
+                "is given and so is student.guidance_offset, but a guided student's weight is that of [teacher] less the offset";
             return Err(TrainError::recipe("adm.guidance", reason));
         }
         if self.t_min >= self.t_max {
