@@ -264,7 +264,7 @@ fn memory_of_a_score_does_not_grow_with_its_pictures() {
         let loaded = LoadedRecipe::parse(&recipe.to_string(), &teacher().join("dmdx.toml"), &[], &sections()).unwrap();
         let job = Distillation::open(&loaded).unwrap();
         let conditions = job.conditions(&folder.path().join("conditions"), &Interrupt::default()).unwrap();
-        let set = PictureSet::evaluation(2 * prompts, prompts);
+        let set = PictureSet::evaluation(2, prompts);
         let draw = || job.evaluate(Drawer::Teacher { steps: 1 }, &conditions, &set, 60, None).unwrap();
         let (pictures, most) = counting::peak(draw);
         assert_eq!((pictures.values.len(), pictures.score.unwrap().len()), (60 * 3072, 3));
