@@ -27,6 +27,11 @@ pub struct Captioned {
     pub captions: Vec<usize>,
 }
 
+/// Guidance weights, uniform in a range.
+pub(super) fn guidance_weights(draws: &mut Draws, [low, high]: [f64; 2], count: usize) -> Vec<f64> {
+    draws.uniform(count).into_iter().map(|u| low + (high - low) * f64::from(u)).collect()
+}
+
 /// What batches of latents are like.
 #[derive(Clone, Debug)]
 pub struct Batches {
@@ -62,13 +67,19 @@ impl Batches {
         conditions: &StoredConditions,
         indices: &[i64],
     ) -> Result<OdePairs, TrainError> {
+        let ([x_0, x_t], prompts) = self.prompted_pairs(store, indices)?;
+        Ok(OdePairs { x_0, x_t, condition: conditions.conditional(&prompts)? })
+    }
+
+    /// Latents and noises of the pairs at `indices`, one per sample, and their prompts.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(super) fn prompted_pairs(&self, store: &PairStore, indices: &[i64]) -> Result<([Value; 2], Vec<usize>), TrainError> {
         let (pairs, shape) = (store.batch(indices)?, self.shape());
-        let prompts: Vec<usize> = pairs.prompts.iter().map(|&prompt| prompt as usize).collect();
-        Ok(OdePairs {
-            x_0: Value::float(pairs.latents, &shape, &self.device)?,
-            x_t: Value::float(pairs.noise, &shape, &self.device)?,
-            condition: conditions.conditional(&prompts)?,
-        })
+        let prompts = pairs.prompts.iter().map(|&prompt| prompt as usize).collect();
+        let [x_0, x_t] = [pairs.latents, pairs.noise].map(|values| Value::float(values, &shape, &self.device));
+        Ok(([x_0?, x_t?], prompts))
     }
 
     /// Real latents, one per sample.

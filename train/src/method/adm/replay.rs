@@ -8,7 +8,7 @@ use dmdx_runtime::process::StepRule;
 use super::section::AdmGradient;
 use super::step::{self, GeneratorStep, Options, Roles, earlier};
 use crate::error::TrainError;
-use crate::method::heads::{HeadsStep, heads_step};
+use crate::method::heads::{self, HeadsStep};
 use crate::method::matching::{GeneratorDraws, replay};
 use crate::module::Value;
 use crate::recipe::HeadReduce;
@@ -46,18 +46,7 @@ pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results,
     results.gradients("generator", &[&gradients])?;
     generator.update(gradients);
     results.updated("generator", &[&generator], trace.number("lr_gen")?)?;
-    let mut curve = vec![judged.loss.scalar()?];
-    results.gradients("heads", &[&judged.gradients])?;
-    discriminator.heads.trained.update(judged.gradients);
-    results.updated("heads", &[&discriminator.heads.trained], trace.number("lr_disc")?)?;
-
-    // The heads' next losses on the same batch: whether later steps correct the second moment.
-    for _ in 0..6 {
-        let next = heads_step(&discriminator, &made.features, &judged.features_real, options.reduce)?;
-        curve.push(next.loss.scalar()?);
-        discriminator.heads.trained.update(next.gradients);
-    }
-    results.numbers("check.heads.loss_curve", curve);
+    heads::record(&mut results, &mut discriminator, judged, &made.features, (options.reduce, trace.number("lr_disc")?))?;
     Ok(results)
 }
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-use crate::method::matching::{FakeTrainSource, GuidanceDraw};
+use crate::method::matching::{FakeTrainSource, GuidanceDraw, check_times};
 use crate::recipe::texts::{DMD2, KeyText, OURS, PAPER, READING};
 use crate::recipe::{Kind, MANY, Recipe, Section};
 
@@ -142,9 +142,7 @@ impl Section for Adm {
                 "is given and so is student.guidance_offset, but a guided student's weight is that of [teacher] less the offset";
             return Err(TrainError::recipe("adm.guidance", reason));
         }
-        if self.t_min >= self.t_max {
-            return Err(TrainError::recipe("adm.t_min", format!("is {}, but must be below t_max = {}", self.t_min, self.t_max)));
-        }
+        check_times(Self::NAME, self.t_min, self.t_max)?;
         if self.t_min + self.dt_steps > self.t_max {
             return Err(TrainError::recipe(
                 "adm.dt_steps",

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-use crate::method::matching::{FakeTrainSource, GuidanceDraw};
+use crate::method::matching::{FakeTrainSource, GuidanceDraw, check_times};
 use crate::recipe::texts::{DMD2, KeyText, PAPER, READING};
 use crate::recipe::{Kind, MANY, Recipe, Section};
 
@@ -81,9 +81,6 @@ impl Section for Dmd {
     ];
 
     fn check(&self, _: &Recipe) -> Result<(), TrainError> {
-        if self.t_min >= self.t_max {
-            return Err(TrainError::recipe("dmd.t_min", format!("is {}, but must be below t_max = {}", self.t_min, self.t_max)));
-        }
-        Ok(())
+        check_times(Self::NAME, self.t_min, self.t_max)
     }
 }

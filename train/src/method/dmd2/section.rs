@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-use crate::method::matching::GuidanceDraw;
+use crate::method::matching::{GuidanceDraw, check_times};
 use crate::recipe::texts::{DMD2, KeyText, READING};
 use crate::recipe::{Kind, MANY, Recipe, Section};
 
@@ -105,9 +105,6 @@ impl Section for Dmd2 {
     ];
 
     fn check(&self, _: &Recipe) -> Result<(), TrainError> {
-        if self.t_min >= self.t_max {
-            return Err(TrainError::recipe("dmd2.t_min", format!("is {}, but must be below t_max = {}", self.t_min, self.t_max)));
-        }
-        Ok(())
+        check_times(Self::NAME, self.t_min, self.t_max)
     }
 }

@@ -8,7 +8,7 @@ use dmdx_runtime::process::{Rollout, StepRule};
 use super::step::{self, Batch, Draws, Options, Roles};
 use crate::diffusion::Generator;
 use crate::error::TrainError;
-use crate::method::heads::heads_step;
+use crate::method::heads;
 use crate::recipe::HeadReduce;
 use crate::trace::{Results, Teacher, Trace};
 
@@ -64,18 +64,6 @@ pub(super) fn run(trace: &Trace, zoo: &Path, device: &Device) -> Result<Results,
     results.gradients("generator", &[&gradients])?;
     generator.update(gradients);
     results.updated("generator", &[&generator], trace.number("lr_gen")?)?;
-    let judged = judged.heads;
-    let mut curve = vec![judged.loss.scalar()?];
-    results.gradients("heads", &[&judged.gradients])?;
-    discriminator.heads.trained.update(judged.gradients);
-    results.updated("heads", &[&discriminator.heads.trained], trace.number("lr_disc")?)?;
-
-    // The heads' next losses on the same batch: whether later steps correct the second moment.
-    for _ in 0..6 {
-        let next = heads_step(&discriminator, &made.features, &judged.features_real, options.reduce)?;
-        curve.push(next.loss.scalar()?);
-        discriminator.heads.trained.update(next.gradients);
-    }
-    results.numbers("check.heads.loss_curve", curve);
+    heads::record(&mut results, &mut discriminator, judged.heads, &made.features, (options.reduce, trace.number("lr_disc")?))?;
     Ok(results)
 }

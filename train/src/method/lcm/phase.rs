@@ -5,7 +5,7 @@ use super::step::{self, Options, Roles};
 use crate::data::{LatentStore, PairStore, StoredConditions};
 use crate::diffusion::Denoiser;
 use crate::error::TrainError;
-use crate::method::draw::{Batches, Captioned};
+use crate::method::draw::{Batches, Captioned, guidance_weights};
 use crate::method::look::Look;
 use crate::method::materials::{GENERATOR, Materials};
 use crate::method::metrics;
@@ -78,8 +78,7 @@ impl LcmPhase {
         let intervals = places.into_iter().filter_map(|place| self.intervals.get(place as usize));
         let (start, end) = intervals.map(|[start, end]| (start, end)).unzip();
         let noise = self.batches.noise(draws)?;
-        let [low, high] = self.guidance;
-        let weights = draws.uniform(samples).into_iter().map(|u| low + (high - low) * f64::from(u)).collect();
+        let weights = guidance_weights(draws, self.guidance, samples);
         Ok(step::Draws { start, end, noise, weights })
     }
 }

@@ -5,7 +5,7 @@ pub(super) mod replay;
 
 use serde::{Deserialize, Serialize};
 
-use super::draw::Batches;
+use super::draw::{Batches, guidance_weights};
 use super::metrics;
 use crate::data::StoredConditions;
 use crate::diffusion::{ConditionBatch, ConditionPair, Denoiser, Generator};
@@ -155,6 +155,17 @@ pub(super) fn denoising(
     Ok(Denoising { x_t, prediction, loss })
 }
 
+/// Checks the range of t, which `[name]` has under the same keys for every matching method.
+///
+/// # Errors
+/// [`TrainError::Recipe`] about an empty range.
+pub(super) fn check_times(name: &str, t_min: f64, t_max: f64) -> Result<(), TrainError> {
+    if t_min >= t_max {
+        return Err(TrainError::recipe(format!("{name}.t_min"), format!("is {t_min}, but must be below t_max = {t_max}")));
+    }
+    Ok(())
+}
+
 /// How a matching method draws.
 pub(super) struct Matching {
     pub batches: Batches,
@@ -196,12 +207,10 @@ impl Matching {
     }
 
     fn weights(&self, draws: &mut Draws) -> Vec<f64> {
-        let [low, high] = self.guidance;
-        let weight = |u: f32| low + (high - low) * f64::from(u);
         let samples = self.batches.samples;
         match self.guidance_draw {
-            GuidanceDraw::PerSample => draws.uniform(samples).into_iter().map(weight).collect(),
-            GuidanceDraw::PerBatch => vec![weight(draws.uniform(1)[0]); samples],
+            GuidanceDraw::PerSample => guidance_weights(draws, self.guidance, samples),
+            GuidanceDraw::PerBatch => guidance_weights(draws, self.guidance, 1).repeat(samples),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::method::draw::Batches;
 use crate::method::look::Look;
 use crate::method::materials::{GENERATOR, Materials};
 use crate::method::metrics;
-use crate::module::{Trained, Value};
+use crate::module::Trained;
 use crate::recipe::Section;
 use crate::session::Draws;
 use crate::session::logs::Metrics;
@@ -52,13 +52,8 @@ impl RegressionPhase {
     fn drawn(&self, index: u64) -> Result<Batch, TrainError> {
         let mut draws = Draws::new(self.look.seed, Regression::NAME, index);
         let indices = draws.integers(self.batches.samples, 0, self.pairs.len() as i64);
-        let (pairs, shape, device) = (self.pairs.batch(&indices)?, self.batches.shape(), &self.batches.device);
-        let prompts: Vec<usize> = pairs.prompts.iter().map(|&prompt| prompt as usize).collect();
-        Ok(Batch {
-            x_0: Value::float(pairs.latents, &shape, device)?,
-            x_t: Value::float(pairs.noise, &shape, device)?,
-            conditions: self.look.conditions.pick(&prompts)?,
-        })
+        let ([x_0, x_t], prompts) = self.batches.prompted_pairs(&self.pairs, &indices)?;
+        Ok(Batch { x_0, x_t, conditions: self.look.conditions.pick(&prompts)? })
     }
 }
 
